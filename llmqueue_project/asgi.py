@@ -1,0 +1,54 @@
+"""The web process: the lean application for held connections, Django for the rest."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
+django_application: Any = get_asgi_application()
+
+from conversations.openai.app import LeanApplication  # noqa: E402 - models need Django set up
+from conversations.openai.wire import Receive, Scope, Send  # noqa: E402
+from llmqueue_project.config import load  # noqa: E402
+
+# Beyond the limit the view refuses; far beyond it nobody listens any more.
+SPARE_BYTES = 64 * 1024 * 1024
+lean = LeanApplication()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http" and lean.serves(scope["path"]):
+        await lean(scope, receive, send)
+    elif scope["type"] == "http":
+        await _bounded(scope, receive, send)
+
+
+async def _bounded(scope: Scope, receive: Receive, send: Send) -> None:
+    """Django, with an end to what a client may send: it spools a body before any view sees it."""
+    limit = load().web.max_body_bytes + SPARE_BYTES
+    received = 0
+
+    async def counted() -> Any:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return message if received <= limit else {"type": "http.disconnect"}
+
+    await django_application(scope, counted, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await lean.open()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await lean.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,37 @@
+"""The Celery application: `celery -A llmqueue_project worker -Q realtime,high`."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.transport import TRANSPORT_ALIASES
+
+from llmqueue_project.config import load
+from scheduling.levels import LEVELS
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
+
+QUEUES = (*LEVELS, "housekeeping")
+
+# Under the names of the URL schemes, so that Flower still knows what broker it looks at.
+for scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[scheme] = "scheduling.transport:Transport"
+
+app = Celery("llmqueue")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.task_queues = [
+    Queue(name, Exchange("", type="direct"), routing_key=name) for name in QUEUES
+]
+app.autodiscover_tasks()
+
+
+@app.on_after_configure.connect
+def _name_broker(sender: Any, **kwargs: object) -> None:
+    """Under Celery's own name for it, which `inspect conf` and Flower know to mask."""
+    sender.conf["broker_url"] = load().redis_url.get_secret_value()
+
+
+@app.on_after_configure.connect
+def _add_engine(sender: Celery, **kwargs: object) -> None:
+    sender.steps["worker"].add("scheduling.worker:EngineStep")

@@ -1,0 +1,255 @@
+"""What an operator may set: typed, from the environment and an optional YAML file.
+
+The environment wins over the file (`LLMQUEUE_CONFIG` names it). Nested fields are
+written `LLMQUEUE_SCHEDULING__LEASE_SECONDS=10`. Secrets are `SecretStr`, so that a
+printed configuration shows stars.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+UNSAFE_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production
+
+
+class WebConfig(BaseModel):
+    """The doors."""
+
+    allowed_hosts: list[str] = Field(
+        ["localhost", "127.0.0.1", "[::1]"], description="host names that clients may use"
+    )
+    csrf_trusted_origins: list[str] = Field(
+        [], description='origins of admin, for example `["https://llm.example.com"]`'
+    )
+    max_body_bytes: int = Field(8 * 1024 * 1024, gt=0, description="largest request body")
+    max_content_chars: int = Field(200_000, gt=0, description="longest message on `/api/v1`")
+    key_cache_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="how long a verified API key is remembered, and so works after it was revoked",
+    )
+    rule_cache_seconds: float = Field(
+        5.0, ge=0, description="how old a web process's list of priority rules may be"
+    )
+    database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
+
+
+class SchedulingConfig(BaseModel):
+    """When a request runs."""
+
+    lease_seconds: float = Field(
+        30.0, gt=0, description="a worker's right to a job; a dead worker's jobs wait this long"
+    )
+    heartbeat_seconds: float = Field(
+        10.0, gt=0, description="between two renewals; at most half of the lease"
+    )
+    sweep_seconds: float = Field(
+        1.0, gt=0, description="between two sweeps: lost leases, missing tickets, deadlines"
+    )
+    max_attempts: int = Field(
+        3, ge=1, le=20, description="tries of a job before it is a dead letter"
+    )
+    default_timeout_seconds: float = Field(
+        600.0, gt=0, description="from submit to answer, when the client names no timeout"
+    )
+    max_timeout_seconds: float = Field(
+        86_400.0, gt=0, description="longest timeout a client may ask for"
+    )
+    shutdown_grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="time for running requests after SIGTERM; the rest goes back to the queue",
+    )
+    worker_concurrency: int = Field(
+        100,
+        gt=0,
+        description="requests a worker process carries at once; at least the slots it should fill",
+    )
+    database_pool_size: int = Field(4, gt=0, description="connections of a worker process")
+    level_policy: str = Field(
+        "scheduling.policies.levels.Floors", description="dotted path of the order between levels"
+    )
+    floors: dict[str, float] = Field(
+        {"high": 0.20, "normal": 0.15, "low": 0.10},
+        description="share of picks that a level is sure of while it has work",
+    )
+    max_wait: dict[str, float] = Field(
+        {"realtime": 3.0, "high": 30.0, "normal": 120.0, "low": 600.0},
+        description="seconds: a request that could not expect to start within them is refused",
+    )
+    max_queued: int = Field(
+        1_000_000, gt=0, description="hard cap on waiting requests, batches included"
+    )
+    max_queued_bytes: int = Field(
+        8 * 1024**3, gt=0, description="hard cap on the bodies of waiting requests, estimated"
+    )
+    maintenance_retry_seconds: float = Field(
+        30.0, gt=0, description="`Retry-After` while intake is paused"
+    )
+    flow_by: Literal["tenant", "user"] = Field(
+        "tenant", description="whom fairness within a level is between"
+    )
+    retry_base_seconds: float = Field(
+        0.5, gt=0, description="first step of the backoff (full jitter)"
+    )
+    retry_cap_seconds: float = Field(30.0, gt=0, description="longest backoff")
+    gear: Literal["task", "direct"] = Field(
+        "direct",
+        description="how tickets reach the engine: `task` through Celery's pool, `direct` past it",
+    )
+
+    @model_validator(mode="after")
+    def _heartbeat_fits_the_lease(self) -> SchedulingConfig:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError("heartbeat_seconds must be at most half of lease_seconds")
+        if sum(self.floors.values()) > 1:
+            raise ValueError("floors must sum to at most 1")
+        if any(seconds <= 0 for seconds in self.max_wait.values()):
+            raise ValueError("max_wait must be above 0")
+        return self
+
+
+class BalancingConfig(BaseModel):
+    """Where a request runs. Timeouts are in seconds."""
+
+    profile: str = Field(
+        "balancing.policies.profiles.least_connections",
+        description="dotted path of the choice among endpoints with room",
+    )
+    connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")
+    first_token_timeout: float = Field(
+        120.0, gt=0, description="from the request to the first byte of the answer"
+    )
+    stall_timeout: float = Field(30.0, gt=0, description="between two pieces of an answer")
+    total_timeout: float = Field(3600.0, gt=0, description="a whole call")
+    reservation_seconds: float = Field(
+        2.0, gt=0, description="room is reserved this long between looking and claiming"
+    )
+    registry_seconds: float = Field(
+        2.0, gt=0, description="how old a process's list of endpoints may be"
+    )
+    failure_cooldown_seconds: float = Field(
+        5.0, ge=0, description="an endpoint that failed is avoided this long"
+    )
+
+
+class StreamingConfig(BaseModel):
+    """How deltas travel from a worker to a client."""
+
+    flush_seconds: float = Field(
+        0.025, gt=0, description="deltas of this span travel together; the first goes at once"
+    )
+    max_entries: int = Field(20_000, gt=0, description="entries kept of one answer's live stream")
+    expiry_seconds: int = Field(3600, gt=0, description="live streams are forgotten after this")
+
+
+class Config(BaseSettings):
+    """The whole configuration; `load()` is the one instance of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LLMQUEUE_", env_nested_delimiter="__", extra="ignore", populate_by_name=True
+    )
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="`production` refuses unsafe settings and asks for HTTPS cookies"
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(UNSAFE_SECRET),
+        description="signs operators' sessions; at least 32 characters in production",
+    )
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://localhost:5432/llmqueue"),
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="`postgresql://user:password@host:port/name`; its query goes to libpq",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="Valkey or Redis: `redis://:password@host:port/0`, `rediss://` for TLS",
+    )
+    state_dir: Path = Field(
+        ROOT / ".state", description="data of the embedded parts and beat's schedule"
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console", description="`json` is one object a line"
+    )
+    log_level: str = Field("INFO", description="lowest level that is logged")
+    metrics_token: SecretStr | None = Field(
+        None, description="bearer token that `/metrics` asks for"
+    )
+    metrics_public: bool = Field(
+        False, description="serve `/metrics` without a token, where the network guards it"
+    )
+    worker_metrics_port: int = Field(
+        0, ge=0, le=65535, description="where a worker serves Prometheus; 0 is off"
+    )
+    worker_metrics_host: str = Field(
+        "127.0.0.1",
+        description="the address it listens on; it asks for no token, so keep it inside",
+    )
+    flower_internal_url: str = Field(
+        "http://127.0.0.1:5555", description="where web finds Flower for `/flower/`"
+    )
+    default_model: str = Field("", description="model of requests that name none")
+
+    web: WebConfig = WebConfig()
+    scheduling: SchedulingConfig = SchedulingConfig()
+    balancing: BalancingConfig = BalancingConfig()
+    streaming: StreamingConfig = StreamingConfig()
+
+    @property
+    def production(self) -> bool:
+        return self.environment == "production"
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Config:
+        if not self.production:
+            return self
+        secret = self.secret_key.get_secret_value()
+        if secret == UNSAFE_SECRET or len(secret) < 32:
+            raise ValueError("production needs LLMQUEUE_SECRET_KEY of at least 32 characters")
+        if "*" in self.web.allowed_hosts:
+            raise ValueError("production needs explicit LLMQUEUE_WEB__ALLOWED_HOSTS, not '*'")
+        token = self.metrics_token.get_secret_value() if self.metrics_token else ""
+        if len(token) < 16 and not self.metrics_public:
+            raise ValueError(
+                "production needs LLMQUEUE_METRICS_TOKEN of at least 16 characters, or "
+                "LLMQUEUE_METRICS_PUBLIC=true where the network already guards /metrics"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = os.environ.get("LLMQUEUE_CONFIG")
+        files = (YamlConfigSettingsSource(settings_cls, yaml_file=path),) if path else ()
+        return (init_settings, env_settings, *files)
+
+
+@lru_cache(maxsize=1)
+def load() -> Config:
+    """The configuration of this process.
+
+    Raises:
+        pydantic.ValidationError: a value is of the wrong type or unsafe for production.
+    """
+    return Config()

@@ -1,0 +1,70 @@
+"""What the first page of admin shows: every level and every endpoint, now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from balancing.listing import span
+from balancing.models import Endpoint
+from balancing.occupancy import slots_lately
+from scheduling.models import Job, Priority, Status
+from scheduling.outlook import LevelSummary, level_summary
+
+LARGEST_COUNT = 1000
+
+
+def add_levels(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """unfold's DASHBOARD_CALLBACK."""
+    jobs = reverse("admin:scheduling_job_changelist")
+    context["levels"] = {
+        "headers": [
+            "Priority",
+            "Queued",
+            "Processing",
+            "Oldest waits",
+            "Average wait",
+            "Longest wait",
+            "Finished / min",
+        ],
+        "rows": [_level(level, jobs) for level in level_summary()],
+    }
+    context["endpoints"] = {
+        "headers": ["Endpoint", "State", "Slots in use", "Models"],
+        "rows": [_endpoint(row) for row in Endpoint.objects.order_by("name")[:50]],
+    }
+    context["dead_letters"] = _dead_letters()
+    return context
+
+
+def _level(level: LevelSummary, jobs: str) -> list[Any]:
+    name = Priority(level.level).label
+    query = f"{jobs}?status__exact=queued&level__exact={int(level.level)}"
+    return [
+        format_html('<a href="{}">{}</a>', query, name),
+        level.queued,
+        level.processing,
+        span(level.oldest_wait_seconds) if level.queued else "-",
+        span(level.average_wait_seconds),
+        span(level.max_wait_seconds),
+        round(level.finished_per_minute),
+    ]
+
+
+def _endpoint(row: Endpoint) -> list[Any]:
+    address = reverse("admin:balancing_endpoint_change", args=[row.pk])
+    return [
+        format_html('<a href="{}">{}</a>', address, row.name),
+        row.state,
+        f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}",
+        ", ".join(row.model_names),
+    ]
+
+
+def _dead_letters() -> str:
+    """Counted no further than a thousand. Index job_dead_letters."""
+    dead = Job.objects.filter(status=Status.FAILED).order_by()[:LARGEST_COUNT].count()
+    return f"{LARGEST_COUNT} or more" if dead >= LARGEST_COUNT else str(dead)

@@ -1,0 +1,139 @@
+"""`/metrics` of the web processes: their own counters, and the queue as it stands when asked."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import orjson
+import structlog
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+
+from balancing.registry import known_endpoints
+from balancing.slots import slots_in_use
+from llmqueue_project.config import load
+from scheduling.capacity import desired_replicas
+from scheduling.control import client
+from scheduling.outlook import level_summary
+
+log = structlog.get_logger(__name__)
+
+
+class QueueCollector(Collector):
+    """Gauges that belong to no process: they are read from PostgreSQL and Valkey when asked."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _levels()
+        yield from _endpoints()
+        yield from _replicas()
+
+
+def _levels() -> Iterator[Metric]:
+    depth = GaugeMetricFamily(
+        "llmqueue_queue_depth", "Jobs by level and status", labels=["level", "status"]
+    )
+    oldest = GaugeMetricFamily(
+        "llmqueue_queue_oldest_seconds",
+        "Age of the oldest of a level's next jobs",
+        labels=["level"],
+    )
+    try:
+        summaries = level_summary()
+    except OperationalError as error:
+        log.warning("metrics.no_database", error=str(error))
+        return
+    for summary in summaries:
+        depth.add_metric([summary.level.queue, "queued"], summary.queued)
+        depth.add_metric([summary.level.queue, "held"], summary.held)
+        depth.add_metric([summary.level.queue, "processing"], summary.processing)
+        oldest.add_metric([summary.level.queue], summary.oldest_wait_seconds)
+    yield depth
+    yield oldest
+
+
+def _endpoints() -> Iterator[Metric]:
+    most = GaugeMetricFamily("llmqueue_slots_max", "Slots of an endpoint", labels=["endpoint"])
+    used = GaugeMetricFamily("llmqueue_slots_in_use", "Slots in use now", labels=["endpoint"])
+    takes = GaugeMetricFamily(
+        "llmqueue_endpoint_enabled", "1 when the endpoint takes new work", labels=["endpoint"]
+    )
+    try:
+        endpoints = known_endpoints()
+        in_use = slots_in_use(client(), [endpoint.id for endpoint in endpoints])
+    except (OperationalError, RedisError) as error:
+        log.warning("metrics.no_endpoints", error=str(error))
+        return
+    for endpoint in endpoints:
+        most.add_metric([endpoint.name], endpoint.max_concurrent)
+        used.add_metric([endpoint.name], in_use[endpoint.id])
+        takes.add_metric([endpoint.name], float(endpoint.takes_work))
+    yield most
+    yield used
+    yield takes
+
+
+def _replicas() -> Iterator[Metric]:
+    desired = GaugeMetricFamily(
+        "llmqueue_desired_replicas",
+        "Endpoints of today's size that would start every queue within its target wait",
+    )
+    try:
+        desired.add_metric([], desired_replicas())
+    except (OperationalError, RedisError) as error:
+        log.warning("metrics.no_replicas", error=str(error))
+        return
+    yield desired
+
+
+_queue_registry = CollectorRegistry()
+_queue_registry.register(QueueCollector())
+
+
+def _process_registry() -> CollectorRegistry:
+    if not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+@require_safe
+def view(request: HttpRequest) -> HttpResponse:
+    """Prometheus text; `?format=json` gives the same samples as JSON."""
+    if not _may_read(request):
+        body = orjson.dumps({"error": "send Authorization: Bearer <LLMQUEUE_METRICS_TOKEN>"})
+        return HttpResponse(body, status=401, content_type="application/json")
+    registries = (_process_registry(), _queue_registry)
+    if request.GET.get("format") == "json":
+        return HttpResponse(orjson.dumps(_samples(registries)), content_type="application/json")
+    text = b"".join(generate_latest(registry) for registry in registries)
+    return HttpResponse(text, content_type=CONTENT_TYPE_LATEST)
+
+
+def _samples(registries: tuple[CollectorRegistry, ...]) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = {}
+    for registry in registries:
+        for metric in registry.collect():
+            for sample in metric.samples:
+                entry = {"labels": sample.labels, "value": sample.value}
+                found.setdefault(sample.name, []).append(entry)
+    return found
+
+
+def _may_read(request: HttpRequest) -> bool:
+    token = load().metrics_token
+    if token is None:
+        return True
+    presented = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    if secrets.compare_digest(presented.encode(), token.get_secret_value().encode()):
+        return True
+    user = getattr(request, "user", None)
+    return bool(user and user.is_authenticated and user.is_staff)

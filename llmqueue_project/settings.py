@@ -1,0 +1,190 @@
+"""Django's settings, derived from the typed configuration in `config.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from celery.schedules import crontab
+from django.urls import reverse_lazy
+
+from llmqueue_project import logging as llmqueue_logging
+from llmqueue_project.config import ROOT, load
+from llmqueue_project.unfold_site import UNFOLD as UNFOLD
+
+CONFIG = load()
+
+SECRET_KEY = CONFIG.secret_key.get_secret_value()
+DEBUG = False
+ALLOWED_HOSTS = CONFIG.web.allowed_hosts
+CSRF_TRUSTED_ORIGINS = CONFIG.web.csrf_trusted_origins
+DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIG.web.max_body_bytes
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "SAMEORIGIN"
+if CONFIG.production:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_prometheus",
+    "django_filters",
+    "rest_framework",
+    "rest_framework_api_key",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "conversations",
+    "scheduling",
+    "balancing",
+]
+
+MIDDLEWARE = [
+    "llmqueue_project.logging.RequestIdMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+ROOT_URLCONF = "llmqueue_project.urls"
+WSGI_APPLICATION = "llmqueue_project.wsgi.application"
+ASGI_APPLICATION = "llmqueue_project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+
+def database(url: str, pool_size: int) -> dict[str, Any]:
+    """Django's connection settings of a `postgresql://` URL; its query becomes libpq options."""
+    parts = urlsplit(url)
+    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    options["pool"] = {"min_size": 0, "max_size": pool_size, "timeout": 10, "max_idle": 60}
+    options.setdefault("application_name", "llmqueue")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+DATABASES = {
+    "default": database(CONFIG.database_url.get_secret_value(), CONFIG.web.database_pool_size)
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "conversations.Operator"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = reverse_lazy("admin:login")
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+# Requests last fractions of a second: admin shows them.
+FORMAT_MODULE_PATH = "llmqueue_project.formats"
+
+STATIC_URL = "static/"
+_collected = ROOT / "staticfiles"
+STATIC_ROOT = _collected if _collected.is_dir() else None
+# Static files are served from the packages themselves: no collectstatic step on a laptop.
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["conversations.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["conversations.api.authentication.HasApiKey"],
+    "DEFAULT_PARSER_CLASSES": ["conversations.api.parsers.EnvelopeJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": "conversations.api.pagination.EnvelopePagination",
+    "EXCEPTION_HANDLER": "conversations.api.errors.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "llmqueue",
+    "DESCRIPTION": "A durable priority queue for LLM requests.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    # No validator: it is a page of another host.
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "persistAuthorization": True,
+        "validatorUrl": None,
+    },
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "conversations.api.schema.add_openai_door",
+    ],
+}
+
+# Celery reads CELERY_* from here (llmqueue_project/celery.py).
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "queue_order_strategy": "scheduling.tickets:LevelOrder",
+    # Message priority would outrank queue order and multiply the keys by four.
+    "priority_steps": [0],
+    "visibility_timeout": 3600,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+}
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
+CELERY_WORKER_POOL = "threads"
+CELERY_WORKER_CONCURRENCY = CONFIG.scheduling.worker_concurrency
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CONSUMER = "scheduling.consumer:Consumer"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.0
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {
+    "repair-conversations": {"task": "conversations.repair", "schedule": 60.0},
+    "age-conversations": {"task": "conversations.age", "schedule": 300.0},
+    "clear-sessions": {
+        "task": "conversations.clear_sessions",
+        "schedule": crontab(hour="3", minute="17"),
+    },
+}
+
+LOGGING_CONFIG = None
+llmqueue_logging.configure(format=CONFIG.log_format, level=CONFIG.log_level)
