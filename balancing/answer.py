@@ -1,0 +1,222 @@
+"""What a call asks of an endpoint, and how its answer is read: streamed or whole."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import orjson
+
+from balancing.assembly import Assembly
+from balancing.errors import Broken, CallError, TimedOut, Unavailable
+
+LARGEST_ANSWER = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the endpoint's operations and the prefix of the ids it answers with."""
+
+    path: str
+    id_prefix: str
+
+
+KINDS = {
+    "chat": Kind("/chat/completions", "chatcmpl-"),
+    "completion": Kind("/completions", "cmpl-"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; `total` includes the rest."""
+
+    connect: float
+    first_token: float
+    stall: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to one endpoint. `body` is sent as it is."""
+
+    job_id: UUID
+    kind: str
+    body: str
+    stream: bool
+    timeouts: Timeouts
+
+    @property
+    def public_id(self) -> str:
+        return KINDS[self.kind].id_prefix + self.job_id.hex
+
+
+@dataclass(slots=True)
+class Answer:
+    """What came back: the response object as JSON text, its first choice's text, its usage."""
+
+    body: str = ""
+    text: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    first_token_at: datetime | None = None
+
+
+# Called with each chunk as JSON text, and whether it is nothing but the final usage.
+OnChunk = Callable[[str, bool], None]
+
+
+class Guard:
+    """One timer for the phases of a call, moved forward as it proceeds."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._now = asyncio.get_running_loop().time
+        self._end = self._now() + timeouts.total
+        self.phase = "connect"
+        # Endpoints that answer whole send no headers before they are done, so the wait for
+        # headers is a wait for the first token.
+        self.timeout = asyncio.timeout_at(min(self._end, self._now() + timeouts.first_token))
+
+    def accepted(self) -> None:
+        self.phase = "first_token"
+
+    def progressed(self) -> None:
+        self.phase = "stall"
+        self.timeout.reschedule(min(self._end, self._now() + self._timeouts.stall))
+
+    def error(self) -> CallError:
+        if self._now() >= self._end - 0.01:
+            return TimedOut("total_timeout", f"no answer within {self._timeouts.total:g} s")
+        if self.phase == "stall":
+            return TimedOut("stalled", f"no token for {self._timeouts.stall:g} s")
+        return TimedOut("first_token_timeout", f"no token within {self._timeouts.first_token:g} s")
+
+
+async def read_stream(
+    response: aiohttp.ClientResponse, call: Call, on_chunk: OnChunk, guard: Guard
+) -> Answer:
+    assembly, answer = Assembly(), Answer()
+    rest, read, done = b"", 0, False
+    while not done:
+        data = await response.content.readany()
+        if not data:
+            break
+        guard.progressed()
+        read += len(data)
+        if read > LARGEST_ANSWER:
+            raise Broken("too_large", "the endpoint's answer is too large")
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                payload = line[5:].strip()
+                if payload == b"[DONE]":
+                    done = True
+                elif payload:
+                    _take_chunk(payload, call, assembly, answer, on_chunk)
+    if not done and not assembly.finished:
+        raise Broken("broken", "the endpoint's stream ended before its answer did")
+    answer.body = orjson.dumps({**assembly.response(), "id": call.public_id}).decode()
+    answer.text = assembly.text
+    _take_usage(answer, assembly.usage)
+    if answer.completion_tokens is None:
+        answer.completion_tokens = assembly.tokens
+    return answer
+
+
+def _take_chunk(
+    payload: bytes, call: Call, assembly: Assembly, answer: Answer, on_chunk: OnChunk
+) -> None:
+    try:
+        chunk = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise Broken("malformed", "the endpoint sent a chunk that is not JSON") from None
+    if not isinstance(chunk, dict):
+        raise Broken("malformed", "the endpoint sent a chunk that is not an object")
+    if chunk.get("error"):
+        raise Unavailable(
+            "endpoint_error", message_of(chunk), body=payload.decode("utf-8", "replace")
+        )
+    chunk["id"] = call.public_id
+    try:
+        spoke = assembly.feed(chunk)
+    except (AttributeError, KeyError, TypeError):
+        raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
+    if spoke and answer.first_token_at is None:
+        answer.first_token_at = datetime.now(UTC)
+    on_chunk(orjson.dumps(chunk).decode(), not chunk.get("choices") and "usage" in chunk)
+
+
+async def read_whole(
+    response: aiohttp.ClientResponse, call: Call, on_chunk: OnChunk, guard: Guard
+) -> Answer:
+    try:
+        data = await read_at_most(response, LARGEST_ANSWER)
+        whole = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Broken("malformed", "the endpoint's answer is not JSON") from None
+    guard.progressed()
+    if not isinstance(whole, dict):
+        raise Broken("malformed", "the endpoint's answer is not an object")
+    if whole.get("error"):
+        raise Unavailable("endpoint_error", message_of(whole), body=data.decode("utf-8", "replace"))
+    if "id" in whole:
+        whole["id"] = call.public_id
+    answer = Answer(
+        body=orjson.dumps(whole).decode(), text=_text(whole), first_token_at=datetime.now(UTC)
+    )
+    _take_usage(answer, whole.get("usage"))
+    if call.stream:
+        on_chunk(orjson.dumps(_as_chunk(whole)).decode(), False)
+    return answer
+
+
+async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body to its end, or its first `limit` bytes and a little more."""
+    parts: list[bytes] = []
+    size = 0
+    while size <= limit and (part := await response.content.readany()):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _text(whole: dict[str, Any]) -> str:
+    choices = whole.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return ""
+    message = choices[0].get("message")
+    text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _as_chunk(whole: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer as the one chunk of a stream, for endpoints that do not stream."""
+    choices = [
+        {**{k: v for k, v in choice.items() if k != "message"}, "delta": choice.get("message", {})}
+        for choice in whole.get("choices") or ()
+    ]
+    return {**whole, "object": "chat.completion.chunk", "choices": choices}
+
+
+def _take_usage(answer: Answer, usage: Any) -> None:
+    if isinstance(usage, dict):
+        answer.prompt_tokens = _count(usage.get("prompt_tokens"))
+        answer.completion_tokens = _count(usage.get("completion_tokens"))
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 <= value < 2**31 else None
+
+
+def message_of(parsed: Any) -> str:
+    """The text of an endpoint's error object, empty when it has none."""
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    text = error.get("message") if isinstance(error, dict) else error
+    return text[:1000] if isinstance(text, str) else ""

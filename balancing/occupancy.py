@@ -1,0 +1,48 @@
+"""How many slots of each endpoint are in use now, for people who look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import redis
+
+from balancing.models import Endpoint
+from balancing.slots import key
+from llmqueue_project.config import load
+
+
+@lru_cache(maxsize=1)
+def _client() -> redis.Redis:
+    url = load().redis_url.get_secret_value()
+    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+
+
+def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
+    """Unexpired slots by endpoint id; empty when Valkey is away: a page is shown without them."""
+    if not endpoint_ids:
+        return {}
+    try:
+        client = _client()
+        moment: Any = client.time()
+        now = moment[0] * 1000 + moment[1] // 1000
+        with client.pipeline(transaction=False) as pipe:
+            for endpoint_id in endpoint_ids:
+                pipe.zcount(key(endpoint_id), now, "+inf")
+            return dict(zip(endpoint_ids, pipe.execute(), strict=True))
+    except redis.RedisError:
+        return {}
+
+
+_seen: tuple[float, dict[int, int]] = (0.0, {})
+
+
+def slots_lately() -> dict[int, int]:
+    """`slots_in_use` of all endpoints, at most a second old: for lists that ask row by row."""
+    global _seen
+    if time.monotonic() >= _seen[0]:
+        used = slots_in_use(list(Endpoint.objects.values_list("pk", flat=True)))
+        _seen = (time.monotonic() + 1.0, used)
+    return _seen[1]
