@@ -1,0 +1,75 @@
+"""Attempts in admin: a list of their own, and inline on their job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from balancing.listing import ReadOnlyAdmin
+from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id
+from scheduling.models import Attempt
+
+
+class AttemptInline(TabularInline):
+    model = Attempt
+    fields = ("number", "shown_outcome", "endpoint", "took", "worker", "error")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    ordering = ("pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        rows: QuerySet[Attempt] = super().get_queryset(request)
+        return rows.select_related("endpoint")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @display(description="outcome", label=OUTCOME_COLOURS)
+    def shown_outcome(self, row: Attempt) -> str:
+        return row.outcome
+
+    @display(description="took")
+    def took(self, row: Attempt) -> str:
+        return between(row.started_at, row.ended_at)
+
+    @display(description="error")
+    def error(self, row: Attempt) -> str:
+        return f"{row.error_code} {row.error_message}"[:300].strip() or "-"
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = ("shown_job", "number", "shown_outcome", "endpoint", "took", "error_code")
+    list_filter = ("outcome", "endpoint")
+    list_select_related = ("endpoint",)
+    search_fields = ("job__id",)
+    search_help_text = "Job id"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
+    ) -> tuple[QuerySet[Attempt], bool]:
+        identifier = parsed_id(search_term.strip())
+        if identifier is None:
+            return (queryset.none() if search_term.strip() else queryset), False
+        return queryset.filter(job_id=identifier), False
+
+    @display(description="job")
+    def shown_job(self, row: Attempt) -> str:
+        return link("scheduling_job_change", row.job_id, f"{row.job_id.hex[:8]}…")
+
+    @display(description="outcome", ordering="outcome", label=OUTCOME_COLOURS)
+    def shown_outcome(self, row: Attempt) -> str:
+        return row.outcome
+
+    @display(description="took")
+    def took(self, row: Attempt) -> str:
+        return between(row.started_at, row.ended_at)

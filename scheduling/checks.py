@@ -1,0 +1,39 @@
+"""System checks: a misspelt level policy is reported at start, not at the first ticket."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+from django.utils.module_loading import import_string
+
+from llmqueue_project.config import load
+from scheduling.models import Priority
+
+
+@register()
+def level_policy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    config = load().scheduling
+    try:
+        import_string(config.level_policy)(config.floors)
+    except (ImportError, TypeError) as error:
+        return [Error(f"scheduling.level_policy: {error}", id="scheduling.E001")]
+    return []
+
+
+@register()
+def floors_name_levels(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    unknown = set(load().scheduling.floors) - set(Priority.labels)
+    if unknown:
+        return [Error(f"scheduling.floors: no such level: {sorted(unknown)}", id="scheduling.E002")]
+    return []
+
+
+@register()
+def waits_name_levels(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    unknown = set(load().scheduling.max_wait) - set(Priority.labels)
+    if unknown:
+        return [
+            Error(f"scheduling.max_wait: no such level: {sorted(unknown)}", id="scheduling.E003")
+        ]
+    return []

@@ -1,0 +1,92 @@
+"""The hot path's PostgreSQL connections: small asynchronous pools, plain SQL, no ORM.
+
+`durable` commits are on disk when they return: submit and finish use it. `relaxed` ones may be
+lost by a crash of the server, never half-done: a claim or a heartbeat that vanishes is repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from llmqueue_project.config import load
+
+READ_PATIENCE_SECONDS = 3.0
+Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+
+
+def _pool(name: str, size: int, options: str) -> Pool:
+    parts = urlsplit(load().database_url.get_secret_value())
+    query = urlencode([*parse_qsl(parts.query), ("application_name", "llmqueue")])
+    return AsyncConnectionPool(
+        urlunsplit(parts._replace(query=query)),
+        min_size=1,
+        max_size=size,
+        timeout=5,
+        reconnect_timeout=3600,
+        name=name,
+        open=False,
+        kwargs={"autocommit": True, "options": options, "connect_timeout": 5},
+    )
+
+
+class Database:
+    """The two pools of a process; an asynchronous context manager."""
+
+    def __init__(self, size: int) -> None:
+        keepalive = "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+        self.durable = _pool("durable", size, keepalive)
+        self.relaxed = _pool("relaxed", size, f"{keepalive} -c synchronous_commit=off")
+
+    async def __aenter__(self) -> Database:
+        await self.durable.open()
+        await self.relaxed.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.durable.close(timeout=2)
+        await self.relaxed.close(timeout=2)
+
+
+async def read(
+    pool: Pool, statement: str, parameters: dict[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement that changes nothing, past connections that a restart broke.
+
+    Raises:
+        psycopg.OperationalError: the server stayed away for `READ_PATIENCE_SECONDS`.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + READ_PATIENCE_SECONDS
+    while True:
+        try:
+            return await fetch(pool, statement, parameters)
+        except psycopg.OperationalError:
+            if loop.time() >= deadline:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def fetch(
+    pool: Pool, statement: str, parameters: dict[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """The rows of one statement, in a transaction of its own.
+
+    Raises:
+        psycopg.OperationalError: the server is away, or no connection came free in time
+            (`psycopg_pool.PoolTimeout` is one).
+    """
+    async with pool.connection() as connection:
+        cursor = await connection.execute(statement, parameters)
+        return await cursor.fetchall()

@@ -1,0 +1,299 @@
+"""One event loop a worker process that does the whole of every request.
+
+Celery's threads hand in tickets and wait (task gear); the loop claims, calls, streams, finishes,
+renews leases, listens for cancellations and sweeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+import uvloop
+from django.db import close_old_connections, connection
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from balancing.client import Client
+from balancing.slots import NotReady, Slots
+from llmqueue_project.config import load
+from scheduling import control, metrics
+from scheduling.claims import Claimed, Claims
+from scheduling.database import Database, fetch
+from scheduling.dispatch import Dispatcher
+from scheduling.gate import gate
+from scheduling.models import Job, Priority, Status
+from scheduling.outbox import FINAL, Feed, Outbox
+from scheduling.outcomes import Outcomes
+from scheduling.pauses import PAUSES, Pauses
+from scheduling.pool import Bound, EndpointPool
+from scheduling.runner import Runner
+from scheduling.running import CANCELLED, LOST, SHUTDOWN
+from scheduling.signals import job_finished
+from scheduling.sweep import Ended, Sweeper
+
+log = structlog.get_logger(__name__)
+REFRESH_SECONDS = 0.25
+SWITCH_SECONDS = 0.0005
+
+
+class Engine:
+    """The loop's thread and everything that lives on it."""
+
+    def __init__(self, *, worker: str) -> None:
+        self._worker = worker
+        self._config = load()
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._ready: Future[None] = Future()
+        self._stopping = asyncio.Event()
+        self._background: set[asyncio.Task[None]] = set()
+        self._announcers = ThreadPoolExecutor(4, "announce")
+
+    def start(self) -> None:
+        """Start the thread; returns when the loop serves.
+
+        Raises:
+            whatever kept it from starting, such as a database without tables.
+        """
+        # The hub's thread and this one hand the interpreter to each other several times a request;
+        # at Python's 5 ms a loop that became ready waits for all of them.
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._thread.start()
+        self._ready.result(timeout=60)
+
+    def serve(self, level: Priority) -> None:
+        """Serve one ticket, from any thread, to the end of the job it got."""
+        self.serve_soon(level).result()
+
+    def serve_soon(self, level: Priority) -> Future[None]:
+        """Serve one ticket; the future ends with the job it got."""
+        return asyncio.run_coroutine_threadsafe(self._serve(level), self._loop)
+
+    def take(self, level: Priority, tickets: int) -> None:
+        """Serve tickets without being waited for, from any thread."""
+        self._loop.call_soon_threadsafe(self._take, level, tickets)
+
+    def _take(self, level: Priority, tickets: int) -> None:
+        for _ in range(tickets):
+            self.dispatcher.take(level)
+
+    def stop(self) -> None:
+        """Finish what runs within the grace time, give the rest back, end the thread."""
+        if not self._thread.is_alive():
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+        self._announcers.shutdown()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._live())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
+        finally:
+            self._loop.close()
+
+    async def _live(self) -> None:
+        config = self._config
+        async with contextlib.AsyncExitStack() as stack:
+            database = await stack.enter_async_context(
+                Database(config.scheduling.database_pool_size)
+            )
+            valkey = Redis.from_url(
+                config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
+            )
+            stack.push_async_callback(valkey.aclose)
+            client = Client()
+            stack.push_async_callback(client.close)
+            self._build(database, valkey, client)
+            await self._open()
+            tasks = [
+                asyncio.create_task(chore)
+                for chore in (
+                    self._every(REFRESH_SECONDS, self._look_for_room),
+                    self._every(config.balancing.registry_seconds, self._refresh),
+                    self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
+                    self._every(config.scheduling.sweep_seconds, self.sweeper.once),
+                    control.listen(valkey, control.CHANNEL, self._hear),
+                )
+            ]
+            self._ready.set_result(None)
+            await self._stopping.wait()
+            await self._drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _build(self, database: Database, valkey: Redis, client: Client) -> None:
+        config = self._config
+        self._database = database
+        slots = Slots(
+            valkey,
+            lease_seconds=config.scheduling.lease_seconds,
+            reservation_seconds=config.balancing.reservation_seconds,
+        )
+        self.pool = EndpointPool(slots, database)
+        self.claims = Claims(
+            database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
+        )
+        self.outbox = Outbox(
+            valkey,
+            flush_seconds=config.streaming.flush_seconds,
+            max_entries=config.streaming.max_entries,
+            expiry_seconds=config.streaming.expiry_seconds,
+        )
+        self.runner = Runner(
+            claims=self.claims,
+            pool=self.pool,
+            gate=gate,
+            client=client,
+            outbox=self.outbox,
+            outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announce=self._announce),
+        )
+        self.dispatcher = Dispatcher(
+            claims=self.claims, pool=self.pool, gate=gate, client=valkey, start=self._begin
+        )
+        self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
+
+    async def _open(self) -> None:
+        """Wait for both servers: a worker that starts first is no error."""
+        while True:
+            try:
+                await self._refresh()
+                reservation = await self.pool.reserve(0)
+            except (psycopg.OperationalError, RedisError) as error:
+                log.warning("engine.waits", error=str(error))
+            except NotReady:
+                break
+            else:
+                gate.settle(tickets=0, room=self.pool.free(reservation), since=gate.mark())
+                break
+            await asyncio.sleep(0.5)
+        gate.activate()
+
+    async def _serve(self, level: int) -> None:
+        ended = await self.dispatcher.serve(level)
+        if ended is not None:
+            await ended
+
+    def _begin(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
+        return asyncio.create_task(self.runner.run(job, bound, binding))
+
+    async def _every(self, seconds: float, chore: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await chore()
+            except (psycopg.OperationalError, RedisError, NotReady) as error:
+                log.info("engine.chore_waits", chore=chore.__qualname__, error=str(error))
+            except Exception:
+                log.exception("engine.chore_failed", chore=chore.__qualname__)
+
+    async def _look_for_room(self) -> None:
+        """Slots that other workers freed, endpoints that were added: nobody else tells us."""
+        if not gate.is_short:
+            return
+        mark = gate.mark()
+        reservation = await self.pool.reserve(0)
+        gate.settle(tickets=0, room=self.pool.free(reservation), since=mark)
+        gate.reopen()
+
+    async def _refresh(self) -> None:
+        """Endpoints and pauses, as operators have set them."""
+        await self.pool.refresh()
+        await self._see_pauses()
+
+    async def _see_pauses(self) -> None:
+        gate.pause(Pauses.of_rows(await fetch(self._database.relaxed, PAUSES)).levels)
+
+    async def _heartbeat(self) -> None:
+        # Slots first: they must not lapse because PostgreSQL is away.
+        await self._keep_slots()
+        runs = [run for run in self.runner.running.values() if not run.ending]
+        if runs:
+            leases = await self.claims.heartbeat([run.job for run in runs])
+            for run in runs:
+                if run.job.id not in leases:
+                    self.runner.stop(run.job.id, LOST)
+                elif leases[run.job.id]:
+                    self.runner.stop(run.job.id, CANCELLED)
+
+    async def _keep_slots(self) -> None:
+        held: dict[int, list[str]] = {}
+        for run in self.runner.running.values():
+            if run.holds_slot:
+                held.setdefault(run.bound.target.id, []).append(run.job.lease)
+        try:
+            await self.pool.renew(held)
+        except RedisError as error:
+            log.info("slots.renewal_waits", error=str(error))
+
+    def _hear(self, message: bytes) -> None:
+        news = json.loads(message)
+        if "cancel" in news:
+            self.runner.stop(UUID(news["cancel"]), CANCELLED)
+        if "pauses" in news:
+            self._background.add(task := asyncio.create_task(self._hear_pauses()))
+            task.add_done_callback(self._background.discard)
+
+    async def _hear_pauses(self) -> None:
+        try:
+            await self._see_pauses()
+        except psycopg.OperationalError as error:
+            log.info("engine.pauses_wait", error=str(error))
+
+    async def _swept(self, job: Ended) -> None:
+        """A job that ended without a worker: the same news as any other end."""
+        metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
+        if job.source != "openai":
+            await self._announce(job, job.status)
+        keep = job.stream or job.source != "openai"
+        feed = Feed(job.id, job.origin, keep, job.attempts + 1)
+        end = {"status": job.status, "code": job.error_code, "message": job.error_message}
+        self.outbox.put(feed, FINAL, orjson.dumps(end).decode())
+
+    async def _announce(self, job: Claimed | Ended, status: Status) -> None:
+        def send() -> None:
+            close_old_connections()
+            try:
+                replies = job_finished.send_robust(
+                    sender=Job,
+                    job_id=job.id,
+                    source=job.source,
+                    status=status,
+                    sequence_key=job.sequence_key,
+                )
+            finally:
+                connection.close()
+            for receiver, error in replies:
+                if isinstance(error, Exception):
+                    log.error("job_finished.failed", receiver=str(receiver), exc_info=error)
+
+        await self._loop.run_in_executor(self._announcers, send)
+
+    async def _drain(self) -> None:
+        """Shutting down: no more tickets; running jobs get the grace time, then go back."""
+        self.dispatcher.accepting = False
+        deadline = self._loop.time() + self._config.scheduling.shutdown_grace_seconds
+        while self.runner.running and self._loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        tasks = [run.task for run in self.runner.running.values() if run.task is not None]
+        for job_id in list(self.runner.running):
+            self.runner.stop(job_id, SHUTDOWN)
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        await self.outbox.drain()

@@ -1,0 +1,20 @@
+"""What Prometheus sees of scheduling; names and labels are documented in docs/operations.md."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Histogram
+
+from scheduling.models import Priority
+
+LEVEL_NAMES = {int(level): level.queue for level in Priority}
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+wait_seconds = Histogram(
+    "llmqueue_wait_seconds", "From submit to the start of the attempt", ["level"], buckets=_SECONDS
+)
+jobs = Counter("llmqueue_jobs", "Jobs that ended, by outcome", ["level", "outcome"])
+attempts = Counter("llmqueue_attempts", "Attempts that ended, by outcome", ["endpoint", "outcome"])
+tokens = Counter("llmqueue_tokens", "Tokens of completed jobs", ["direction"])
+first_token_seconds = Histogram(
+    "llmqueue_first_token_seconds", "From submit to the first token", ["level"], buckets=_SECONDS
+)

@@ -1,0 +1,154 @@
+"""What a worker tells the world about its jobs, gathered for a moment and sent in one pipeline.
+
+A job's entries go to its Valkey stream (`llmq:out:<job>`, entry id `<attempt>-<seq>`: a worker
+that lost its lease cannot write behind its successor) and to the mailbox of the web process that
+waits for it, one message a flush for all jobs of that process. The end of a job travels in the
+same ordered buffer as its deltas, so it cannot overtake them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger(__name__)
+
+# KEYS: a stream an entry. ARGV: most entries, expiry, then id, kind, data and "1" where the
+# expiry is to be set. One command for a whole flush: redis-py costs 50 us a command. An entry older
+# than its stream's last one is refused: that is the fence, not a fault.
+_APPEND = """
+for i = 1, #KEYS do
+    local at = 3 + (i - 1) * 4
+    redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[1], ARGV[at],
+                'k', ARGV[at + 1], 'd', ARGV[at + 2])
+    if ARGV[at + 3] == '1' then redis.call('EXPIRE', KEYS[i], ARGV[2]) end
+end
+"""
+
+STARTED, DELTA, USAGE, RESET, FINAL = "s", "d", "u", "r", "f"
+_MOST_WAITING = 100_000
+
+
+def stream_key(job_id: UUID) -> str:
+    return f"llmq:out:{job_id.hex}"
+
+
+def mailbox(origin: str) -> str:
+    return f"llmq:mail:{origin}"
+
+
+@dataclass(slots=True)
+class Feed:
+    """The outgoing entries of one job; `keep` when its stream can be resumed."""
+
+    job_id: UUID
+    origin: str
+    keep: bool
+    attempt: int
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    feed: Feed
+    attempt: int
+    seq: int
+    kind: str
+    data: str
+
+
+def _is_urgent(entry: _Entry) -> bool:
+    """A start, the first tokens and an end are sent at once; what is between waits a tick."""
+    return entry.seq <= 3 or entry.kind in (FINAL, RESET)
+
+
+class Outbox:
+    def __init__(
+        self, client: Redis, *, flush_seconds: float, max_entries: int, expiry_seconds: int
+    ) -> None:
+        self._client = client
+        self._append = client.register_script(_APPEND)
+        self._flush_seconds = flush_seconds
+        self._max_entries = max_entries
+        self._expiry_seconds = expiry_seconds
+        self._waiting: list[_Entry] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    def put(self, feed: Feed, kind: str, data: str) -> None:
+        """Send an entry soon: the first one, a start and an end at once, others by the tick."""
+        if not feed.keep and not feed.origin:
+            return
+        feed.seq += 1
+        entry = _Entry(feed, feed.attempt, feed.seq, kind, data)
+        self._waiting.append(entry)
+        if _is_urgent(entry):
+            self._start()
+        elif self._timer is None and self._flushing is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._flush_seconds, self._start)
+
+    def _start(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                entries, self._waiting = self._waiting, []
+                await self._send(entries)
+                if self._waiting and not any(_is_urgent(e) for e in self._waiting):
+                    loop = asyncio.get_running_loop()
+                    self._timer = loop.call_later(self._flush_seconds, self._start)
+                    break
+        finally:
+            self._flushing = None
+
+    async def _send(self, entries: list[_Entry]) -> None:
+        try:
+            await self._deliver(entries)
+        except RedisError as error:
+            log.warning("outbox.waits", entries=len(entries), error=str(error))
+            self._waiting = (entries + self._waiting)[-_MOST_WAITING:]
+            await asyncio.sleep(0.2)
+
+    async def _deliver(self, entries: Sequence[_Entry]) -> None:
+        keys: list[str] = []
+        arguments: list[str | int] = [self._max_entries, self._expiry_seconds]
+        letters: dict[str, list[tuple[str, int, int, str, str]]] = {}
+        for entry in entries:
+            feed = entry.feed
+            if feed.keep:
+                keys.append(stream_key(feed.job_id))
+                expires = "1" if entry.seq == 1 or entry.kind == FINAL else "0"
+                arguments += (f"{entry.attempt}-{entry.seq}", entry.kind, entry.data, expires)
+            if feed.origin:
+                letters.setdefault(feed.origin, []).append(
+                    (feed.job_id.hex, entry.attempt, entry.seq, entry.kind, entry.data)
+                )
+        if keys:
+            await self._append(keys=keys, args=arguments)
+        if len(letters) == 1:
+            ((origin, letter),) = letters.items()
+            await self._client.publish(mailbox(origin), orjson.dumps(letter))
+        elif letters:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for origin, letter in letters.items():
+                    pipe.publish(mailbox(origin), orjson.dumps(letter))
+                await pipe.execute()
+
+    async def drain(self) -> None:
+        """Send what waits, within a second."""
+        self._start()
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing], timeout=1.0)

@@ -1,0 +1,102 @@
+"""How a job ends: its one outcome stored, then told to the app above and to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from balancing.answer import Answer
+from balancing.errors import CallError, Refused
+from scheduling import metrics
+from scheduling.claims import Claimed, Claims, Finish
+from scheduling.models import Attempt, Status
+from scheduling.outbox import FINAL, Outbox
+from scheduling.running import Running
+from scheduling.submission import actual_cost
+
+# Tells the app above that a job has ended; returns when it has been told.
+Announce = Callable[[Claimed, Status], Awaitable[None]]
+
+
+class Outcomes:
+    def __init__(self, *, claims: Claims, outbox: Outbox, announce: Announce) -> None:
+        self._claims = claims
+        self._outbox = outbox
+        self._announce = announce
+
+    async def complete(self, run: Running, answer: Answer) -> None:
+        run.ending = True
+        job = run.job
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        finish = Finish(
+            id=job.id,
+            lease_token=job.lease_token,
+            status=Status.COMPLETED,
+            number=job.attempts,
+            outcome=Attempt.Outcome.OK,
+            endpoint_id=run.bound.target.id,
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            actual_cost=actual_cost(prompt or 0, completion or 0) if prompt is not None else None,
+            first_token_at=answer.first_token_at or run.first_token_at,
+            result=answer.body,
+            text=answer.text,
+            why=run.bound.why,
+        )
+        if await self._claims.finish(finish):
+            if finish.first_token_at is not None:
+                waited = (finish.first_token_at - job.created_at).total_seconds()
+                metrics.first_token_seconds.labels(run.level).observe(max(0.0, waited))
+            metrics.tokens.labels("input").inc(prompt or 0)
+            metrics.tokens.labels("output").inc(completion or 0)
+            await self._tell(run, Status.COMPLETED, {"body": None if job.stream else answer.body})
+
+    async def end(
+        self,
+        run: Running,
+        status: Status,
+        code: str,
+        message: str,
+        outcome: str,
+        error: CallError | None = None,
+    ) -> None:
+        run.ending = True
+        job = run.job
+        finish = Finish(
+            id=job.id,
+            lease_token=job.lease_token,
+            status=status,
+            number=job.attempts,
+            outcome=outcome,
+            endpoint_id=run.bound.target.id,
+            error_code=code[:40],
+            error_message=message,
+            detail=str(error) if error else "",
+            first_token_at=run.first_token_at,
+            why=run.bound.why,
+        )
+        if await self._claims.finish(finish):
+            refused = isinstance(error, Refused)
+            details = {
+                "code": code,
+                "message": message,
+                "http_status": error.status if error and refused else 0,
+                "upstream": error.body if error and refused else "",
+            }
+            await self._tell(run, status, details)
+
+    async def _tell(self, run: Running, status: Status, details: dict[str, Any]) -> None:
+        """The end is stored: tell the app above, then whoever listens."""
+        job = run.job
+        metrics.jobs.labels(run.level, status.value).inc()
+        if job.source != "openai":
+            await self._announce(job, status)
+        summary = {
+            "status": status.value,
+            "queue_ms": round(run.waited_seconds * 1000),
+            "endpoint": run.bound.target.name,
+            **details,
+        }
+        self._outbox.put(run.feed, FINAL, orjson.dumps(summary).decode())

@@ -1,0 +1,267 @@
+"""One job from claim to end: call, deltas, retry on another endpoint, the one stored result."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from redis.exceptions import RedisError
+
+from balancing.answer import Answer, Call, Timeouts
+from balancing.client import Client
+from balancing.errors import CallError, TimedOut
+from balancing.slots import NotReady
+from llmqueue_project.config import load
+from scheduling import metrics
+from scheduling.claims import Claimed, Claims
+from scheduling.gate import Gate
+from scheduling.models import Status
+from scheduling.outbox import DELTA, RESET, STARTED, USAGE, Feed, Outbox
+from scheduling.outcomes import Outcomes
+from scheduling.policies.retry import backoff_seconds
+from scheduling.pool import Bound, EndpointPool
+from scheduling.running import CANCELLED, LOST, Running
+
+log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs jobs; `running` is what this process is doing now."""
+
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        pool: EndpointPool,
+        gate: Gate,
+        client: Client,
+        outbox: Outbox,
+        outcomes: Outcomes,
+    ) -> None:
+        self._claims = claims
+        self._pool = pool
+        self._gate = gate
+        self._client = client
+        self._outbox = outbox
+        self._outcomes = outcomes
+        self._scheduling = load().scheduling
+        self._balancing = load().balancing
+        self._rng = random.Random()  # noqa: S311 - jitter, not secrets
+        self._releasing: set[asyncio.Task[None]] = set()
+        self.running: dict[UUID, Running] = {}
+
+    async def run(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> None:
+        """Take a leased job with a slot to its end; `binding` is the slot being written down."""
+        keep = job.stream or job.source != "openai"
+        run = Running(job, bound, Feed(job.id, job.origin, keep, job.attempts), binding)
+        run.task = asyncio.current_task()
+        self.running[job.id] = run
+        metrics.wait_seconds.labels(run.level).observe(run.waited_seconds)
+        try:
+            await self._attempts(run)
+        except asyncio.CancelledError:
+            await self._stopped(run)
+        except psycopg.OperationalError as error:
+            # The lease runs out and the sweep of whoever is left takes over.
+            log.warning("job.left_to_its_lease", job=str(job.id), error=str(error))
+        except Exception:
+            log.exception("job.crashed", job=str(job.id))
+            await self._outcomes.end(
+                run, Status.FAILED, "internal_error", "the worker failed", "error"
+            )
+        finally:
+            self.running.pop(job.id, None)
+            await self._release(run)
+
+    def stop(self, job_id: UUID, reason: str) -> None:
+        """End a running job; the reason decides what becomes of it."""
+        run = self.running.get(job_id)
+        if run is not None and not run.stop and not run.ending and run.task is not None:
+            run.stop = reason
+            run.task.cancel()
+
+    async def _attempts(self, run: Running) -> None:
+        while True:
+            if run.feed.keep:
+                self._outbox.put(run.feed, STARTED, _start_of(run))
+            try:
+                answer = await self._call(run)
+            except CallError as error:
+                await self._release(run)
+                self._note_failure(run, error)
+                if not await self._again(run, error):
+                    return
+            else:
+                self._release_soon(run)
+                self._pool.mark_well(run.bound.target)
+                metrics.attempts.labels(run.bound.target.name, "ok").inc()
+                await self._outcomes.complete(run, answer)
+                return
+
+    async def _call(self, run: Running) -> Answer:
+        job = run.job
+        seconds = self._balancing.total_timeout
+        if job.deadline_at is not None:
+            seconds = min(seconds, job.deadline_at.timestamp() - time.time())
+            if seconds <= 0:
+                raise TimedOut("total_timeout", "the deadline passed")
+        timeouts = Timeouts(
+            connect=self._balancing.connect_timeout,
+            first_token=self._balancing.first_token_timeout,
+            stall=self._balancing.stall_timeout,
+            total=seconds,
+        )
+        call = Call(job.id, job.kind, job.body, job.stream, timeouts)
+
+        def on_chunk(chunk: str, is_usage: bool) -> None:
+            if not run.spoke and not is_usage:
+                run.spoke = True
+                run.first_token_at = datetime.now(UTC)
+            self._outbox.put(run.feed, USAGE if is_usage else DELTA, chunk)
+
+        return await self._client.call(run.bound.target, call, on_chunk)
+
+    def _note_failure(self, run: Running, error: CallError) -> None:
+        target, job = run.bound.target, run.job
+        metrics.attempts.labels(target.name, error.code).inc()
+        if error.retryable and not run.out_of_time:
+            self._pool.mark_failing(target)
+        run.tried.add(target.id)
+        log.info(
+            "attempt.failed",
+            job=str(job.id),
+            request_id=job.request_id,
+            endpoint=target.name,
+            attempt=job.attempts,
+            code=error.code,
+            error=str(error),
+        )
+
+    async def _again(self, run: Running, error: CallError) -> bool:
+        """Whether a further attempt began; otherwise the job was held or has ended."""
+        job = run.job
+        if run.out_of_time:
+            await self._outcomes.end(
+                run, Status.TIMEOUT, "timeout", "the request's time was up", "timeout"
+            )
+            return False
+        broken_stream = run.spoke and job.source == "openai" and job.stream
+        if not error.retryable or broken_stream or job.attempts >= job.max_attempts:
+            await self._outcomes.end(run, Status.FAILED, error.code, error.public, "error", error)
+            return False
+        if run.spoke:
+            self._outbox.put(run.feed, RESET, "{}")
+        if await self._fail_over(run, error):
+            return True
+        await self._hold(run, error)
+        return False
+
+    async def _fail_over(self, run: Running, error: CallError) -> bool:
+        """Move to another endpoint at once, when one has room, under the same lease."""
+        job, tried = run.job, frozenset(run.tried)
+        if not self._pool.others_serving(job.model, tried):
+            return False
+        try:
+            reservation = await self._pool.reserve(1)
+            (bound,) = self._pool.choose(reservation, [job], tried)
+            if bound is not None and bound.target.id in tried:
+                bound = None
+            await self._pool.bind(reservation, [job], [bound])
+        except (RedisError, NotReady):
+            return False
+        if bound is None:
+            return False
+        failed, failed_why = run.bound.target, run.bound.why
+        run.bound, run.holds_slot = bound, True
+        ours = await self._claims.retry(
+            job,
+            delay_seconds=0,
+            endpoint_id=failed.id,
+            error_code=error.code,
+            error_message=str(error),
+            public=error.public,
+            first_token_at=run.first_token_at,
+            why=failed_why,
+        )
+        if not ours:
+            run.stop = CANCELLED
+            raise asyncio.CancelledError
+        job.attempts += 1
+        run.feed.attempt, run.feed.seq = job.attempts, 0
+        run.spoke, run.first_token_at = False, None
+        return True
+
+    async def _hold(self, run: Running, error: CallError) -> None:
+        """Give the job up until its next attempt is due; it keeps its fair tag."""
+        run.ending = True
+        delay = backoff_seconds(
+            run.job.attempts,
+            base_seconds=self._scheduling.retry_base_seconds,
+            cap_seconds=self._scheduling.retry_cap_seconds,
+            retry_after_seconds=error.retry_after_seconds,
+            rng=self._rng,
+        )
+        held = await self._claims.retry(
+            run.job,
+            delay_seconds=delay,
+            endpoint_id=run.bound.target.id,
+            error_code=error.code,
+            error_message=str(error),
+            public=error.public,
+            first_token_at=run.first_token_at,
+            why=run.bound.why,
+        )
+        if not held:
+            await self._cancelled(run)
+
+    async def _stopped(self, run: Running) -> None:
+        """The task was cancelled: by a client, a lost lease, or a worker shutting down."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        await self._release(run)
+        if run.stop == CANCELLED:
+            await self._cancelled(run)
+        elif run.stop == LOST:
+            log.warning("job.lease_lost", job=str(run.job.id))
+        else:
+            if run.spoke:
+                self._outbox.put(run.feed, RESET, "{}")
+            wrote = run.feed.keep and run.feed.seq > 0
+            if not await self._claims.give_back([run.job], wrote=wrote):
+                await self._cancelled(run)
+
+    async def _cancelled(self, run: Running) -> None:
+        """End the job as cancelled; where its lease is lost instead, nothing is stored."""
+        await self._outcomes.end(
+            run, Status.CANCELLED, "cancelled", "cancelled on request", "cancelled"
+        )
+
+    def _release_soon(self, run: Running) -> None:
+        """Free the slot beside what follows; storing the answer need not wait for it."""
+        task = asyncio.create_task(self._release(run))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def _release(self, run: Running) -> None:
+        if not run.holds_slot:
+            return
+        run.holds_slot = False
+        await asyncio.shield(run.binding)
+        await self._pool.release(run.bound.target.id, run.job.lease)
+        self._gate.freed()
+
+
+def _start_of(run: Running) -> str:
+    started = {
+        "queue_ms": round(run.waited_seconds * 1000),
+        "endpoint": run.bound.target.name,
+        "attempt": run.job.attempts,
+    }
+    return orjson.dumps(started).decode()

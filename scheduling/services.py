@@ -1,0 +1,182 @@
+"""What doors and operators do to jobs. Verbs; each status change is one conditional UPDATE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import redis
+from django.db import connection, transaction
+from django.utils import timezone
+
+from scheduling import control, maintenance
+from scheduling.ending import forget_stream, tell_waiting
+from scheduling.errors import IllegalTransition, JobNotFound
+from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
+from scheduling.publishing import publish_on_commit
+from scheduling.signals import job_finished
+from scheduling.statements import REQUEUE, SUBMIT
+from scheduling.submission import JobSpec, Receipt, parameters, receipts
+
+_flows: dict[tuple[str, str, float], int] = {}
+
+
+def submit(spec: JobSpec) -> Receipt:
+    """Store a job in the caller's transaction; its ticket follows the commit."""
+    return submit_many([spec])[0]
+
+
+def submit_many(specs: Sequence[JobSpec]) -> list[Receipt]:
+    """Store jobs in one statement, all or none, in order."""
+    if not specs:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(SUBMIT, parameters(specs))
+        stored = receipts(cursor.fetchall())
+    levels = [spec.level for spec in specs if stored[spec.id].status == Status.QUEUED]
+    publish_on_commit(levels)
+    return [stored[spec.id] for spec in specs]
+
+
+def flow_for(*, key: str, name: str, weight: float = 1.0) -> int:
+    """The id of a flow, made when first named; name and weight follow the caller's."""
+    cached = _flows.get((key, name, weight))
+    if cached is not None:
+        return cached
+    flow, _ = Flow.objects.update_or_create(key=key, defaults={"name": name, "weight": weight})
+    if not connection.in_atomic_block:
+        # Inside a transaction the row may yet be rolled back.
+        _flows[key, name, weight] = flow.pk
+    return int(flow.pk)
+
+
+def cancel(*, job_id: UUID) -> Status:
+    """End a waiting job now, ask a running one to end; the status afterwards.
+
+    Raises:
+        JobNotFound, IllegalTransition: it has ended already.
+    """
+    ended = Job.objects.filter(pk=job_id, status__in=[Status.HELD, Status.QUEUED]).update(
+        status=Status.CANCELLED,
+        held_reason="",
+        error_code="cancelled",
+        error_message="cancelled while waiting",
+        finished_at=timezone.now(),
+        updated_at=timezone.now(),
+    )
+    if ended:
+        transaction.on_commit(partial(_announce_end, job_id))
+        return Status.CANCELLED
+    asked = Job.objects.filter(pk=job_id, status=Status.PROCESSING).update(
+        cancel_requested=True, updated_at=timezone.now()
+    )
+    if asked:
+        transaction.on_commit(partial(control.tell, cancel=str(job_id)))
+        return Status.PROCESSING
+    raise _refusal(job_id, Status.CANCELLED)
+
+
+def requeue(*, job_id: UUID) -> Status:
+    """Give an ended job without an answer a fresh set of attempts; a turn waits for its turn.
+
+    Raises:
+        JobNotFound, IllegalTransition: it waits, runs or was answered.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(REQUEUE, {"id": job_id})
+        row = cursor.fetchone()
+    if row is None:
+        raise _refusal(job_id, Status.QUEUED)
+    status, level = Status(row[0]), row[1]
+    transaction.on_commit(partial(forget_stream, _valkey(), job_id))
+    if status == Status.QUEUED:
+        publish_on_commit([level])
+    return status
+
+
+def reprioritise(*, job_id: UUID, level: Priority) -> None:
+    """Move a waiting job to another level; it joins there behind what its flow has waiting.
+
+    Raises:
+        JobNotFound, IllegalTransition: it no longer waits.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            update scheduling_job j
+               set level = %(level)s, updated_at = now(),
+                   priority_reason = 'moved by an operator',
+                   fair_tag = greatest(
+                       (select virtual_time from scheduling_levelclock where level = %(level)s),
+                       coalesce((select last_finish from scheduling_flowtag t
+                                  where t.flow_id = j.flow_id and t.level = %(level)s), 0))
+             where id = %(id)s and status in ('held', 'queued')
+            returning status
+            """,
+            {"id": job_id, "level": int(level)},
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise _refusal(job_id, Status.QUEUED)
+    if row[0] == Status.QUEUED:
+        publish_on_commit([level])
+
+
+def next_held_turn(*, sequence_key: UUID) -> UUID | None:
+    """The job that waits for its turn in a sequence, when no other of it is in flight."""
+    waiting = Job.objects.filter(sequence_key=sequence_key)
+    if waiting.filter(status__in=[Status.QUEUED, Status.PROCESSING]).exists():
+        return None
+    if waiting.filter(status=Status.HELD, held_reason=Held.PAUSED).exists():
+        return None
+    held = waiting.filter(status=Status.HELD, held_reason=Held.TURN).order_by("created_at", "id")
+    return held.values_list("id", flat=True).first()
+
+
+def release_turn(*, job_id: UUID, body: str) -> bool:
+    """Queue a job held for its turn, with the body its turn calls for; False if it was not.
+
+    While its tenant or flow is paused it goes on waiting, for the end of the pause.
+    """
+    with transaction.atomic():
+        job = Job.objects.select_for_update().filter(pk=job_id).first()
+        if job is None or (job.status, job.held_reason) != (Status.HELD, Held.TURN):
+            return False
+        JobPayload.objects.filter(pk=job_id).update(body=body)
+        paused = maintenance.holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
+        Job.objects.filter(pk=job_id).update(
+            status=Status.HELD if paused else Status.QUEUED,
+            held_reason=Held.PAUSED if paused else "",
+            updated_at=timezone.now(),
+        )
+        if not paused:
+            publish_on_commit([job.level])
+    return True
+
+
+def _announce_end(job_id: UUID) -> None:
+    """A job that ended while it waited: no worker will say so."""
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        return
+    tell_waiting(_valkey(), job)
+    if job.source != "openai":
+        job_finished.send_robust(
+            sender=Job,
+            job_id=job.id,
+            source=job.source,
+            status=Status(job.status),
+            sequence_key=job.sequence_key,
+        )
+
+
+def _refusal(job_id: UUID, wanted: Status) -> Exception:
+    status = Job.objects.filter(pk=job_id).values_list("status", flat=True).first()
+    if status is None:
+        return JobNotFound(f"no job {job_id}")
+    return IllegalTransition(status, wanted.value)
+
+
+def _valkey() -> redis.Redis:
+    return control.client()

@@ -1,0 +1,6 @@
+-- How many jobs each level has queued, counted no further than a cap. Index job_claim.
+select l.level,
+       (select count(*)
+          from (select 1 from scheduling_job j
+                 where j.status = 'queued' and j.level = l.level limit %(cap)s) head)
+  from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)

@@ -1,0 +1,64 @@
+-- Store the outcome of a group of leased jobs, each once: the lease token is the fence.
+--
+-- A worker that lost its lease updates no row here and so stores no result. Actual minus
+-- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql.
+with input as (
+    select *
+      from unnest(
+               %(id)s::uuid[], %(lease_token)s::uuid[], %(status)s::text[],
+               %(prompt_tokens)s::integer[], %(completion_tokens)s::integer[],
+               %(actual_cost)s::double precision[], %(error_code)s::text[],
+               %(error_message)s::text[], %(detail)s::text[], %(first_token_at)s::timestamptz[],
+               %(result)s::text[], %(text)s::text[], %(number)s::smallint[],
+               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[]
+           ) as i(
+               id, lease_token, status, prompt_tokens, completion_tokens, actual_cost, error_code,
+               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why)
+),
+finished as (
+    update scheduling_job j
+       set status = i.status, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
+           lease_expires_at = null, attempts = i.number, first_token_at = i.first_token_at,
+           prompt_tokens = i.prompt_tokens, completion_tokens = i.completion_tokens,
+           error_code = i.error_code, error_message = i.error_message
+      from input i
+     where j.id = i.id and j.lease_token = i.lease_token and j.status = 'processing'
+    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at
+),
+results as (
+    insert into scheduling_jobresult (job_id, body, text)
+    select i.id, i.result, i.text from input i join finished using (id)
+     where i.status = 'completed'
+        on conflict (job_id) do update set body = excluded.body, text = excluded.text
+),
+tries as (
+    insert into scheduling_attempt (
+        job_id, number, endpoint_id, worker, outcome, error_code, error_message, started_at,
+        first_token_at, ended_at, why)
+    select i.id, i.number, i.endpoint_id, f.worker, i.outcome, i.error_code,
+           case when i.detail = '' then i.error_message else i.detail end,
+           f.started_at, i.first_token_at, clock_timestamp(), i.why
+      from input i join finished f using (id)
+     where i.outcome <> ''
+),
+corrections as (
+    select f.flow_id, f.level, sum(i.actual_cost - f.cost) as amount
+      from finished f join input i using (id)
+     where i.actual_cost is not null
+     group by f.flow_id, f.level
+),
+locked as materialized (
+    select t.flow_id, t.level
+      from scheduling_flowtag t join corrections c using (flow_id, level)
+     order by t.flow_id, t.level
+       for update of t
+),
+settled as (
+    update scheduling_flowtag t
+       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001))
+      from locked l
+      join corrections c using (flow_id, level)
+      join scheduling_flow w on w.id = c.flow_id
+     where t.flow_id = l.flow_id and t.level = l.level
+)
+select id from finished

@@ -1,0 +1,18 @@
+-- Queued jobs of paused tenants and flows are held with their tags. Index job_claim.
+-- Pausing calls it once; the sweep calls it for what was stored or given back at that very moment.
+with paused as materialized (
+    select j.id
+      from scheduling_pause p
+     cross join unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
+      join scheduling_job j
+        on j.status = 'queued' and j.level = l.level
+           and (p.kind = 'tenant' and j.tenant_id::text = p.key
+                or p.kind = 'flow' and j.flow_id::text = p.key)
+     where p.kind in ('tenant', 'flow')
+       for update of j skip locked
+)
+update scheduling_job j
+   set status = 'held', held_reason = 'paused', updated_at = clock_timestamp()
+  from paused
+ where j.id = paused.id and j.status = 'queued'
+returning j.id, j.level, j.status

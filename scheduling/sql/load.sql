@@ -1,0 +1,69 @@
+-- What waits and how fast it goes, by level and model: admission's figures.
+-- Indexes job_claim, job_held, job_leases, job_finished, job_created. Counts stop at a cap.
+with queued as materialized (
+    select l.level, m.model, q.jobs, h.tags, h.oldest
+      from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
+     cross join unnest(%(models)s::text[]) as m(model)
+     cross join lateral (
+           select count(*) as jobs
+             from (select 1 from scheduling_job j
+                    where j.status = 'queued' and j.level = l.level and j.model = m.model
+                    limit %(cap)s) counted) q
+     cross join lateral (
+           select coalesce(array_agg(head.fair_tag order by head.fair_tag), '{}') as tags,
+                  coalesce(extract(epoch from now() - min(head.updated_at)), 0)::double precision
+                      as oldest
+             from (select j.fair_tag, j.updated_at
+                     from scheduling_job j
+                    where j.status = 'queued' and j.level = l.level and j.model = m.model
+                    order by j.fair_tag, j.id
+                    limit %(heads)s) head) h
+),
+running as materialized (
+    select j.level, j.model, count(*) as jobs
+      from scheduling_job j
+     where j.status = 'processing' and j.lease_expires_at is not null
+     group by j.level, j.model
+),
+ended as materialized (
+    select recent.level, recent.model, count(*) as jobs
+      from (select j.level, j.model
+              from scheduling_job j
+             where j.finished_at > now() - make_interval(secs => %(window_seconds)s)
+               and j.started_at is not null
+             order by j.finished_at desc
+             limit 20000) recent
+     group by recent.level, recent.model
+),
+service as materialized (
+    select latest.model, avg(latest.seconds) as seconds
+      from (select j.model, extract(epoch from j.finished_at - j.started_at) as seconds
+              from scheduling_job j
+             where j.finished_at is not null and j.status = 'completed'
+             order by j.finished_at desc
+             limit 200) latest
+     group by latest.model
+),
+held as materialized (
+    select count(*) as jobs
+      from (select 1
+              from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
+             cross join lateral (
+                   select 1 from scheduling_job j
+                    where j.status = 'held' and j.level = l.level limit %(cap)s) h) counted
+),
+newest as materialized (
+    select coalesce(avg(octet_length(p.body)), 0)::double precision as bytes
+      from (select j.id, j.status from scheduling_job j order by j.created_at desc limit 200) j
+      join scheduling_jobpayload p on p.job_id = j.id
+     where j.status in ('queued', 'held')
+)
+select q.level, q.model, q.jobs, q.tags, q.oldest, coalesce(r.jobs, 0), coalesce(e.jobs, 0),
+       coalesce(s.seconds, 0)::double precision, c.virtual_time, held.jobs, newest.bytes
+  from queued q
+  join scheduling_levelclock c on c.level = q.level
+  left join running r on r.level = q.level and r.model = q.model
+  left join ended e on e.level = q.level and e.model = q.model
+  left join service s on s.model = q.model
+ cross join held
+ cross join newest

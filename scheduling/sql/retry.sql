@@ -1,0 +1,24 @@
+-- End one attempt, unless the job is to be cancelled, and hold the job until its next is due; a zero delay keeps the lease for a
+-- further attempt of the same worker (failover), numbered one higher.
+with held as (
+    update scheduling_job j
+       set status = case when %(delay_seconds)s > 0 then 'held' else 'processing' end,
+           held_reason = case when %(delay_seconds)s > 0 then 'due' else '' end,
+           due_at = case when %(delay_seconds)s > 0
+                         then clock_timestamp() + make_interval(secs => %(delay_seconds)s) end,
+           attempts = %(number)s + case when %(delay_seconds)s > 0 then 0 else 1 end,
+           error_code = %(error_code)s, error_message = %(public)s,
+           updated_at = clock_timestamp()
+     where j.id = %(id)s and j.lease_token = %(lease_token)s and j.status = 'processing'
+       and not j.cancel_requested
+    returning j.id, j.worker, j.started_at
+),
+tries as (
+    insert into scheduling_attempt (
+        job_id, number, endpoint_id, worker, outcome, error_code, error_message, started_at,
+        first_token_at, ended_at, why)
+    select id, %(number)s, %(endpoint_id)s, worker, 'error', %(error_code)s, %(error_message)s,
+           started_at, %(first_token_at)s, clock_timestamp(), %(why)s::jsonb
+      from held
+)
+select id from held

@@ -1,0 +1,80 @@
+-- Store a group of jobs with their fair tags: queued, or held when due later, behind a turn or
+-- while their tenant or flow is paused.
+--
+-- Start-time fair queueing (scheduling/policies/fairness.py): a job's tag is its virtual start,
+-- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group.
+-- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
+-- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
+with input as (
+    select i.*, i.cost / greatest(f.weight, 0.001) as work
+      from unnest(
+               %(id)s::uuid[], %(level)s::smallint[], %(model)s::text[], %(kind)s::text[],
+               %(source)s::text[], %(stream)s::boolean[], %(tenant_id)s::uuid[],
+               %(user_id)s::uuid[], %(flow_id)s::bigint[], %(cost)s::double precision[],
+               %(due_at)s::timestamptz[], %(deadline_at)s::timestamptz[],
+               %(max_attempts)s::smallint[], %(sequence_key)s::uuid[], %(origin)s::text[],
+               %(request_id)s::text[], %(body)s::text[], %(priority_reason)s::text[]
+           ) with ordinality as i(
+               id, level, model, kind, source, stream, tenant_id, user_id, flow_id, cost, due_at,
+               deadline_at, max_attempts, sequence_key, origin, request_id, body,
+               priority_reason, place)
+      join scheduling_flow f on f.id = i.flow_id
+     where not exists (select 1 from scheduling_job j where j.id = i.id)
+),
+work as (
+    select flow_id, level, sum(work) as amount from input group by flow_id, level
+),
+tags as (
+    insert into scheduling_flowtag as t (flow_id, level, last_finish)
+    select w.flow_id, w.level, c.virtual_time + w.amount
+      from work w join scheduling_levelclock c on c.level = w.level
+     order by w.flow_id, w.level
+        on conflict (flow_id, level) do update
+       set last_finish = greatest(
+               excluded.last_finish,
+               t.last_finish + (select w.amount from work w
+                                 where w.flow_id = t.flow_id and w.level = t.level))
+    returning flow_id, level, last_finish
+),
+placed as (
+    select i.*,
+           t.last_finish - w.amount + coalesce(
+               sum(i.work) over (partition by i.flow_id, i.level order by i.place
+                                 rows between unbounded preceding and 1 preceding), 0) as fair_tag,
+           case when i.due_at > now() then 'due'
+                when i.sequence_key is not null
+                     and row_number() over (partition by i.sequence_key order by i.place) > 1
+                     then 'turn'
+                when i.sequence_key is not null and exists (select 1 from scheduling_job j
+                              where j.sequence_key = i.sequence_key and j.id <> i.id
+                                and (j.status in ('queued', 'processing')
+                                     or j.status = 'held' and (j.held_reason <> 'due'
+                                                               or j.attempts > 0))) then 'turn'
+                when i.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
+                     or i.flow_id::text in (select key from scheduling_pause where kind = 'flow')
+                     then 'paused'
+                else '' end as held_reason
+      from input i
+      join work w using (flow_id, level)
+      join tags t using (flow_id, level)
+),
+stored as (
+    insert into scheduling_job (
+        id, status, held_reason, level, model, kind, source, stream, tenant_id, user_id, flow_id,
+        fair_tag, cost, sequence_key, attempts, max_attempts, worker, cancel_requested, origin,
+        request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
+        priority_reason)
+    select id, case when held_reason = '' then 'queued' else 'held' end, held_reason, level, model,
+           kind, source, stream, tenant_id, user_id, flow_id, fair_tag, cost, sequence_key, 0,
+           max_attempts, '', false, origin, request_id, clock_timestamp(), clock_timestamp(),
+           due_at, deadline_at, '', '', priority_reason
+      from placed
+     order by place
+        on conflict (id) do nothing
+    returning id, status, held_reason, fair_tag
+),
+bodies as (
+    insert into scheduling_jobpayload (job_id, body)
+    select i.id, i.body from input i join stored using (id)
+)
+select id, status, held_reason, fair_tag from stored

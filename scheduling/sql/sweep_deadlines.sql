@@ -1,0 +1,18 @@
+-- Waiting jobs whose deadline passed end in timeout without ever reaching an endpoint.
+-- Index job_deadlines.
+with expired as materialized (
+    select id
+      from scheduling_job
+     where status in ('queued', 'held') and deadline_at <= now()
+     order by deadline_at
+     limit 1000
+       for update skip locked
+)
+update scheduling_job j
+   set status = 'timeout', held_reason = '', finished_at = clock_timestamp(),
+       updated_at = clock_timestamp(), error_code = 'queue_timeout',
+       error_message = 'the deadline passed while the request waited'
+  from expired
+ where j.id = expired.id
+returning j.id, j.level, j.status, j.source, j.origin, j.sequence_key, j.attempts, j.stream,
+          j.error_code, j.error_message

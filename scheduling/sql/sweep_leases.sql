@@ -1,0 +1,33 @@
+-- Jobs whose lease ran out go back to the queue, or end when their attempts or their time are up.
+-- Index job_leases.
+with lost as materialized (
+    select id
+      from scheduling_job
+     where status = 'processing' and lease_expires_at < now()
+     order by lease_expires_at
+     limit 1000
+       for update skip locked
+),
+moved as (
+    update scheduling_job j
+       set status = case when j.cancel_requested then 'cancelled'
+                         when j.deadline_at <= now() then 'timeout'
+                         when j.attempts >= j.max_attempts then 'failed'
+                         else 'queued' end,
+           finished_at = case when j.cancel_requested or j.deadline_at <= now()
+                                   or j.attempts >= j.max_attempts then clock_timestamp() end,
+           error_code = 'lease_lost', error_message = 'the worker ' || j.worker || ' went away',
+           lease_token = null, lease_expires_at = null, worker = '', updated_at = clock_timestamp()
+      from lost
+     where j.id = lost.id
+    returning j.id, j.level, j.status, j.source, j.origin, j.sequence_key, j.attempts, j.stream,
+              j.error_code, j.error_message, j.started_at
+),
+tries as (
+    insert into scheduling_attempt (
+        job_id, number, worker, outcome, error_code, error_message, started_at, ended_at)
+    select id, attempts, '', 'lost', error_code, error_message, started_at, clock_timestamp()
+      from moved
+)
+select id, level, status, source, origin, sequence_key, attempts, stream, error_code, error_message
+  from moved

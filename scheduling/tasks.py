@@ -1,0 +1,25 @@
+"""Celery's side of scheduling: ids in, no logic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from scheduling.models import Priority
+from scheduling.tickets import TASK
+
+# `Strategy` is a task attribute that the type stubs leave out.
+_OPTIONS: dict[str, Any] = {
+    "acks_late": True,
+    "ignore_result": True,
+    "Strategy": "scheduling.gear:strategy",
+}
+
+
+@shared_task(name=TASK, **_OPTIONS)
+def serve_next(level: str) -> None:
+    """One more request waits at this level: serve whichever is next."""
+    from scheduling.worker import engine
+
+    engine().serve(Priority.named(level))
