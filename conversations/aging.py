@@ -1,0 +1,24 @@
+"""Conversations grow old: idle ones become inactive, expired ones are archived."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from conversations.models import Conversation
+
+IDLE_AFTER = timedelta(minutes=30)
+
+
+def age() -> tuple[int, int]:
+    """How many became inactive, and how many were archived. Index conversation_idle."""
+    now = timezone.now()
+    state = Conversation.State
+    idle = Conversation.objects.filter(state=state.ACTIVE, last_active_at__lt=now - IDLE_AFTER)
+    inactive = idle.update(state=state.INACTIVE, updated_at=now)
+    expired = Conversation.objects.filter(
+        state__in=[state.ACTIVE, state.INACTIVE, state.COMPLETED], expires_at__lte=now
+    )
+    archived = expired.update(state=state.ARCHIVED, updated_at=now)
+    return inactive, archived

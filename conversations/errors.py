@@ -1,0 +1,48 @@
+"""What conversations refuse, and why.
+
+ConversationsError
+├── ConversationNotFound  no such conversation, or another tenant's
+├── ConversationClosed    its state or expiry takes no more messages, or forbids the change
+├── ConversationBusy      a turn of it is running
+├── UserMismatch          the user is not the conversation's, or none was named
+├── UserForbidden         the key speaks for another user
+└── NoModel               no model was named and no endpoint is registered
+"""
+
+from __future__ import annotations
+
+
+class ConversationsError(Exception):
+    """Base of all expected refusals of this app.
+
+    Attributes:
+        index: which message of a batch it is about; None outside a batch.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+class ConversationNotFound(ConversationsError):
+    pass
+
+
+class ConversationClosed(ConversationsError):
+    pass
+
+
+class ConversationBusy(ConversationsError):
+    pass
+
+
+class UserMismatch(ConversationsError):
+    pass
+
+
+class UserForbidden(ConversationsError):
+    pass
+
+
+class NoModel(ConversationsError):
+    pass

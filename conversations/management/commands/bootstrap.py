@@ -1,0 +1,103 @@
+"""`manage.py bootstrap`: an operator, a tenant with a key, and the endpoint of the environment.
+
+Idempotent. Reads LLM_BASE_URL, LLM_MODEL, LLM_MAX_CONCURRENT, LLMQUEUE_API_KEY and
+LLMQUEUE_ADMIN_PASSWORD; prints one line of JSON with the credentials in force, null for
+those that exist already and were not given.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import urllib.request
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from balancing.services import register
+from conversations.models import ApiKey, Operator, Tenant, User
+
+ENDPOINT = "default"
+
+
+class Command(BaseCommand):
+    help = "Create an operator, a demo tenant, user and key, and register LLM_BASE_URL."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with transaction.atomic():
+            user, password = _operator()
+            key = _api_key()
+            if base_url := os.environ.get("LLM_BASE_URL"):
+                _endpoint(base_url)
+        credentials = {"api_key": key, "admin_user": user, "admin_password": password}
+        self.stdout.write(json.dumps(credentials))
+
+
+def _operator() -> tuple[str, str | None]:
+    """The operator's name and password; None where it exists and no password was given."""
+    name = os.environ.get("LLMQUEUE_ADMIN_USER", "admin")
+    given = os.environ.get("LLMQUEUE_ADMIN_PASSWORD")
+    operator, created = Operator.objects.get_or_create(
+        username=name, defaults={"is_staff": True, "is_superuser": True}
+    )
+    if not given and not created:
+        return name, None
+    password = given or secrets.token_urlsafe(12)
+    if not operator.check_password(password):
+        operator.set_password(password)
+        operator.save(update_fields=["password"])
+    return name, password
+
+
+def _api_key() -> str | None:
+    """The demo tenant's key; None where one exists and none was given."""
+    tenant, _ = Tenant.objects.get_or_create(name="demo")
+    user, _ = User.objects.get_or_create(tenant=tenant, external_id="demo")
+    fields = {"name": "demo", "tenant": tenant, "user": user, "scope": ApiKey.Scope.OPERATOR}
+    given = os.environ.get("LLMQUEUE_API_KEY", "")
+    if not given:
+        if ApiKey.objects.get_usable_keys().filter(tenant=tenant, name="demo").exists():
+            return None
+        return str(ApiKey.objects.create_key(**fields)[1])
+    prefix, _, secret = given.partition(".")
+    if len(prefix) != 8 or len(secret) < 32:
+        raise CommandError("LLMQUEUE_API_KEY must be 8 characters, a dot and at least 32 more")
+    known = ApiKey.objects.filter(prefix=prefix).first()
+    if known is None:
+        hashed = ApiKey.objects.key_generator.hash(given)
+        ApiKey.objects.create(prefix=prefix, hashed_key=hashed, **fields)
+    elif known.revoked or not known.is_valid(given):
+        raise CommandError("LLMQUEUE_API_KEY is revoked, or another key has its first 8 characters")
+    return given
+
+
+def _endpoint(base_url: str) -> None:
+    credential = "LLM_API_KEY" if os.environ.get("LLM_API_KEY") else ""
+    model = os.environ.get("LLM_MODEL")
+    fields: dict[str, Any] = {"api_key_variable": credential}
+    if slots := os.environ.get("LLM_MAX_CONCURRENT"):
+        fields["max_concurrent"] = int(slots)
+    register(
+        name=ENDPOINT,
+        base_url=base_url,
+        model_names=[model] if model else _served(base_url),
+        **fields,
+    )
+
+
+def _served(base_url: str) -> list[str]:
+    """The models that the endpoint says it serves."""
+    request = urllib.request.Request(  # noqa: S310 - an operator's own http(s) URL
+        base_url.rstrip("/") + "/models",
+        headers={"Authorization": f"Bearer {os.environ.get('LLM_API_KEY', '')}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            listed = json.load(response)["data"]
+        return [str(model["id"]) for model in listed]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CommandError(
+            f"LLM_BASE_URL does not list its models ({error}): set LLM_MODEL to name one"
+        ) from None

@@ -1,0 +1,117 @@
+"""`manage.py maintenance ACTION [NAME]`: pause and resume intake, a level, a tenant; drain; status.
+
+Here and not in scheduling, because tenants have their names here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from conversations.models import Tenant
+from scheduling import maintenance
+from scheduling.errors import NotPaused
+from scheduling.models import Flow, Pause, Priority
+
+LOOK_SECONDS = 0.5
+NAMED = ("pause-level", "resume-level", "pause-tenant", "resume-tenant")
+PLAIN = ("pause-intake", "resume-intake", "drain", "resume-all", "status")
+
+
+class Command(BaseCommand):
+    help = "Pause or resume intake, a level or a tenant; drain; say what is paused."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=[*PLAIN, *NAMED])
+        parser.add_argument("name", nargs="?", default="", help="the level, or the tenant's name")
+        parser.add_argument("--reason", default="", help="shown to clients and operators")
+        parser.add_argument(
+            "--wait", type=float, metavar="SECONDS", help="drain: until nothing runs, at most so"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        action, name = options["action"], options["name"]
+        if bool(name) != (action in NAMED):
+            needs = "a name" if action in NAMED else "no name"
+            raise CommandError(f"{action} takes {needs}")
+        why = {"reason": options["reason"], "operator": _operator()}
+        try:
+            self.stdout.write(self._do(action, name, why, options["wait"]))
+        except NotPaused as error:
+            raise CommandError(str(error)) from None
+
+    def _do(self, action: str, name: str, why: dict[str, str], wait: float | None) -> str:
+        match action:
+            case "pause-intake":
+                maintenance.pause_intake(**why)
+                return "intake is paused: both doors answer 503 within two seconds"
+            case "resume-intake":
+                maintenance.resume_intake()
+                return "intake is open"
+            case "pause-level":
+                maintenance.pause_level(level=_level(name), **why)
+                return f"level {name} is paused: what is queued there waits"
+            case "resume-level":
+                maintenance.resume_level(level=_level(name))
+                return f"level {name} runs"
+            case "pause-tenant":
+                held = maintenance.pause_tenant(tenant_id=_tenant(name).pk, **why)
+                return f"tenant {name} is paused: {held} waiting requests are held"
+            case "resume-tenant":
+                queued = maintenance.resume_tenant(tenant_id=_tenant(name).pk)
+                return f"tenant {name} runs: {queued} requests are queued again"
+            case "drain":
+                maintenance.drain(**why)
+                return self._drained(wait)
+            case "resume-all":
+                maintenance.resume_all()
+                return "nothing is paused"
+            case _:
+                return _status()
+
+    def _drained(self, wait: float | None) -> str:
+        deadline = time.monotonic() + (wait or 0.0)
+        while (running := maintenance.running()) and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS)
+        if running and wait is not None:
+            raise CommandError(f"{running} requests still run after {wait:g} s")
+        return f"draining: {running} requests run, nothing new starts; `resume-all` ends it"
+
+
+def _status() -> str:
+    tenants = {str(pk): name for pk, name in Tenant.objects.values_list("pk", "name")}
+    flows = {str(pk): name for pk, name in Flow.objects.values_list("pk", "name")}
+    named = {Pause.Kind.TENANT.value: tenants, Pause.Kind.FLOW.value: flows}
+    lines = []
+    for row in Pause.objects.all():
+        name = named.get(row.kind, {}).get(row.key, row.key)
+        who = f" by {row.operator}" if row.operator else ""
+        why = f": {row.reason}" if row.reason else ""
+        since = row.since.isoformat(timespec="seconds")
+        lines.append(f"{row.kind} {name}".strip() + f" paused since {since}{who}{why}")
+    lines.append(f"{maintenance.running()} requests run")
+    return "\n".join(lines if len(lines) > 1 else ["nothing is paused", *lines])
+
+
+def _level(name: str) -> Priority:
+    try:
+        return Priority.named(name)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _tenant(name: str) -> Tenant:
+    tenant = Tenant.objects.filter(name=name).first()
+    if tenant is None:
+        raise CommandError(f"there is no tenant {name!r}")
+    return tenant
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return ""

@@ -1,0 +1,281 @@
+"""From a worker's outbox to a waiting client: live by mailbox, resumed from the job's stream.
+
+Each web process has one mailbox; workers post there what concerns the jobs it submitted. A gap in
+a job's sequence is filled from its Valkey stream, a missing end from its row, once a second. Jobs
+of other processes are followed by reading their streams, all of them in one command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from scheduling import control
+from scheduling.database import Database, fetch
+from scheduling.outbox import FINAL, mailbox, stream_key
+
+log = structlog.get_logger(__name__)
+
+FOLLOW_SECONDS = 0.05
+LOOK_SECONDS = 1.0
+FIRST_TICK_SECONDS = 0.25
+MOST_UNTAKEN = 1000
+ENDED = """
+select j.id, j.status, j.attempts, j.error_code, j.error_message, j.stream,
+       extract(epoch from j.started_at - j.created_at)::double precision, r.body, r.text
+  from scheduling_job j left join scheduling_jobresult r on r.job_id = j.id
+ where j.id = any(%(ids)s::uuid[]) and j.status in ('completed', 'failed', 'cancelled', 'timeout')
+"""
+
+Mark = tuple[int, int]
+START: Mark = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event of a job: its attempt, its number in it, its kind (`scheduling.outbox`)."""
+
+    attempt: int
+    seq: int
+    kind: str
+    data: str
+
+    @property
+    def mark(self) -> Mark:
+        return (self.attempt, self.seq)
+
+
+class Waiter:
+    """One client waiting for one job: a box of entries, filled by the listener.
+
+    `mark` is the last entry handed to the client, `read` the last one read of a followed stream.
+    """
+
+    __slots__ = ("_bell", "_box", "finished", "job_id", "mark", "read", "seen_ended", "since")
+
+    def __init__(self, job_id: UUID, mark: Mark = START) -> None:
+        self.job_id = job_id
+        self.mark = self.read = mark
+        self.finished = False
+        self.seen_ended = False
+        self.since = time.monotonic()
+        self._box: list[Entry] = []
+        self._bell: asyncio.Future[None] | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether its client takes more slowly than the job speaks: read no further for now."""
+        return len(self._box) >= MOST_UNTAKEN
+
+    def deliver(self, entry: Entry) -> None:
+        self._box.append(entry)
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def take(self, timeout_seconds: float) -> list[Entry]:
+        """What came, as soon as something did; empty after the timeout."""
+        if not self._box:
+            loop = asyncio.get_running_loop()
+            self._bell = loop.create_future()
+            timer = loop.call_later(timeout_seconds, _ring, self._bell)
+            try:
+                await self._bell
+            finally:
+                timer.cancel()
+                self._bell = None
+        box, self._box = self._box, []
+        return box
+
+
+def _ring(bell: asyncio.Future[None]) -> None:
+    if not bell.done():
+        bell.set_result(None)
+
+
+class Listener:
+    """All waiting clients of a web process."""
+
+    def __init__(self, client: Redis, database: Database) -> None:
+        self.origin = uuid4().hex
+        self._client = client
+        self._database = database
+        self._local: dict[str, Waiter] = {}
+        self._followed: dict[str, set[Waiter]] = {}
+        self._chores: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self._chores = [
+            asyncio.create_task(control.listen(self._client, mailbox(self.origin), self._letter)),
+            asyncio.create_task(_every(LOOK_SECONDS, self._look)),
+            asyncio.create_task(_every(FOLLOW_SECONDS, self._follow)),
+        ]
+
+    async def stop(self) -> None:
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def expect(self, job_id: UUID) -> Waiter:
+        """Wait for a job that this process is about to submit with its `origin`."""
+        waiter = self._local[job_id.hex] = Waiter(job_id)
+        return waiter
+
+    def follow(self, job_id: UUID, after: Mark = START) -> Waiter:
+        """Wait for a job that anyone submitted, from the entry behind `after`."""
+        waiter = Waiter(job_id, after)
+        self._followed.setdefault(job_id.hex, set()).add(waiter)
+        return waiter
+
+    def forget(self, waiter: Waiter) -> None:
+        name = waiter.job_id.hex
+        if self._local.get(name) is waiter:
+            del self._local[name]
+        followers = self._followed.get(name)
+        if followers is not None:
+            followers.discard(waiter)
+            if not followers:
+                del self._followed[name]
+
+    async def entries(self, waiter: Waiter, *, tick_seconds: float) -> AsyncIterator[list[Entry]]:
+        """Entries in order, each once, up to and with the final one; an empty list is a tick.
+
+        The first tick comes early: a client that waits is told so before it wonders.
+        """
+        patience = min(FIRST_TICK_SECONDS, tick_seconds)
+        while not waiter.finished:
+            batch = await waiter.take(patience)
+            patience = tick_seconds
+            fresh: list[Entry] = []
+            for entry in batch:
+                if entry.mark <= waiter.mark or waiter.finished:
+                    continue
+                missed = await self._between(waiter, entry) if _is_gap(waiter.mark, entry) else []
+                for one in (*missed, entry):
+                    if not waiter.finished:
+                        fresh.append(one)
+                        waiter.mark = one.mark
+                        waiter.finished = one.kind == FINAL
+            if fresh or not batch:
+                yield fresh
+
+    def _letter(self, data: bytes) -> None:
+        for name, attempt, seq, kind, text in orjson.loads(data):
+            waiter = self._local.get(name)
+            if waiter is not None:
+                waiter.deliver(Entry(attempt, seq, kind, text))
+
+    async def _between(self, waiter: Waiter, entry: Entry) -> list[Entry]:
+        """Entries that a lost message held, where the job keeps a stream."""
+        key = stream_key(waiter.job_id)
+        try:
+            rows = await self._client.xrange(
+                key, min=_after(waiter.mark), max=f"({entry.attempt}-{entry.seq}"
+            )
+        except RedisError:
+            return []
+        return [_entry(*row) for row in rows or ()]
+
+    async def _follow(self) -> None:
+        """New entries of all followed streams, in one command."""
+        if not self._followed:
+            return
+        groups = self._followed.values()
+        waiters = [waiter for group in groups for waiter in group if not waiter.is_behind]
+        if not waiters:
+            return
+        async with self._client.pipeline(transaction=False) as pipe:
+            for waiter in waiters:
+                pipe.xrange(stream_key(waiter.job_id), min=_after(waiter.read), count=500)
+            replies = await pipe.execute(raise_on_error=False)
+        for waiter, rows in zip(waiters, replies, strict=True):
+            if isinstance(rows, Exception):
+                log.warning("stream.unreadable", job=str(waiter.job_id), error=str(rows))
+                continue
+            for row in rows:
+                entry = _entry(*row)
+                waiter.read = entry.mark
+                waiter.deliver(entry)
+
+    async def _look(self) -> None:
+        """The rows of those that have waited a while: what a lost last word would hide."""
+        now = time.monotonic()
+        followed = (waiter for group in self._followed.values() for waiter in group)
+        waiting = [
+            waiter
+            for waiter in (*self._local.values(), *followed)
+            if not waiter.finished and now - waiter.since >= LOOK_SECONDS
+        ]
+        if not waiting:
+            return
+        rows = await fetch(
+            self._database.relaxed, ENDED, {"ids": [waiter.job_id for waiter in waiting]}
+        )
+        ended = {row[0]: row for row in rows}
+        for waiter in waiting:
+            if waiter.job_id not in ended:
+                continue
+            # Its last words may be under way: the row speaks in the next round.
+            if waiter.seen_ended:
+                waiter.deliver(_end_of(ended[waiter.job_id], waiter.mark))
+            waiter.seen_ended = True
+
+
+def _end_of(row: tuple[Any, ...], mark: Mark) -> Entry:
+    _, status, attempts, code, message, streamed, waited, body, text = row
+    end = {
+        "status": status,
+        "code": code,
+        "message": message,
+        "queue_ms": round((waited or 0) * 1000),
+        "endpoint": "",
+        "body": None if streamed else body,
+        "text": text,
+    }
+    # Far behind any sequence number, so that the gap before it is read from the stream.
+    return Entry(max(attempts, mark[0]), 2**31, FINAL, orjson.dumps(end).decode())
+
+
+def _is_gap(mark: Mark, entry: Entry) -> bool:
+    if entry.attempt == mark[0]:
+        return entry.seq > mark[1] + 1
+    return entry.seq > 1
+
+
+def _after(mark: Mark) -> str:
+    return f"({mark[0]}-{mark[1]}" if mark != START else "-"
+
+
+def _entry(identifier: Any, fields: Any) -> Entry:
+    attempt, _, seq = identifier.decode().partition("-")
+    return Entry(int(attempt), int(seq), fields[b"k"].decode(), fields[b"d"].decode())
+
+
+async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await chore()
+        except (RedisError, psycopg.OperationalError) as error:
+            log.info("listener.waits", chore=chore.__qualname__, error=str(error))
+        except Exception:
+            log.exception("listener.failed", chore=chore.__qualname__)
+
+
+def sse(data: str, *, event: str = "", identifier: str = "") -> bytes:
+    """One server-sent event. `data` holds no line break: it is JSON text."""
+    head = (f"id: {identifier}\n" if identifier else "") + (f"event: {event}\n" if event else "")
+    return f"{head}data: {data}\n\n".encode()
+
+
+def sse_comment(text: str) -> bytes:
+    return f": {text}\n\n".encode()

@@ -1,0 +1,26 @@
+"""Calendar chores, run on the `housekeeping` queue."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.core.management import call_command
+
+from conversations import aging
+from conversations.repair import repair as repair_missed
+
+QUEUE = "housekeeping"
+
+
+@shared_task(name="conversations.age", queue=QUEUE)
+def age() -> None:
+    aging.age()
+
+
+@shared_task(name="conversations.repair", queue=QUEUE)
+def repair() -> None:
+    repair_missed()
+
+
+@shared_task(name="conversations.clear_sessions", queue=QUEUE)
+def clear_sessions() -> None:
+    call_command("clearsessions")
