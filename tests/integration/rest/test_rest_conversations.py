@@ -1,0 +1,372 @@
+"""Conversations at the REST door: lifecycle, turns, history, isolation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from django.utils import timezone
+
+from conversations import aging, services
+from conversations.models import Conversation, Message
+from conversations.repair import repair
+from scheduling import services as scheduling
+from scheduling.models import Job, JobPayload, Status
+from scheduling.signals import job_finished
+from scheduling.submission import JobSpec, Receipt
+from tests.integration.rest.conftest import Api, finish, stored
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def talk(api: Api) -> str:
+    answer = api.post("/conversations", {"user_id": "u1", "title": "T", "context": "Be brief."})
+    identifier: str = answer.data["id"]
+    return identifier
+
+
+def row(identifier: str) -> Conversation:
+    return Conversation.objects.get(pk=identifier.removeprefix("conv_"))
+
+
+def job(message: dict[str, Any]) -> Job:
+    return Job.objects.get(pk=message["id"].removeprefix("msg_"))
+
+
+def prompt(message: dict[str, Any]) -> list[tuple[str, str]]:
+    body = orjson.loads(JobPayload.objects.get(job=job(message)).body)
+    return [(each["role"], each["content"]) for each in body["messages"]]
+
+
+def announce(message: dict[str, Any]) -> None:
+    found = job(message)
+    job_finished.send(
+        sender=Job,
+        job_id=found.pk,
+        source=found.source,
+        status=Status(found.status),
+        sequence_key=found.sequence_key,
+    )
+
+
+def test_a_conversation_is_opened_and_changed(api: Api, talk: str) -> None:
+    shown = api.get(f"/conversations/{talk}").data
+
+    assert talk.startswith("conv_")
+    assert (shown["state"], shown["user_id"], shown["message_count"]) == ("active", "u1", 0)
+    changed = api.put(f"/conversations/{talk}", {"title": "New", "priority": "high"}).data
+    assert (changed["title"], changed["priority"], changed["context"]) == (
+        "New",
+        "high",
+        "Be brief.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        (b"", 1014, None),
+        (b"{", 1014, None),
+        ({}, 1006, "user_id"),
+        ({"user_id": 5}, 1006, "user_id"),
+        ({"user_id": "u", "title": 5}, 1014, "title"),
+        ({"user_id": "u", "title": "t" * 201}, 1014, "title"),
+        ({"user_id": "u", "context": 5}, 1014, "context"),
+        ({"user_id": "u", "context": "c" * 200_001}, 1002, "context"),
+        ({"user_id": "u", "priority": "x"}, 1003, "priority"),
+        ({"user_id": "u", "metadata": 5}, 1014, "metadata"),
+        ({"user_id": "u", "expires_at": "never"}, 1014, "expires_at"),
+        ({"user_id": "u", "model": []}, 1014, "model"),
+    ],
+)
+def test_bad_input_is_refused(api: Api, body: Any, code: int, field: str | None) -> None:
+    before = stored()
+
+    api.post("/conversations", body).refused(400, code, field)
+    assert stored() == before
+
+
+class TestState:
+    @pytest.mark.parametrize(
+        ("path", "last"),
+        [
+            (["inactive", "active", "completed", "active", "archived"], 200),
+            (["active"], 200),
+            (["completed", "inactive"], 409),
+            (["archived", "active"], 409),
+            (["archived", "archived"], 200),
+        ],
+    )
+    def test_follows_the_lifecycle(self, api: Api, talk: str, path: list[str], last: int) -> None:
+        answers = [api.put(f"/conversations/{talk}/state", {"state": state}) for state in path]
+
+        assert [answer.status for answer in answers] == [200] * (len(path) - 1) + [last]
+        if last == 409:
+            answers[-1].refused(409, 1013)
+
+    @pytest.mark.parametrize("state", ["deleted", None, 5, ""])
+    def test_refuses_unknown_states(self, api: Api, talk: str, state: Any) -> None:
+        api.put(f"/conversations/{talk}/state", {"state": state}).refused(400, 1014, "state")
+
+    def test_closed_conversations_take_no_messages(self, api: Api, talk: str) -> None:
+        api.put(f"/conversations/{talk}/state", {"state": "completed"})
+
+        answer = api.post(f"/conversations/{talk}/messages", {"content": "a"})
+
+        answer.refused(409, 1013)
+        assert not Message.objects.exists()
+
+    def test_expired_conversations_take_no_messages(self, api: Api, talk: str) -> None:
+        Conversation.objects.update(expires_at=timezone.now())
+
+        api.post(f"/conversations/{talk}/messages", {"content": "a"}).refused(409, 1013)
+
+    def test_a_message_wakes_an_inactive_one(self, api: Api, talk: str) -> None:
+        api.put(f"/conversations/{talk}/state", {"state": "inactive"})
+
+        api.send(conversation_id=talk)
+
+        assert row(talk).state == "active"
+
+    def test_ages(self, api: Api, talk: str) -> None:
+        api.post("/conversations", {"user_id": "u2"})
+        now = timezone.now()
+        Conversation.objects.filter(pk=row(talk).pk).update(last_active_at=now - timedelta(days=1))
+        Conversation.objects.exclude(pk=row(talk).pk).update(expires_at=now)
+
+        assert aging.age() == (1, 1)
+        states = Conversation.objects.order_by("state").values_list("state", flat=True)
+        assert list(states) == ["archived", "inactive"]
+
+
+class TestTurns:
+    def test_the_first_runs_and_the_next_waits(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.post(f"/conversations/{talk}/messages", {"content": "two"}).data
+
+        assert job(first).status == Status.QUEUED
+        assert (second["status"], second["held_reason"]) == ("pending", "turn")
+        assert job(first).sequence_key == row(talk).pk
+        assert prompt(first) == [("system", "Be brief."), ("user", "one")]
+        assert row(talk).message_count == 2
+
+    def test_the_answer_is_recorded_once_and_the_next_turn_has_it(
+        self, api: Api, talk: str
+    ) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.send("two", conversation_id=talk)
+        finish(first["id"], text="1")
+
+        announce(first)
+        announce(first)
+
+        assert Message.objects.filter(role="assistant").count() == 1
+        assert row(talk).message_count == 3
+        assert job(second).status == Status.QUEUED
+        assert prompt(second) == [
+            ("system", "Be brief."),
+            ("user", "one"),
+            ("assistant", "1"),
+            ("user", "two"),
+        ]
+
+    def test_turns_are_released_one_by_one(self, api: Api, talk: str) -> None:
+        first, second, third = (api.send(str(n), conversation_id=talk) for n in range(3))
+        finish(first["id"])
+
+        announce(first)
+        announce(first)
+
+        assert job(second).status == Status.QUEUED
+        assert job(third).status == Status.HELD
+
+    def test_a_failed_turn_is_visible_and_releases_the_next(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.send("two", conversation_id=talk)
+        finish(first["id"], Status.FAILED)
+
+        announce(first)
+
+        assert job(second).status == Status.QUEUED
+        assert prompt(second)[2] == ("assistant", "[This turn got no answer: failed.]")
+        shown = api.get(f"/conversations/{talk}/messages").data["items"]
+        assert [(m["status"], m["error"] is None) for m in shown] == [
+            ("failed", False),
+            ("pending", True),
+        ]
+
+    def test_a_cancelled_turn_leaves_no_trace_and_releases_the_next(
+        self, api: Api, talk: str, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.send("two", conversation_id=talk)
+
+        with django_capture_on_commit_callbacks(execute=True):
+            api.post(f"/messages/{first['id']}/cancel")
+
+        assert job(second).status == Status.QUEUED
+        assert prompt(second) == [("system", "Be brief."), ("user", "two")]
+
+    def test_an_answer_not_yet_recorded_is_in_the_next_prompt(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        finish(first["id"], text="1")
+
+        second = api.send("two", conversation_id=talk)
+
+        assert ("assistant", "1") in prompt(second)
+
+    def test_a_turn_that_ends_while_the_next_is_sent_is_in_its_prompt(
+        self, api: Api, talk: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = api.send("one", conversation_id=talk)
+        submit = scheduling.submit
+
+        def submit_late(spec: JobSpec) -> Receipt:
+            finish(first["id"], text="1")
+            return submit(spec)
+
+        monkeypatch.setattr(scheduling, "submit", submit_late)
+        second = api.send("two", conversation_id=talk)
+
+        assert job(second).status == Status.QUEUED
+        assert ("assistant", "1") in prompt(second)
+
+    def test_a_batch_of_turns_queues_the_first(self, api: Api, talk: str) -> None:
+        items = [{"content": str(n), "conversation_id": talk} for n in range(3)]
+
+        data = api.post("/messages/batch", {"messages": items}).data
+
+        assert [job(message).held_reason for message in data["messages"]] == ["", "turn", "turn"]
+        assert row(talk).message_count == 3
+
+    def test_other_doors_news_is_ignored(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        finish(first["id"])
+
+        job_finished.send(
+            sender=Job,
+            job_id=job(first).pk,
+            source="openai",
+            status=Status.COMPLETED,
+            sequence_key=None,
+        )
+
+        assert not Message.objects.filter(role="assistant").exists()
+
+    def test_news_of_a_deleted_message_is_no_error(self, db: None) -> None:
+        services.settle(job_id=UUID(int=1))
+
+    def test_what_a_crash_skipped_is_repaired(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.send("two", conversation_id=talk)
+        finish(first["id"], text="1")
+        Job.objects.filter(pk=job(first).pk).update(
+            finished_at=timezone.now() - timedelta(seconds=30)
+        )
+
+        assert repair() == 1
+        assert repair() == 0
+        assert Message.objects.get(role="assistant").content == "1"
+        assert job(second).status == Status.QUEUED
+
+    def test_a_turn_without_predecessor_is_released(self, api: Api, talk: str) -> None:
+        first = api.send("one", conversation_id=talk)
+        second = api.send("two", conversation_id=talk)
+        finish(first["id"], Status.CANCELLED)
+
+        assert repair() == 1
+        assert job(second).status == Status.QUEUED
+
+
+class TestHistory:
+    def test_shows_questions_and_answers(
+        self, api: Api, talk: str, django_assert_max_num_queries: Any
+    ) -> None:
+        for number in range(5):
+            sent = api.send(str(number), conversation_id=talk)
+            finish(sent["id"], text=f"answer {number}")
+            announce(sent)
+
+        with django_assert_max_num_queries(6):
+            data = api.get(f"/conversations/{talk}/messages").data
+
+        assert data["pagination"]["total"] == 10
+        assert [m["role"] for m in data["items"][:2]] == ["user", "assistant"]
+        assert data["items"][1]["reply_to"] == data["items"][0]["id"]
+        assert data["items"][1]["status"] == "completed"
+        answer_id = data["items"][1]["id"]
+        assert api.get(f"/messages/{answer_id}").data["content"] == "answer 0"
+
+
+class TestDelete:
+    def test_cancels_what_waits(
+        self, api: Api, talk: str, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        for number in range(3):
+            api.send(str(number), conversation_id=talk)
+
+        with django_capture_on_commit_callbacks(execute=False):
+            answer = api.delete(f"/conversations/{talk}")
+
+        assert answer.data["deleted"]
+        assert (Message.objects.count(), Job.objects.count()) == (0, 0)
+
+    def test_refuses_while_a_turn_runs(self, api: Api, talk: str) -> None:
+        api.send(conversation_id=talk)
+        Job.objects.update(status=Status.PROCESSING)
+
+        api.delete(f"/conversations/{talk}").refused(409, 1013)
+
+
+class TestLists:
+    def test_filters(self, api: Api, talk: str) -> None:
+        other = api.post("/conversations", {"user_id": "u2", "priority": "low"}).data["id"]
+
+        assert api.get("/conversations").data["pagination"]["total"] == 2
+        assert api.get("/conversations?user_id=u1").data["items"][0]["id"] == talk
+        assert api.get("/conversations?priority=low").data["items"][0]["id"] == other
+        assert api.get("/conversations?state=archived").data["items"] == []
+        assert api.get("/users/u2/conversations").data["items"][0]["id"] == other
+        assert api.get("/users/a%2Fb/conversations").data["items"] == []
+        api.get("/conversations?state=x").refused(400, 1014)
+        api.get("/users/%00/conversations").refused(400, 1006)
+
+
+class TestIsolation:
+    @pytest.mark.parametrize(
+        ("method", "path", "body"),
+        [
+            ("GET", "", None),
+            ("PUT", "", {"title": "mine"}),
+            ("DELETE", "", None),
+            ("PUT", "/state", {"state": "archived"}),
+            ("GET", "/messages", None),
+            ("POST", "/messages", {"user_id": "x", "content": "a"}),
+        ],
+    )
+    def test_another_tenants_is_not_found(
+        self, stranger: Api, talk: str, method: str, path: str, body: Any
+    ) -> None:
+        before = stored()
+
+        stranger.call(method, f"/conversations/{talk}{path}", body).refused(404, 1005)
+
+        assert stored() == before
+        assert row(talk).title == "T"
+
+    def test_nor_by_its_id_in_the_body(self, stranger: Api, talk: str) -> None:
+        before = stored()
+        body = {"user_id": "x", "content": "a", "conversation_id": talk}
+
+        stranger.post("/messages", body).refused(404, 1005)
+        stranger.get(f"/messages?conversation_id={talk}").refused(404, 1005)
+        assert stored() == before
+
+    def test_another_user_does_not_speak_in_it(self, api: Api, talk: str) -> None:
+        body = {"user_id": "u2", "content": "a", "conversation_id": talk}
+
+        api.post("/messages", body).refused(400, 1006, "user_id")

@@ -1,0 +1,194 @@
+"""What only operators may do, and what everyone may see of the queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from django.db import OperationalError
+
+from balancing.models import Endpoint
+from llmqueue_project.config import load
+from scheduling.errors import Maintenance, QueueFull
+from scheduling.models import Job, Status
+from tests.integration.rest.conftest import Api, finish
+
+pytestmark = pytest.mark.integration
+
+NEW = {"name": "two", "base_url": "http://two:8000/v1", "models": ["big"]}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/config"),
+        ("GET", "/endpoints"),
+        ("POST", "/endpoints"),
+        ("GET", "/endpoints/stats"),
+        ("PATCH", "/endpoints/1"),
+        ("DELETE", "/endpoints/1"),
+        ("DELETE", "/admin/queues/normal/msg_" + "0" * 32),
+        ("POST", "/admin/dead-letter/requeue/msg_" + "0" * 32),
+        ("POST", "/admin/dead-letter/requeue-all"),
+    ],
+)
+def test_clients_may_not(api: Api, method: str, path: str) -> None:
+    api.call(method, path, NEW).refused(403, 1012)
+    api.key = ""
+    api.call(method, path, NEW).refused(401, 1011)
+
+
+def test_config_masks_secrets(operator: Api) -> None:
+    data = operator.get("/config").data
+
+    assert data["scheduling"]["max_attempts"] == load().scheduling.max_attempts
+    text = str(data)
+    for secret in (load().database_url, load().redis_url, load().secret_key):
+        assert secret.get_secret_value() not in text
+    assert data["database_url"] == "**********"
+
+
+class TestEndpoints:
+    def test_are_registered_changed_and_removed(self, operator: Api) -> None:
+        created = operator.post("/endpoints", NEW | {"weight": 2, "max_concurrent": 3})
+        identifier = created.data["id"]
+        changed = operator.patch(f"/endpoints/{identifier}", {"state": "draining", "weight": 1.5})
+
+        assert created.status == 201
+        assert created.data["state"] == "enabled"
+        assert (changed.data["state"], changed.data["weight"]) == ("draining", 1.5)
+        assert changed.data["models"] == ["big"]
+        assert operator.get("/endpoints").data["pagination"]["total"] == 2
+        assert operator.delete(f"/endpoints/{identifier}").data["deleted"]
+        assert Endpoint.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code", "field"),
+        [
+            (b"", 400, 1014, None),
+            ({}, 400, 1014, None),
+            (NEW | {"name": "a b"}, 400, 1014, "name"),
+            (NEW | {"name": None}, 400, 1014, "name"),
+            (NEW | {"base_url": "ftp://x"}, 400, 1014, "base_url"),
+            (NEW | {"base_url": "http://u:p@x/v1"}, 400, 1014, "base_url"),
+            (NEW | {"base_url": 5}, 400, 1014, None),
+            (NEW | {"models": []}, 400, 1014, "models"),
+            (NEW | {"models": "big"}, 400, 1014, "models"),
+            (NEW | {"models": [5]}, 400, 1014, "models"),
+            (NEW | {"weight": 0}, 400, 1014, "weight"),
+            (NEW | {"weight": "x"}, 400, 1014, None),
+            (NEW | {"weight": None}, 400, 1014, None),
+            (NEW | {"weight": 1e999}, 400, 1014, None),
+            (NEW | {"max_concurrent": 0}, 400, 1014, "max_concurrent"),
+            (NEW | {"max_concurrent": 10**12}, 400, 1014, None),
+            (NEW | {"max_concurrent": [1]}, 400, 1014, None),
+            (NEW | {"api_key_variable": "lower"}, 400, 1014, "api_key_variable"),
+            (NEW | {"state": "gone"}, 400, 1014, "state"),
+            (NEW | {"name": "one"}, 409, 1013, "name"),
+        ],
+    )
+    def test_bad_input_is_refused(
+        self, operator: Api, body: Any, status: int, code: int, field: str | None
+    ) -> None:
+        operator.post("/endpoints", body).refused(status, code, field)
+        assert Endpoint.objects.count() == 1
+
+    @pytest.mark.parametrize("identifier", ["0", "999", "9" * 30, "x", "-1"])
+    def test_unknown_ones_are_not_found(self, operator: Api, identifier: str) -> None:
+        operator.patch(f"/endpoints/{identifier}", {"weight": 1}).refused(404, 1016)
+        operator.delete(f"/endpoints/{identifier}").refused(404, 1016)
+
+    def test_stats(self, operator: Api, api: Api) -> None:
+        item = operator.get("/endpoints/stats").data["items"][0]
+
+        assert (item["name"], item["max_concurrent"]) == ("one", 4)
+        assert item["last_hour"]["attempts"] == 0
+
+
+class TestJobs:
+    def test_a_waiting_job_is_taken_off_its_queue(self, operator: Api, stranger: Api) -> None:
+        identifier = stranger.send()["id"]
+
+        operator.delete(f"/admin/queues/high/{identifier}").refused(404, 1004)
+        operator.delete(f"/admin/queues/urgent/{identifier}").refused(400, 1003)
+        operator.delete("/admin/queues/normal/nonsense").refused(404, 1004)
+        data = operator.delete(f"/admin/queues/normal/{identifier}").data
+
+        assert data["status"] == "cancelled"
+        operator.delete(f"/admin/queues/normal/{identifier}").refused(409, 1013)
+
+    def test_dead_letters_are_requeued(self, operator: Api, stranger: Api) -> None:
+        dead = [stranger.send(str(n))["id"] for n in range(3)]
+        for identifier in dead:
+            finish(identifier, Status.FAILED)
+
+        one = operator.post(f"/admin/dead-letter/requeue/{dead[0]}")
+        rest = operator.post("/admin/dead-letter/requeue-all")
+
+        assert one.data["status"] == "queued"
+        assert rest.data == {"requeued": 2, "remaining": 0}
+        assert set(Job.objects.values_list("status", flat=True)) == {"queued"}
+        operator.post(f"/admin/dead-letter/requeue/{dead[0]}").refused(409, 1013)
+        operator.post("/admin/dead-letter/requeue/msg_" + "0" * 32).refused(404, 1004)
+
+
+class TestQueues:
+    def test_status(self, api: Api) -> None:
+        api.send(priority="high")
+
+        data = api.get("/queues/status").data
+
+        sizes = {queue["queue_name"]: queue["size"] for queue in data["queues"]}
+        assert sizes == {"realtime": 0, "high": 1, "normal": 0, "low": 0}
+        assert data["slots"]["total"] == 4
+
+    @pytest.mark.parametrize("span", ["1h", "6h", "24h", "7d"])
+    def test_stats(self, api: Api, span: str) -> None:
+        finish(api.send(priority="low")["id"])
+        finish(api.send(priority="low")["id"], Status.FAILED)
+
+        data = api.get(f"/queues/stats?time_range={span}").data
+
+        low = next(queue for queue in data["queues"] if queue["queue_name"] == "low")
+        assert (low["processed"], low["failed"], low["error_rate"]) == (1, 1, 0.5)
+        assert data["total"]["processed"] == 1
+
+    @pytest.mark.parametrize("span", ["2h", "", "%00", "1h; drop table"])
+    def test_other_spans_are_refused(self, api: Api, span: str) -> None:
+        api.get(f"/queues/stats?time_range={span}").refused(400, 1014)
+
+
+class TestRefusalsOfTheServer:
+    """What submit or the servers raise, as the client sees it."""
+
+    @pytest.mark.parametrize(
+        ("error", "status", "code", "wait"),
+        [
+            (QueueFull(12.3), 503, 1007, "13"),
+            (Maintenance(60), 503, 1008, "60"),
+            (OperationalError("the database is away: secret"), 503, 2001, "5"),
+            (redis.exceptions.ConnectionError("secret"), 503, 2002, "5"),
+            (RuntimeError("secret"), 500, 2004, None),
+        ],
+    )
+    def test_is_an_envelope(
+        self,
+        api: Api,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        status: int,
+        code: int,
+        wait: str | None,
+    ) -> None:
+        def refuse(_spec: object) -> None:
+            raise error
+
+        monkeypatch.setattr("scheduling.services.submit", refuse)
+
+        answer = api.post("/messages", {"user_id": "u1", "content": "a"})
+
+        answer.refused(status, code)
+        assert answer.headers.get("Retry-After") == wait
+        assert "secret" not in str(answer.body)
+        assert not Job.objects.exists()

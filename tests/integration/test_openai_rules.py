@@ -1,0 +1,237 @@
+"""Rules at `/v1`: the lean application in this process, on a real PostgreSQL and Valkey.
+
+A request is sent and hung up on: what is stored of it says which priority it got, and why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, MutableMapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+import pytest
+
+from conversations import keys
+from conversations.models import ApiKey
+from conversations.openai.app import LeanApplication
+from conversations.openai.ruling import RuleReader, about
+from conversations.rules import MATCHED_CHARS
+from scheduling import control
+from tests.hot_path import Db
+
+pytestmark = pytest.mark.integration
+
+ENDPOINT = """
+insert into balancing_endpoint (name, base_url, model_names, api_key_variable, weight,
+    max_concurrent, state, created_at, updated_at)
+values ('one', 'http://one/v1', '["m"]', '', 1, 4, 'enabled', now(), now())
+"""
+TENANT = """
+insert into conversations_tenant
+    (id, name, weight, default_priority, highest_priority, is_active, created_at)
+values (%(id)s, %(name)s, 1, 2, %(highest)s, true, now())
+"""
+USER = """
+insert into conversations_user (id, tenant_id, external_id, default_priority, metadata, created_at)
+values (%(id)s, %(tenant_id)s, 'u', 3, '{}', now())
+"""
+KEY = """
+insert into conversations_apikey (id, prefix, hashed_key, name, created, revoked, scope, tenant_id,
+    user_id)
+values (gen_random_uuid(), %(prefix)s, %(hashed)s, 'k', now(), false, 'client', %(tenant_id)s,
+        %(user_id)s)
+"""
+RULE = """
+insert into conversations_priorityrule (name, "order", enabled, tenant_id, kind, words, pattern,
+    metadata_key, metadata_value, level, created_at, updated_at)
+values (%(name)s, 10, true, %(tenant_id)s, 'keyword', %(words)s, '', '', '', %(level)s, now(),
+        now())
+"""
+
+
+class Lean:
+    """The application, its database, and a client that never stays for the answer."""
+
+    def __init__(self, app: LeanApplication, database: Db) -> None:
+        self.app = app
+        self.database = database
+
+    async def key(self, tenant: UUID, *, user: UUID | None = None, highest: int = 0) -> str:
+        fields = {"id": tenant, "name": str(tenant), "highest": highest}
+        await self.database.run(TENANT, **fields)
+        if user:
+            await self.database.run(USER, id=user, tenant_id=tenant)
+        key, prefix, hashed = ApiKey.objects.key_generator.generate()
+        row = {"prefix": prefix, "hashed": hashed, "tenant_id": tenant, "user_id": user}
+        await self.database.run(KEY, **row)
+        return str(key)
+
+    async def rule(self, name: str, words: str, level: int, tenant: UUID | None = None) -> None:
+        await self.database.run(RULE, name=name, words=words, level=level, tenant_id=tenant)
+
+    async def chat(
+        self, key: str, content: Any, *, priority: str = "", **fields: Any
+    ) -> tuple[Any, ...]:
+        body = {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
+        return await self.post("/v1/chat/completions", key, body, priority)
+
+    async def post(self, path: str, key: str, body: Any, priority: str = "") -> tuple[Any, ...]:
+        """Level and reason of the job that the request became."""
+        await self.database.run("delete from scheduling_job")
+        headers = [(b"authorization", f"Bearer {key}".encode())]
+        if priority:
+            headers.append((b"x-priority", priority.encode()))
+        messages = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
+        answers: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            return messages.pop() if messages else {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            answers.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
+        await self.app(scope, receive, send)
+        assert not answers, answers
+        return await self.database.one("select level, priority_reason from scheduling_job")
+
+
+@pytest.fixture
+async def lean(database: Db) -> AsyncIterator[Lean]:
+    keys.forget()
+    await database.run(ENDPOINT)
+    app = LeanApplication()
+    await app.open()
+    yield Lean(app, database)
+    await app.close()
+    keys.forget()
+
+
+TENANTS = [UUID(int=n + 1) for n in range(3)]
+
+
+async def test_field_rule_user_tenant(lean: Lean) -> None:
+    own, shared = await lean.key(TENANTS[0], user=UUID(int=9)), await lean.key(TENANTS[1])
+    await lean.rule("urgent words", "urgent\nasap", 1)
+
+    assert await lean.chat(shared, "hello") == (2, "tenant default")
+    assert await lean.chat(own, "hello") == (3, "user default")
+    assert await lean.chat(own, "reply ASAP") == (1, "rule: urgent words")
+    assert await lean.chat(own, "asap", priority="realtime") == (0, "asked: header X-Priority")
+    assert await lean.chat(own, "asap", service_tier="flex") == (3, "asked: service_tier flex")
+    assert await lean.chat(own, "asap", service_tier="auto") == (1, "rule: urgent words")
+
+
+async def test_the_tenants_cap(lean: Lean) -> None:
+    key = await lean.key(TENANTS[0], highest=2)
+
+    found = await lean.chat(key, "x", priority="realtime")
+
+    assert found == (2, "asked: header X-Priority; capped from realtime by tenant")
+
+
+async def test_one_tenants_rule_is_nothing_to_another(lean: Lean) -> None:
+    one, other = await lean.key(TENANTS[0]), await lean.key(TENANTS[1])
+    await lean.rule("mine", "urgent", 0, TENANTS[0])
+
+    assert await lean.chat(one, "urgent") == (0, "rule: mine")
+    assert await lean.chat(other, "urgent") == (2, "tenant default")
+
+
+async def test_completions_have_a_prompt(lean: Lean) -> None:
+    key = await lean.key(TENANTS[0])
+    await lean.rule("r", "urgent", 1)
+
+    for prompt, level in (("so urgent", 1), (["a", "urgent"], 1), ([1, 2], 2), ("calm", 2)):
+        found = await lean.post("/v1/completions", key, {"model": "m", "prompt": prompt})
+        assert found[0] == level, prompt
+
+
+async def test_rules_are_read_once_for_many_requests(
+    lean: Lean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await lean.key(TENANTS[0])
+    reads: list[str] = []
+    monkeypatch.setattr("conversations.openai.ruling.read", _counting(reads))
+
+    for _ in range(10):
+        await lean.chat(key, "hello")
+
+    assert len(reads) == 1
+
+
+def _counting(reads: list[str]) -> Any:
+    from scheduling.database import read
+
+    async def counted(pool: Any, statement: str) -> Any:
+        reads.append(statement)
+        return await read(pool, statement)
+
+    return counted
+
+
+async def test_a_new_rule_counts_when_the_control_channel_says_so(lean: Lean) -> None:
+    key = await lean.key(TENANTS[0])
+    assert await lean.chat(key, "urgent") == (2, "tenant default")
+    await lean.rule("new", "urgent", 1)
+
+    for _ in range(100):
+        await asyncio.to_thread(control.tell, rules="changed")
+        await asyncio.sleep(0.05)
+        found = await lean.chat(key, "urgent")
+        if found[0] == 1:
+            break
+
+    assert found == (1, "rule: new")
+
+
+class TestReader:
+    async def test_keeps_what_it_has_while_the_database_is_away(
+        self, database: Db, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reader = RuleReader(database.pools)
+        book = await reader.book()
+
+        async def away(*_: Any) -> Any:
+            raise psycopg.OperationalError("away")
+
+        monkeypatch.setattr("conversations.openai.ruling.read", away)
+        reader.forget()
+
+        assert await reader.book() is book
+
+    async def test_many_wait_for_one_reading(
+        self, database: Db, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reads: list[str] = []
+        monkeypatch.setattr("conversations.openai.ruling.read", _counting(reads))
+        reader = RuleReader(database.pools)
+
+        books = await asyncio.gather(*(reader.book() for _ in range(20)))
+
+        assert len(reads) == 1
+        assert len({id(book) for book in books}) == 1
+
+
+def said(*messages: Any, **fields: Any) -> str:
+    return about({"messages": list(messages), **fields}).head.decode()
+
+
+def test_what_the_user_said_last_is_looked_at() -> None:
+    assert said({"role": "user", "content": "a"}, {"role": "user", "content": "b"}) == "b"
+    assert said({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}) == "a"
+    assert said({"role": "system", "content": "a"}) == ""
+    assert said({"role": "user", "content": None}) == ""
+    assert said({"role": "user"}) == ""
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": 5}, None, "b"]
+    assert said({"role": "user", "content": parts}).split() == ["a", "b"]
+
+
+def test_the_text_looked_at_is_bounded() -> None:
+    found = about({"prompt": "x" * 50_000, "metadata": {"a": "b"}})
+
+    assert (len(found.head), found.chars, found.metadata) == (MATCHED_CHARS, 50_000, {"a": "b"})
+    assert about({"prompt": "x", "metadata": [1]}).metadata == {}

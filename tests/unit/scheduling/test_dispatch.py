@@ -1,0 +1,291 @@
+"""From tickets to running jobs, with stub collaborators."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, cast
+
+import psycopg
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from balancing.registry import Target
+from balancing.slots import NotReady, Reservation
+from scheduling import dispatch
+from scheduling.claims import Claimed, Claims
+from scheduling.dispatch import Dispatcher
+from scheduling.gate import Gate
+from scheduling.levels import LEVELS
+from scheduling.policies.levels import Floors
+from scheduling.pool import Bound, EndpointPool
+from tests.hot_path import MODEL, claimed
+
+REALTIME, LOW = 0, 3
+
+
+class StubPool:
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.error: Exception | None = None
+        self.homeless = False
+        self.bound: list[Claimed] = []
+        self.binds = 0
+
+    async def reserve(self, wanted: int) -> Reservation:
+        if self.error:
+            raise self.error
+        return Reservation("t", wanted, {})
+
+    def free(self, reservation: Reservation) -> int:
+        return self.slots
+
+    def room_by_model(
+        self, reservation: Reservation, claimed: Sequence[Claimed] = ()
+    ) -> dict[str, int]:
+        left = min(self.slots, reservation.wanted) - len(claimed)
+        return {MODEL: left} if left > 0 else {}
+
+    def choose(
+        self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int] = frozenset()
+    ) -> list[Bound | None]:
+        if self.homeless:
+            return [None for _ in jobs]
+        target = Target(1, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
+        return [Bound(target, "{}") for _ in jobs]
+
+    async def bind(self, reservation: Any, jobs: Sequence[Claimed], bound: Any) -> None:
+        self.binds += 1
+        self.bound += [job for job, found in zip(jobs, bound, strict=True) if found]
+
+
+class StubClaims:
+    """`queued` jobs a level; `elsewhere` wait for models that have no room."""
+
+    def __init__(self, queued: Mapping[int, int]) -> None:
+        self.queued = dict(queued)
+        self.elsewhere: set[int] = set()
+        self.error: Exception | None = None
+        self.returned: list[Claimed] = []
+
+    async def claim(self, level: int, *, limit: int, room: Mapping[str, int]) -> list[Claimed]:
+        if self.error:
+            raise self.error
+        count = min(limit, sum(room.values()), self.queued.get(level, 0))
+        self.queued[level] = self.queued.get(level, 0) - count
+        return [claimed(level=level) for _ in range(count)]
+
+    async def waiting(self, level: int, models: Sequence[str]) -> tuple[bool, bool]:
+        here = self.queued.get(level, 0) > 0
+        return here or level in self.elsewhere, here and bool(models)
+
+    async def give_back(self, jobs: Sequence[Claimed], *, wrote: bool) -> int:
+        assert not wrote
+        self.returned += jobs
+        return len(jobs)
+
+
+class World:
+    def __init__(
+        self, client: Redis, *, slots: int = 4, queued: Mapping[int, int] | None = None
+    ) -> None:
+        self.pool = StubPool(slots)
+        self.claims = StubClaims(queued or {})
+        self.gate = Gate()
+        self.gate.activate()
+        self.started: list[Claimed] = []
+        self.finish = asyncio.Event()
+        self.dispatcher = Dispatcher(
+            claims=cast(Claims, self.claims),
+            pool=cast(EndpointPool, self.pool),
+            gate=self.gate,
+            client=client,
+            start=self.start,
+        )
+
+    def start(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
+        async def run() -> None:
+            await self.finish.wait()
+
+        self.started.append(job)
+        return asyncio.create_task(run())
+
+    async def serve(self, *levels: int) -> list[Awaitable[None] | None]:
+        self.gate.take(len(levels))
+        found = await asyncio.gather(*map(self.dispatcher.serve, levels))
+        self.finish.set()
+        await asyncio.gather(*(ending for ending in found if ending is not None))
+        return found
+
+    def in_hand(self) -> int:
+        """Tickets that the gate believes to be under way."""
+        self.gate.settle(tickets=0, room=100, since=self.gate.mark())
+        return 100 - self.gate.spare
+
+
+@pytest.fixture(autouse=True)
+def policy(monkeypatch: pytest.MonkeyPatch) -> Floors:
+    made = Floors({"low": 0.5})
+    monkeypatch.setattr(dispatch, "level_policy", lambda: made)
+    return made
+
+
+async def tickets(valkey: Redis) -> dict[str, int]:
+    lengths = {level: await valkey.llen(level) for level in LEVELS}
+    return {level: length for level, length in lengths.items() if length}
+
+
+async def test_a_ticket_starts_the_next_job(valkey: Redis) -> None:
+    world = World(valkey, queued={LOW: 1})
+
+    (ending,) = await world.serve(LOW)
+
+    assert ending is not None
+    assert [job.level for job in world.started] == [LOW]
+    assert world.pool.bound == world.started
+    assert world.in_hand() == 0
+    assert await tickets(valkey) == {}
+
+
+async def test_the_gate_learns_what_is_left(valkey: Redis) -> None:
+    world = World(valkey, slots=4, queued={LOW: 3})
+
+    await world.serve(LOW, LOW, LOW)
+
+    assert world.gate.spare == 1
+
+
+async def test_tickets_of_one_moment_are_served_together_best_level_first(valkey: Redis) -> None:
+    world = World(valkey, slots=3, queued={REALTIME: 2, LOW: 5})
+
+    await world.serve(LOW, LOW, REALTIME, REALTIME)
+
+    assert [job.level for job in world.started] == [REALTIME, REALTIME, LOW]
+    assert world.pool.binds == 1
+    assert await tickets(valkey) == {"low": 1}, "it has a job, but no slot"
+
+
+async def test_a_ticket_without_a_job_is_dropped(valkey: Redis) -> None:
+    world = World(valkey)
+
+    assert await world.serve(LOW) == [None]
+
+    assert await tickets(valkey) == {}
+    assert world.gate.admitted(["low"]) == ["low"]
+
+
+async def test_a_ticket_whose_models_have_no_room_closes_its_level(valkey: Redis) -> None:
+    world = World(valkey)
+    world.claims.elsewhere.add(LOW)
+
+    await world.serve(LOW)
+
+    assert await tickets(valkey) == {"low": 1}
+    assert world.gate.admitted(LEVELS) == ["realtime", "high", "normal"]
+
+
+async def test_without_any_room_the_level_need_not_be_closed(valkey: Redis) -> None:
+    world = World(valkey, slots=0, queued={LOW: 1})
+
+    await world.serve(LOW)
+
+    assert await tickets(valkey) == {"low": 1}
+    assert not world.gate.has_closed
+    assert world.gate.admitted(LEVELS) == []
+
+
+async def test_a_job_without_an_endpoint_goes_back(valkey: Redis) -> None:
+    world = World(valkey, queued={LOW: 1})
+    world.pool.homeless = True
+
+    assert await world.serve(LOW) == [None]
+
+    assert len(world.claims.returned) == 1
+    assert world.started == []
+    assert world.in_hand() == 0
+
+
+async def test_while_slots_are_not_given_tickets_go_back(valkey: Redis) -> None:
+    world = World(valkey, queued={LOW: 1})
+    world.pool.error = NotReady(1.0)
+
+    assert await world.serve(LOW, LOW, REALTIME) == [None] * 3
+
+    assert await tickets(valkey) == {"low": 2, "realtime": 1}
+    assert world.in_hand() == 0
+
+
+async def test_when_shutting_down_tickets_go_back(valkey: Redis) -> None:
+    world = World(valkey, queued={LOW: 1})
+    world.dispatcher.accepting = False
+
+    await world.serve(LOW)
+
+    assert await tickets(valkey) == {"low": 1}
+    assert world.started == []
+
+
+async def test_what_goes_back_is_taken_next(valkey: Redis) -> None:
+    world = World(valkey)
+    world.dispatcher.accepting = False
+    await valkey.lpush("low", "older")
+
+    await world.serve(LOW)
+
+    assert await valkey.rpop("low") != b"older"
+
+
+class Away:
+    """A Valkey that cannot be reached."""
+
+    def pipeline(self, **_: Any) -> Any:
+        raise RedisConnectionError("away")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotReady(1.0), RedisConnectionError("away"), psycopg.OperationalError("away")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_no_ticket_stays_in_hand_when_servers_are_away(error: Exception) -> None:
+    world = World(cast(Redis, Away()), queued={LOW: 1})
+    world.pool.error = error
+
+    assert await world.serve(LOW, LOW) == [None, None]
+
+    assert world.in_hand() == 0
+
+
+async def test_nor_after_an_error_that_nobody_expected(valkey: Redis) -> None:
+    world = World(valkey)
+    world.pool.error = KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await world.serve(LOW)
+
+    assert world.in_hand() == 0
+
+
+async def test_a_failed_claim_gives_the_reserved_slots_back(valkey: Redis) -> None:
+    world = World(valkey, queued={LOW: 1})
+    world.claims.error = psycopg.OperationalError("away")
+
+    assert await world.serve(LOW) == [None]
+
+    assert (world.pool.binds, world.pool.bound) == (1, [])
+    assert world.in_hand() == 0
+
+
+async def test_a_pick_that_found_nothing_is_refunded(valkey: Redis, policy: Floors) -> None:
+    world = World(valkey)
+    for _ in range(2):
+        policy.order(LEVELS)
+        policy.charge("realtime")
+    assert policy.order(LEVELS)[0] == "low"
+    policy.charge("low")
+    assert policy.order(LEVELS)[0] == "realtime"
+
+    await world.serve(LOW)
+
+    assert policy.order(LEVELS)[0] == "low"

@@ -1,0 +1,226 @@
+"""What leaves a worker: order, urgency, the fence of stream ids. Against a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from scheduling.outbox import DELTA, FINAL, STARTED, Feed, Outbox, mailbox, stream_key
+
+HOUR = 3600.0
+
+
+def outbox(client: Redis, *, flush_seconds: float = HOUR, max_entries: int = 1000) -> Outbox:
+    return Outbox(client, flush_seconds=flush_seconds, max_entries=max_entries, expiry_seconds=60)
+
+
+def feed(**fields: Any) -> Feed:
+    return Feed(**{"job_id": uuid4(), "origin": "web1", "keep": True, "attempt": 1, **fields})
+
+
+async def stream(valkey: Redis, source: Feed) -> list[tuple[str, str, str]]:
+    rows: Any = await valkey.xrange(stream_key(source.job_id))
+    return [(i.decode(), f[b"k"].decode(), f[b"d"].decode()) for i, f in rows]
+
+
+class Mailbox:
+    """The letters of one web process."""
+
+    def __init__(self, subscription: Any) -> None:
+        self._subscription = subscription
+        self.letters: list[list[Any]] = []
+
+    async def until(self, kind: str) -> list[Any]:
+        """All entries, up to and with the first of a kind."""
+        async with asyncio.timeout(5):
+            while not any(entry[3] == kind for letter in self.letters for entry in letter):
+                message = await self._subscription.get_message(timeout=5)
+                if message is not None:
+                    self.letters.append(orjson.loads(message["data"]))
+        return [entry for letter in self.letters for entry in letter]
+
+
+@pytest.fixture
+async def letters(valkey: Redis) -> AsyncIterator[Mailbox]:
+    async with valkey.pubsub(ignore_subscribe_messages=True) as subscription:
+        await subscription.subscribe(mailbox("web1"))
+        await subscription.get_message(timeout=5)
+        yield Mailbox(subscription)
+
+
+async def test_entries_arrive_in_order_and_the_end_last(valkey: Redis, letters: Mailbox) -> None:
+    out, source = outbox(valkey), feed()
+
+    out.put(source, STARTED, "{}")
+    for n in range(50):
+        out.put(source, DELTA, str(n))
+    out.put(source, FINAL, "{}")
+
+    entries = await letters.until(FINAL)
+    assert [entry[2] for entry in entries] == list(range(1, 53))
+    assert [entry[3] for entry in entries] == [STARTED, *[DELTA] * 50, FINAL]
+    assert [entry[4] for entry in entries[1:-1]] == [str(n) for n in range(50)]
+    assert [(i, k) for i, k, _ in await stream(valkey, source)] == [
+        (f"1-{entry[2]}", entry[3]) for entry in entries
+    ]
+
+
+async def test_the_end_takes_the_waiting_deltas_along(valkey: Redis, letters: Mailbox) -> None:
+    out, source = outbox(valkey, flush_seconds=HOUR), feed()
+    for n in range(3):
+        out.put(source, DELTA, str(n))
+    await out.drain()
+
+    out.put(source, DELTA, "waits for the tick")
+    await asyncio.sleep(0)
+    assert len(await stream(valkey, source)) == 3
+    out.put(source, FINAL, "{}")
+
+    entries = await letters.until(FINAL)
+    assert [entry[3] for entry in entries] == [DELTA] * 4 + [FINAL]
+
+
+async def test_the_first_tokens_do_not_wait(valkey: Redis, letters: Mailbox) -> None:
+    out, source = outbox(valkey, flush_seconds=HOUR), feed()
+
+    out.put(source, DELTA, "first")
+
+    assert (await letters.until(DELTA))[0][4] == "first"
+
+
+async def test_what_is_between_is_sent_by_the_tick(valkey: Redis, letters: Mailbox) -> None:
+    out, source = outbox(valkey, flush_seconds=0.01), feed(seq=10)
+
+    out.put(source, DELTA, "later")
+
+    assert (await letters.until(DELTA))[0][2] == 11
+
+
+async def test_jobs_of_one_moment_share_a_letter(valkey: Redis, letters: Mailbox) -> None:
+    out, first, second = outbox(valkey), feed(), feed()
+
+    out.put(first, DELTA, "a")
+    out.put(second, FINAL, "b")
+
+    await letters.until(FINAL)
+    (letter,) = letters.letters
+    assert [entry[0] for entry in letter] == [first.job_id.hex, second.job_id.hex]
+
+
+async def test_only_who_can_resume_has_a_stream(valkey: Redis, letters: Mailbox) -> None:
+    out, whole, background, nobody = (
+        outbox(valkey),
+        feed(keep=False),
+        feed(origin=""),
+        feed(keep=False, origin=""),
+    )
+
+    for source in (nobody, background, whole):
+        out.put(source, FINAL, "{}")
+
+    entries = await letters.until(FINAL)
+    assert [entry[0] for entry in entries] == [whole.job_id.hex]
+    assert await stream(valkey, background) == [("1-1", FINAL, "{}")]
+    assert await stream(valkey, whole) == []
+    assert nobody.seq == 0
+
+
+async def test_a_stream_is_capped_and_expires(valkey: Redis) -> None:
+    out, source = outbox(valkey, max_entries=100), feed(origin="")
+
+    for _ in range(1000):
+        out.put(source, DELTA, "x")
+    await out.drain()
+
+    assert await valkey.xlen(stream_key(source.job_id)) < 400
+    assert 0 < await valkey.ttl(stream_key(source.job_id)) <= 60
+
+
+async def test_an_older_attempt_cannot_write_behind_a_newer_one(valkey: Redis) -> None:
+    out, job = outbox(valkey), uuid4()
+    new = feed(job_id=job, attempt=2, origin="")
+    old = feed(job_id=job, attempt=1, seq=7, origin="")
+    out.put(new, DELTA, "new")
+    await out.drain()
+
+    out.put(old, DELTA, "late")
+    out.put(new, FINAL, "end")
+    await out.drain()
+
+    assert await stream(valkey, new) == [("2-1", DELTA, "new"), ("2-2", FINAL, "end")]
+
+
+class Flaky:
+    """A Valkey client that is away for its first calls."""
+
+    def __init__(self, client: Redis, failures: int) -> None:
+        self._client = client
+        self.failures = failures
+
+    def register_script(self, text: str) -> Any:
+        script = self._client.register_script(text)
+
+        async def call(**arguments: Any) -> Any:
+            self._fail()
+            return await script(**arguments)
+
+        return call
+
+    async def publish(self, channel: str, data: bytes) -> None:
+        self._fail()
+        await self._client.publish(channel, data)
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise RedisConnectionError("away")
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox waits 0.2 s before it tries again: not in tests."""
+    sleep = asyncio.sleep
+    monkeypatch.setattr("scheduling.outbox.asyncio.sleep", lambda _: sleep(0))
+
+
+@pytest.mark.usefixtures("no_pause")
+async def test_what_could_not_be_sent_is_sent_again_in_order(
+    valkey: Redis, letters: Mailbox
+) -> None:
+    out, source = outbox(Flaky(valkey, failures=3)), feed()  # type: ignore[arg-type]
+
+    out.put(source, STARTED, "{}")
+    await asyncio.sleep(0)
+    for n in range(5):
+        out.put(source, DELTA, str(n))
+    out.put(source, FINAL, "{}")
+
+    entries = await letters.until(FINAL)
+    assert [entry[2] for entry in entries] == list(range(1, 8))
+    assert [entry[3] for entry in entries] == [STARTED, *[DELTA] * 5, FINAL]
+    assert len(await stream(valkey, source)) == 7
+
+
+async def test_a_letter_lost_after_the_stream_was_written_adds_nothing_twice(
+    valkey: Redis, letters: Mailbox, no_pause: None
+) -> None:
+    flaky = Flaky(valkey, failures=0)
+    out, source = outbox(flaky), feed()  # type: ignore[arg-type]
+    publish = flaky.publish
+
+    async def fail_once(channel: str, data: bytes) -> None:
+        flaky.publish = publish  # type: ignore[method-assign]
+        raise RedisConnectionError("away")
+
+    flaky.publish = fail_once  # type: ignore[method-assign]
+    out.put(source, FINAL, "{}")
+
+    await letters.until(FINAL)
+    assert await stream(valkey, source) == [("1-1", FINAL, "{}")]
