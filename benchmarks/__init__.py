@@ -1,0 +1,1 @@
+"""Measurements of llmqueue, each a module with a command; see README.md."""
