@@ -62,7 +62,7 @@ class Wanted:
         tried: the endpoints that failed it in this claim.
         kind: the API it needs: chat, completion or embedding.
         input_tokens, output_tokens: estimates.
-        affinity: what should meet the same endpoint again, such as a conversation's id; empty: none.
+        affinity: what should meet one endpoint again, such as a conversation's id; or empty.
         prefix: hashes of the prompt's leading blocks, each over all text up to its end.
     """
 
