@@ -22,7 +22,17 @@ from conversations.api.pagination import EnvelopePagination
 LARGEST_ID = 2**63 - 1
 # What a client calls a field, where the model calls it otherwise.
 NAMES = {"models": "model_names"}
-CHANGEABLE = ("base_url", "models", "api_key_variable", "weight", "max_concurrent")
+CHANGEABLE = (
+    "base_url",
+    "models",
+    "api_key_variable",
+    "weight",
+    "max_concurrent",
+    "model_aliases",
+    "prices",
+    "discover",
+    "discover_models",
+)
 
 
 def shown(row: Endpoint) -> dict[str, Any]:
@@ -35,6 +45,15 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "weight": row.weight,
         "max_concurrent": row.max_concurrent,
         "state": row.state,
+        "model_aliases": row.model_aliases,
+        "prices": row.prices,
+        "discover": row.discover,
+        "discover_models": row.discover_models,
+        "managed_by": row.managed_by,
+        "group_id": row.group_id,
+        "vanished_at": render.instant(row.vanished_at),
+        "refreshed_at": render.instant(row.refreshed_at),
+        "refresh_error": row.refresh_error,
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
@@ -98,8 +117,7 @@ class OneEndpoint(Resource):
     def delete(self, _request: Request, endpoint_id: int) -> Response:
         """Forget an endpoint; requests that run on it finish."""
         row = _find(endpoint_id)
-        balancing.disable(endpoint_id=row.pk)
-        row.delete()
+        balancing.delete(endpoint_id=row.pk)
         return success({"id": endpoint_id, "deleted": True})
 
 

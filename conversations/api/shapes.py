@@ -175,6 +175,25 @@ class Endpoint(serializers.Serializer[Any]):
     weight = serializers.FloatField(required=False)
     max_concurrent = serializers.IntegerField(required=False)
     state = serializers.CharField(required=False, help_text="enabled, draining or disabled")
+    model_aliases = serializers.DictField(
+        required=False, help_text="Public name to the endpoint's own."
+    )
+    prices = serializers.DictField(
+        required=False,
+        help_text="By model, or `*`: `input`, `cached_input`, `output`, per million tokens.",
+    )
+    discover = serializers.ChoiceField(
+        choices=[("", "one server"), ("dns", "a server at each address of the name")],
+        required=False,
+    )
+    discover_models = serializers.BooleanField(
+        required=False, help_text="Take the models from its GET /v1/models."
+    )
+    managed_by = serializers.CharField(read_only=True, help_text="empty, file or dns")
+    group_id = serializers.IntegerField(read_only=True, allow_null=True)
+    vanished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    refreshed_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    refresh_error = serializers.CharField(read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
 
