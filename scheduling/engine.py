@@ -28,7 +28,7 @@ from balancing import declared, discovery
 from balancing.client import Client
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
-from scheduling import control, metrics
+from scheduling import control, metrics, usage
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
@@ -46,6 +46,7 @@ from scheduling.sweep import Ended, Sweeper
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
 SWITCH_SECONDS = 0.0005
+USAGE_SECONDS = 5.0
 
 
 class Engine:
@@ -132,6 +133,7 @@ class Engine:
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
                     self._every(config.balancing.registry_seconds, self._discover),
+                    self._every(USAGE_SECONDS, self._fold_usage),
                     control.listen(valkey, control.CHANNEL, self._hear),
                 )
             ]
@@ -225,6 +227,9 @@ class Engine:
     async def _discover(self) -> None:
         """Endpoints and models that appear and vanish by themselves; see balancing/discovery.py."""
         await self._loop.run_in_executor(self._discoverer, _closing(discovery.run_due))
+
+    async def _fold_usage(self) -> None:
+        await usage.fold(self._database.relaxed)
 
     async def _declare(self) -> None:
         """Have the endpoints that the configuration names."""

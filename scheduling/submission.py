@@ -14,7 +14,7 @@ from scheduling.models import Priority, Status
 
 DEFAULT_OUTPUT_TOKENS = 256
 INPUT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def estimate_cost(body: str, max_tokens: int | None = None) -> float:
     Large Language Models", OSDI 2024.
     """
     output = min(max_tokens or DEFAULT_OUTPUT_TOKENS, 4 * DEFAULT_OUTPUT_TOKENS)
-    return actual_cost(max(1, len(body) // _CHARS_PER_TOKEN), output)
+    return actual_cost(max(1, len(body) // CHARS_PER_TOKEN), output)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:
