@@ -22,9 +22,11 @@ def services() -> Services:
     return SERVICES
 
 
-# Processes on two shared cores: a test of them may fail once, and the summary says RERUN. Read it as a
+# On two shared cores a test of processes may fail once, and the summary says RERUN. Read it as a
 # race that somebody has still to find; a fault fails twice.
-PROCESSES = tuple(Path(__file__).parent / part for part in ("acceptance", "integration", "unit/embedded"))
+PROCESSES = tuple(
+    Path(__file__).parent / part for part in ("acceptance", "integration", "unit/embedded")
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
