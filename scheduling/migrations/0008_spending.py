@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('scheduling', '0006_pause'),
+        ('scheduling', '0007_fair_settlement'),
     ]
 
     operations = [
