@@ -9,24 +9,60 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing import registry, services
+from balancing import membership, registry, services
 from balancing.listing import ListAdmin
 from balancing.models import Endpoint
 from balancing.occupancy import slots_lately
 
 State = Endpoint.State
+MANAGED = {
+    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
+    "What is changed here lasts until the file is applied again; its state is yours.",
+    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
+    "What is changed here lasts until the next lookup; its state is yours.",
+}
 
 
 @admin.register(Endpoint)
 class EndpointAdmin(ListAdmin):
-    list_display = ("name", "shown_state", "shown_models", "slots", "weight", "base_url")
-    list_filter = ("state",)
+    list_display = (
+        "name",
+        "shown_state",
+        "shown_models",
+        "slots",
+        "weight",
+        "base_url",
+        "shown_manager",
+    )
+    list_filter = ("state", "managed_by", "discover")
+    list_select_related = ("group",)
     search_fields = ("name", "base_url")
-    readonly_fields = ("state", "created_at", "updated_at")
+    readonly_fields = (
+        "state",
+        "managed_by",
+        "group",
+        "refreshed_at",
+        "refresh_error",
+        "vanished_at",
+        "created_at",
+        "updated_at",
+    )
     actions = ("enable", "drain", "disable")
     fieldsets = (
         (None, {"fields": ("name", "state", "base_url", "model_names", "api_key_variable")}),
         ("Share of the work", {"fields": ("weight", "max_concurrent")}),
+        (
+            "Discovery",
+            {
+                "fields": (
+                    ("discover", "discover_models"),
+                    "model_aliases",
+                    ("managed_by", "group"),
+                    ("refreshed_at", "refresh_error", "vanished_at"),
+                )
+            },
+        ),
+        ("Prices", {"fields": ("prices",)}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
 
@@ -44,11 +80,35 @@ class EndpointAdmin(ListAdmin):
 
     @display(description="slots in use", ordering="max_concurrent")
     def slots(self, row: Endpoint) -> str:
+        if row.discover:
+            return "group"
         return f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
+
+    @display(description="managed by", ordering="managed_by")
+    def shown_manager(self, row: Endpoint) -> str:
+        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        membership.ask_again(obj.pk)
         registry.forget()
+
+    def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
+        super().delete_model(request, obj)
+        registry.forget()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Whoever edits what a file or DNS manages is told that the edit will not last."""
+        row = self.get_object(request, object_id) if object_id else None
+        if row is not None and (warning := MANAGED.get(row.managed_by)):
+            self.message_user(request, warning.format(group=row.group), messages.WARNING)
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("balancing.change_endpoint"))

@@ -81,16 +81,32 @@ class Client:
             return await read_whole(response, call, on_chunk, guard)
 
     def _post(self, target: Target, call: Call) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if re.match(CREDENTIAL_VARIABLE, target.api_key_variable):
-            headers["Authorization"] = f"Bearer {os.environ.get(target.api_key_variable, '')}"
         return self._session.post(
             target.base_url + KINDS[call.kind].path,
-            data=call.body.encode(),
-            headers=headers,
+            data=body_for(target, call),
+            headers={"Content-Type": "application/json", **headers_of(target)},
+            server_hostname=target.server_hostname,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=call.timeouts.connect),
         )
+
+
+def headers_of(target: Target) -> dict[str, str]:
+    """What every request to an endpoint carries: its credential and, for a member, its name."""
+    headers = {"Host": target.host} if target.host else {}
+    if re.match(CREDENTIAL_VARIABLE, target.api_key_variable):
+        headers["Authorization"] = f"Bearer {os.environ.get(target.api_key_variable, '')}"
+    return headers
+
+
+def body_for(target: Target, call: Call) -> bytes:
+    """The request as it is, but for a model that the endpoint knows by another name."""
+    if not target.model_aliases:
+        return call.body.encode()
+    fields = orjson.loads(call.body)
+    if isinstance(fields.get("model"), str):
+        fields["model"] = target.upstream_model(fields["model"])
+    return orjson.dumps(fields)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> CallError:

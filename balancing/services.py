@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from balancing import registry
+from balancing import membership, registry
 from balancing.models import Endpoint
 
 
@@ -20,8 +20,15 @@ def register(*, name: str, base_url: str, model_names: list[str], **fields: Any)
         setattr(endpoint, field, value)
     endpoint.full_clean()
     endpoint.save()
+    membership.ask_again(endpoint.pk)
     registry.forget()
     return endpoint
+
+
+def delete(*, endpoint_id: int) -> None:
+    """Forget an endpoint, a group with its members; requests that run there finish."""
+    Endpoint.objects.filter(pk=endpoint_id).delete()
+    registry.forget()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -40,4 +47,5 @@ def disable(*, endpoint_id: int) -> None:
 
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
+    membership.members_follow(endpoint_id, state)
     registry.forget()

@@ -13,7 +13,7 @@ from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
 from scheduling.policies.fairness import weighted_tokens
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def estimate_cost(body: str, output_tokens: float) -> float:
     Args:
         output_tokens: expected (`scheduling/estimates.py`).
     """
-    return weighted_tokens(max(1, len(body) // _CHARS_PER_TOKEN), output_tokens)
+    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

@@ -86,7 +86,6 @@ class FairTags:
             model=self._lengths.get(""),
             default=DEFAULT_OUTPUT_TOKENS,
             max_tokens=None,
-            prior=8,
         )
 
 

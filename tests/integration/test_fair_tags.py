@@ -90,7 +90,10 @@ class History:
         """Backlog, or due later: not charged yet."""
         for share, level in self.shares(group):
             one = spec(
-                share.flow, cost=share.cost, level=Priority(level), backlog=reason == "backlog"
+                share.flow,  # type: ignore[arg-type]
+                cost=share.cost,
+                level=Priority(level),
+                backlog=reason == "backlog",
             )
             values = parameters([one])
             if reason == "due":
