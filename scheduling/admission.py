@@ -18,7 +18,7 @@ from llmqueue_project.config import load
 from scheduling.backlog import Load, Pool, parameters
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.models import Pause, Priority
+from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
 from scheduling.policies import waiting
@@ -134,7 +134,8 @@ class Admission:
             self._last_tags.clear()
         for spec, receipt in zip(specs, receipts, strict=True):
             self._last_tags[spec.flow_id, spec.level] = receipt.fair_tag
-            if pool := self.load.pool(spec.model):
+            queued = receipt.status == Status.QUEUED
+            if queued and (pool := self.load.pool(spec.model)):
                 insort(self._since.setdefault((spec.level, pool.models), []), receipt.fair_tag)
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
