@@ -14,7 +14,8 @@ from balancing.models import Endpoint
 from balancing.registry import Target, default_model, known_endpoints, known_models, targets
 from llmqueue_project.config import load
 
-ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled")
+REST = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
+ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_a_row_becomes_a_target(models: Any) -> None:
     [("enabled", True, ["a", "b"]), ("draining", False, ["a", "b"]), ("disabled", False, [])],
 )
 def test_states(state: str, takes_work: bool, models: list[str]) -> None:
-    found = targets([(*ROW[:7], state)])
+    found = targets([(*ROW[:7], state, *ROW[8:])])
 
     assert found[0].takes_work is takes_work
     assert registry.model_names(found) == models
