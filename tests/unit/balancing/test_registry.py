@@ -14,7 +14,7 @@ from balancing.models import Endpoint
 from balancing.registry import Target, default_model, known_endpoints, known_models, targets
 from llmqueue_project.config import load
 
-REST = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
+REST: tuple[Any, ...] = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
 ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST)
 
 
