@@ -84,6 +84,13 @@ class Answer:
     completion_tokens: int | None = None
     first_token_at: datetime | None = None
 
+    @property
+    def tokens(self) -> int | None:
+        """All that were read and generated; None when the endpoint did not count its input."""
+        if self.prompt_tokens is None:
+            return None
+        return self.prompt_tokens + (self.completion_tokens or 0)
+
 
 # Called with each chunk as JSON text, and whether it is nothing but the final usage.
 OnChunk = Callable[[str, bool], None]

@@ -78,6 +78,12 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
 
 
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = max(1, len(body) // _CHARS_PER_TOKEN)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+
+
 def estimate_cost(body: str, max_tokens: int | None = None) -> float:
     """Weighted tokens: input x 1 + expected output x 2, the Virtual Token Counter's weights.
 
@@ -86,6 +92,11 @@ def estimate_cost(body: str, max_tokens: int | None = None) -> float:
     """
     output = min(max_tokens or DEFAULT_OUTPUT_TOKENS, 4 * DEFAULT_OUTPUT_TOKENS)
     return actual_cost(max(1, len(body) // _CHARS_PER_TOKEN), output)
+
+
+def estimate_embedding_cost(body: str) -> float:
+    """Weighted tokens of an embedding: nothing is generated."""
+    return actual_cost(max(1, len(body) // _CHARS_PER_TOKEN), 0)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

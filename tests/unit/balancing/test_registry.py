@@ -102,3 +102,36 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
     configured = load().model_copy(update={"default_model": "mine"})
     monkeypatch.setattr(registry, "load", lambda: configured)
     assert default_model() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "served"),
+    [
+        ("openai", [], {"chat", "completion"}),
+        ("openai", ["embedding"], {"embedding"}),
+        ("anthropic", [], {"chat"}),
+        ("gemini", [], {"chat"}),
+        ("gemini", ["chat", "embedding"], {"chat", "embedding"}),
+    ],
+)
+def test_the_apis_of_an_endpoint(kind: str, listed: list[str], served: set[str]) -> None:
+    endpoint = Endpoint(name="e", base_url="http://e/v1", model_names=["m"], kind=kind, apis=listed)
+
+    target = registry.target_of(endpoint)
+
+    assert target.apis == served
+    assert registry.apis_of("m", [target]) == served
+    assert registry.apis_of("n", [target]) == set()
+
+
+@pytest.mark.django_db
+def test_a_chat_without_a_model_gets_one_that_chats() -> None:
+    Endpoint.objects.create(
+        name="v", base_url="http://v/v1", model_names=["a-vector"], apis=["embedding"]
+    )
+    create("old", ["m"])
+    registry.forget()
+
+    assert default_model() == "m"
+    assert known_models("chat") == ["m"]
+    assert known_models() == ["a-vector", "m"]
