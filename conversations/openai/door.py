@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
-from balancing.registry import ENDPOINTS, Target, model_names, targets
+from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -27,9 +27,14 @@ from scheduling.intake import Intake
 from scheduling.models import Priority
 from scheduling.outlook import Board, Outlook, parameters
 from scheduling.statements import OUTLOOK
-from scheduling.submission import JobSpec, Receipt, estimate_cost
+from scheduling.submission import JobSpec, Receipt, estimate_cost, estimate_embedding_cost
 
 log = structlog.get_logger(__name__)
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
 
 
 class Door:
@@ -113,9 +118,7 @@ class Door:
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
-        if request.model not in await self.models():
-            message = f"the model {request.model!r} does not exist: GET /v1/models lists them"
-            raise ApiError(404, "model_not_found", message, param="model")
+        await self._check_served(request.model, request.kind)
         spec = JobSpec(
             level=choice.level,
             priority_reason=choice.reason,
@@ -127,7 +130,9 @@ class Door:
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
             flow_id=await self._flow(caller),
-            cost=estimate_cost(request.upstream, request.max_tokens),
+            cost=estimate_embedding_cost(request.upstream)
+            if request.kind == "embedding"
+            else estimate_cost(request.upstream, request.max_tokens),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -135,6 +140,24 @@ class Door:
         )
         _admit(spec)
         return spec
+
+    async def _check_served(self, model: str, api: str) -> None:
+        """
+        Raises:
+            ApiError: no endpoint serves the model by this API.
+        """
+        if model not in await self.models():
+            message = f"the model {model!r} does not exist: GET /v1/models lists them"
+            raise ApiError(404, "model_not_found", message, param="model")
+        served = apis_of(model, self._targets)
+        if api not in served:
+            raise ApiError(
+                404,
+                "unsupported_model",
+                f"the model {model!r} is not served at {PATHS[api]}, but at "
+                + ", ".join(PATHS[each] for each in sorted(served)),
+                param="model",
+            )
 
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
