@@ -18,7 +18,7 @@ from balancing.registry import Target, known_endpoints
 from llmqueue_project.config import load
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.models import Pause, Priority
+from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
 from scheduling.policies.admission import LevelLoad, PoolLoad
@@ -232,7 +232,11 @@ class Admission:
             self._last_tags.clear()
         for spec, receipt in zip(specs, receipts, strict=True):
             self._last_tags[spec.flow_id, spec.level] = receipt.fair_tag
-            if self.load.waiting and (pool := self.load.pool(spec.model)):
+            if (
+                receipt.status == Status.QUEUED
+                and self.load.waiting
+                and (pool := self.load.pool(spec.model))
+            ):
                 self._since[spec.level, pool.models] += 1
 
     def _check_caps(self, specs: Sequence[JobSpec]) -> None:

@@ -20,14 +20,14 @@ from conversations.openai.request import Completion
 from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
-from scheduling import admission, control
+from scheduling import admission, control, estimates
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
 from scheduling.outlook import Board, Outlook, parameters
 from scheduling.statements import OUTLOOK
-from scheduling.submission import JobSpec, Receipt, estimate_cost, estimate_embedding_cost
+from scheduling.submission import JobSpec, Receipt, estimate_cost
 
 log = structlog.get_logger(__name__)
 PATHS = {
@@ -119,6 +119,7 @@ class Door:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
         await self._check_served(request.model, request.kind)
+        flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
             priority_reason=choice.reason,
@@ -129,10 +130,8 @@ class Door:
             body=request.upstream,
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
-            flow_id=await self._flow(caller),
-            cost=estimate_embedding_cost(request.upstream)
-            if request.kind == "embedding"
-            else estimate_cost(request.upstream, request.max_tokens),
+            flow_id=flow_id,
+            cost=_cost(request, flow_id),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -194,6 +193,7 @@ class Door:
         try:
             await self.models()
             await admission.look(self.database, self._targets)
+            await estimates.look(self.database)
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:
@@ -207,6 +207,15 @@ class Door:
             log.info("outlook.waits", error=str(error))
         finally:
             self._reading = None
+
+
+def _cost(request: Completion, flow_id: int) -> float:
+    """Estimated weighted tokens; an embedding generates none."""
+    if request.kind == "embedding":
+        return estimate_cost(request.upstream, 0)
+    return estimates.here().cost(
+        request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
+    )
 
 
 def _admit(spec: JobSpec) -> None:
