@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `/v1/completions`: through the queue, streamed or whole."""
+"""`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: through the queue."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
-from balancing.registry import ENDPOINTS, Target, model_names, targets
+from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -26,9 +26,14 @@ from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.submission import JobSpec, Receipt
+from scheduling.submission import JobSpec, Receipt, estimate_cost
 
 log = structlog.get_logger(__name__)
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
 
 
 class Door:
@@ -110,9 +115,7 @@ class Door:
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
-        if request.model not in await self.models():
-            message = f"the model {request.model!r} does not exist: GET /v1/models lists them"
-            raise ApiError(404, "model_not_found", message, param="model")
+        await self._check_served(request.model, request.kind)
         flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
@@ -125,12 +128,7 @@ class Door:
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
             flow_id=flow_id,
-            cost=estimates.here().cost(
-                request.upstream,
-                flow_id=flow_id,
-                model=request.model,
-                max_tokens=request.max_tokens,
-            ),
+            cost=_cost(request, flow_id),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -138,6 +136,24 @@ class Door:
         )
         _admit(spec)
         return spec
+
+    async def _check_served(self, model: str, api: str) -> None:
+        """
+        Raises:
+            ApiError: no endpoint serves the model by this API.
+        """
+        if model not in await self.models():
+            message = f"the model {model!r} does not exist: GET /v1/models lists them"
+            raise ApiError(404, "model_not_found", message, param="model")
+        served = apis_of(model, self._targets)
+        if api not in served:
+            raise ApiError(
+                404,
+                "unsupported_model",
+                f"the model {model!r} is not served at {PATHS[api]}, but at "
+                + ", ".join(PATHS[each] for each in sorted(served)),
+                param="model",
+            )
 
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
@@ -177,6 +193,15 @@ class Door:
             log.info("admission.waits", error=str(error))
         finally:
             self._looking = None
+
+
+def _cost(request: Completion, flow_id: int) -> float:
+    """Estimated weighted tokens; an embedding generates none."""
+    if request.kind == "embedding":
+        return estimate_cost(request.upstream, 0)
+    return estimates.here().cost(
+        request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
+    )
 
 
 def _admit(spec: JobSpec) -> None:

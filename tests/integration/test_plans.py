@@ -73,6 +73,7 @@ CLAIMS = {
     "limit": 8,
     "models": ["m1", "m2"],
     "slots": [8, 8],
+    "apis": ["chat,completion", "chat"],
     "worker": "w",
     "lease_seconds": 30,
 }
