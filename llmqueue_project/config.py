@@ -147,6 +147,18 @@ class BalancingConfig(BaseModel):
     failure_cooldown_seconds: float = Field(
         5.0, ge=0, description="an endpoint that failed is avoided this long"
     )
+    default_max_tokens: int = Field(
+        8192,
+        gt=0,
+        description="longest answer of a request that names none, where the provider wants a limit",
+    )
+    allow_link_local: bool = Field(
+        False,
+        description="endpoints may have link-local addresses, where clouds keep credentials",
+    )
+    allow_unverified_tls: bool = Field(
+        False, description="endpoints may be called without verifying their certificates"
+    )
 
 
 class DiscoveryConfig(BaseModel):
@@ -193,6 +205,11 @@ class Config(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(UNSAFE_SECRET),
         description="signs operators' sessions; at least 32 characters in production",
+    )
+    credential_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Fernet keys that encrypt endpoints' credentials, separated by commas: the "
+        "first encrypts, all decrypt; `manage.py credentials new-key` makes one",
     )
     database_url: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/llmqueue"),

@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from balancing import declared, discovery
 from balancing.client import Client
+from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
 from scheduling import control, metrics, usage
@@ -152,7 +153,7 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        self.pool = EndpointPool(slots, database)
+        self.pool = EndpointPool(slots, Rates(valkey), database)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
         )

@@ -100,6 +100,7 @@ class Runner:
                 if not await self._again(run, error):
                     return
             else:
+                self._pool.spent(run.job.lease, answer.tokens)
                 self._release_soon(run)
                 self._pool.mark_well(run.bound.target)
                 metrics.attempts.labels(run.bound.target.name, "ok").inc()
@@ -168,7 +169,7 @@ class Runner:
     async def _fail_over(self, run: Running, error: CallError) -> bool:
         """Move to another endpoint at once, when one has room, under the same lease."""
         job, tried = run.job, frozenset(run.tried)
-        if not self._pool.others_serving(job.model, tried):
+        if not self._pool.others_serving(job.model, tried, job.kind):
             return False
         try:
             reservation = await self._pool.reserve(1)

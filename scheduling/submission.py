@@ -11,7 +11,7 @@ from uuid import UUID
 from llmqueue_project.config import load
 from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
-from scheduling.policies.fairness import weighted_tokens
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 
 CHARS_PER_TOKEN = 4
 
@@ -84,6 +84,12 @@ def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
 
 def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt]:
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
+
+
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = max(1, len(body) // CHARS_PER_TOKEN)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
 
 
 def estimate_cost(body: str, output_tokens: float) -> float:

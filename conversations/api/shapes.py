@@ -104,7 +104,9 @@ class Message(serializers.Serializer[Any]):
     retry_count = serializers.IntegerField(allow_null=True)
     max_retries = serializers.IntegerField(allow_null=True)
     position = serializers.IntegerField(allow_null=True, help_text="1 is next, 0 not waiting")
-    estimated_wait = serializers.FloatField(allow_null=True, help_text="seconds")
+    estimated_wait = serializers.FloatField(
+        allow_null=True, help_text="seconds; null while there is nothing to estimate by"
+    )
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     scheduled_at = serializers.DateTimeField(allow_null=True)

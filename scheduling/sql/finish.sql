@@ -32,8 +32,8 @@ finished as (
            spent_estimated = j.spent_estimated or i.spent_estimated
       from input i
      where j.id = i.id and j.lease_token = i.lease_token and j.status = 'processing'
-    returning j.id, j.flow_id, j.level, j.model, j.cost, j.worker, j.started_at, j.tenant_id,
-              j.user_id
+    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at, j.tenant_id, j.user_id,
+              j.model
 ),
 results as (
     insert into scheduling_jobresult (job_id, body, text)

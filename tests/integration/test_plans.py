@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scheduling.admission import parameters as load_parameters
+from scheduling.backlog import parameters as load_parameters
 from scheduling.outlook import parameters as outlook_parameters
 from scheduling.statements import (
     BACKLOG,
@@ -73,6 +73,7 @@ CLAIMS = {
     "limit": 8,
     "models": ["m1", "m2"],
     "slots": [8, 8],
+    "apis": ["chat,completion", "chat"],
     "worker": "w",
     "lease_seconds": 30,
 }
@@ -116,7 +117,7 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
             {"job_claim", "job_held", "job_leases", "job_finished"},
             id="outlook",
         ),
-        pytest.param(WATCH, None, {"job_claim", "job_held"}, id="watch"),
+        pytest.param(WATCH, None, {"job_claim", "job_held", "job_leases"}, id="watch"),
         pytest.param(
             LOAD,
             load_parameters(["m1", "m2"]),
