@@ -107,7 +107,8 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     ) -> Any:
         """Whoever edits what a file or DNS manages is told that the edit will not last."""
         row = self.get_object(request, object_id) if object_id else None
-        if row is not None and (warning := MANAGED.get(row.managed_by)):
+        warning = MANAGED.get(row.managed_by) if row and request.method == "GET" else None
+        if row is not None and warning:
             self.message_user(request, warning.format(group=row.group), messages.WARNING)
         return super().changeform_view(request, object_id, form_url, extra_context)
 
