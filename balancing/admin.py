@@ -12,6 +12,7 @@ from unfold.decorators import display
 from balancing import membership, registry, services
 from balancing.listing import ListAdmin
 from balancing.models import Endpoint
+from balancing.object_actions import ObjectActions
 from balancing.occupancy import slots_lately
 
 State = Endpoint.State
@@ -24,7 +25,7 @@ MANAGED = {
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ListAdmin):
+class EndpointAdmin(ObjectActions, ListAdmin):
     list_display = (
         "name",
         "shown_state",
@@ -47,7 +48,7 @@ class EndpointAdmin(ListAdmin):
         "created_at",
         "updated_at",
     )
-    actions = ("enable", "drain", "disable")
+    actions = object_actions = ("enable", "drain", "disable")
     fieldsets = (
         (None, {"fields": ("name", "state", "base_url", "model_names", "api_key_variable")}),
         ("Share of the work", {"fields": ("weight", "max_concurrent")}),
@@ -106,7 +107,8 @@ class EndpointAdmin(ListAdmin):
     ) -> Any:
         """Whoever edits what a file or DNS manages is told that the edit will not last."""
         row = self.get_object(request, object_id) if object_id else None
-        if row is not None and (warning := MANAGED.get(row.managed_by)):
+        warning = MANAGED.get(row.managed_by) if row and request.method == "GET" else None
+        if row is not None and warning:
             self.message_user(request, warning.format(group=row.group), messages.WARNING)
         return super().changeform_view(request, object_id, form_url, extra_context)
 

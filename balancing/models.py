@@ -167,14 +167,17 @@ class Endpoint(models.Model):
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])
     max_concurrent = models.PositiveIntegerField(default=8, validators=[MinValueValidator(1)])
     state = models.CharField(max_length=10, choices=State.choices, default=State.ENABLED)
+    # Defaults of the database's too: processes of the version before go on inserting.
     model_aliases: models.JSONField[Any] = models.JSONField(
         default=dict,
+        db_default={},
         blank=True,
         validators=[validate_aliases],
         help_text='Public name to the endpoint\'s own: {"fast": "llama-3.1-8b-instruct-q4"}',
     )
     prices: models.JSONField[Any] = models.JSONField(
         default=dict,
+        db_default={},
         blank=True,
         validators=[validate_prices],
         help_text='Per million tokens: {"*": {"input": 0.15, "cached_input": 0.07, "output": 0.6}}',
@@ -184,13 +187,21 @@ class Endpoint(models.Model):
         choices=Discover.choices,
         blank=True,
         default=Discover.NO,
+        db_default="",
         help_text="DNS: the URL's name is looked up again and again, SRV where it begins with _",
     )
     discover_models = models.BooleanField(
-        default=False, help_text="take the models from its GET /v1/models, again and again"
+        default=False,
+        db_default=False,
+        help_text="take the models from its GET /v1/models, again and again",
     )
     managed_by = models.CharField(
-        max_length=4, choices=ManagedBy.choices, blank=True, default="", editable=False
+        max_length=4,
+        choices=ManagedBy.choices,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
     )
     group = models.ForeignKey(
         "self", models.CASCADE, null=True, editable=False, related_name="members"
@@ -199,13 +210,16 @@ class Endpoint(models.Model):
         max_length=260,
         blank=True,
         default="",
+        db_default="",
         editable=False,
         help_text="sent instead of the URL's",
     )
     vanished_at = models.DateTimeField(null=True, editable=False)
     refresh_at = models.DateTimeField(null=True, editable=False)
     refreshed_at = models.DateTimeField(null=True, editable=False)
-    refresh_error = models.CharField(max_length=300, blank=True, default="", editable=False)
+    refresh_error = models.CharField(
+        max_length=300, blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

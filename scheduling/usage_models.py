@@ -32,7 +32,7 @@ class DailyUsage(Spending):
 
     class Meta:
         verbose_name = "daily usage"
-        verbose_name_plural = "daily usage"
+        verbose_name_plural = "costs"
         ordering = ["-day"]
         constraints = [
             models.UniqueConstraint(

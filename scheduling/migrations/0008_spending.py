@@ -66,7 +66,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'daily usage',
-                'verbose_name_plural': 'daily usage',
+                'verbose_name_plural': 'costs',
                 'ordering': ['-day'],
                 'indexes': [models.Index(fields=['tenant_id', 'day'], name='usage_tenant')],
                 'constraints': [models.UniqueConstraint(fields=('day', 'tenant_id', 'user_id', 'model', 'endpoint'), name='usage_once', nulls_distinct=False)],
