@@ -7,26 +7,88 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.decorators import display
+from django.utils.html import format_html_join
+from unfold.decorators import action, display
 
-from balancing import registry, services
+from balancing import credentials, registry, services, trial
+from balancing.forms import EndpointForm
 from balancing.listing import ListAdmin
 from balancing.models import Endpoint
 from balancing.occupancy import slots_lately
 
 State = Endpoint.State
+MOST_TESTS = 5
+KIND_HELP = format_html_join(
+    " ",
+    "<p><b>{}</b> {}</p>",
+    (
+        ("OpenAI-compatible:", "http://gpu-1:8000/v1, or https://api.openai.com/v1."),
+        (
+            "Azure OpenAI:",
+            "https://NAME.openai.azure.com; the models are the names of deployments.",
+        ),
+        ("Anthropic:", "https://api.anthropic.com/v1."),
+        ("Google Gemini:", "https://generativelanguage.googleapis.com/v1beta."),
+    ),
+)
 
 
 @admin.register(Endpoint)
 class EndpointAdmin(ListAdmin):
-    list_display = ("name", "shown_state", "shown_models", "slots", "weight", "base_url")
-    list_filter = ("state",)
+    form = EndpointForm
+    list_display = ("name", "shown_state", "kind", "shown_models", "slots", "weight", "base_url")
+    list_filter = ("state", "kind")
     search_fields = ("name", "base_url")
-    readonly_fields = ("state", "created_at", "updated_at")
-    actions = ("enable", "drain", "disable")
+    readonly_fields = ("state", "stored_credential", "created_at", "updated_at")
+    actions = ("test", "enable", "drain", "disable")
+    actions_submit_line = ("save_and_test",)
+    conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
-        (None, {"fields": ("name", "state", "base_url", "model_names", "api_key_variable")}),
-        ("Share of the work", {"fields": ("weight", "max_concurrent")}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "state",
+                    "kind",
+                    "base_url",
+                    "api_version",
+                    "model_names",
+                    "apis",
+                ),
+                "description": KIND_HELP,
+            },
+        ),
+        (
+            "Credential",
+            {
+                "fields": (
+                    "api_key_variable",
+                    "stored_credential",
+                    "credential",
+                    "forget_credential",
+                    "send_elsewhere",
+                ),
+                "description": "One of the two: the name of a variable in the workers' "
+                "environment, or the credential itself, stored encrypted.",
+            },
+        ),
+        (
+            "Share of the work",
+            {"fields": ("weight", "max_concurrent", "requests_per_minute", "tokens_per_minute")},
+        ),
+        (
+            "Timeouts",
+            {
+                "fields": (
+                    "connect_timeout",
+                    "first_token_timeout",
+                    "stall_timeout",
+                    "total_timeout",
+                )
+            },
+        ),
+        ("Connection", {"fields": ("extra_headers", "proxy_url", "ca_bundle", "verify_tls")}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
 
@@ -46,12 +108,30 @@ class EndpointAdmin(ListAdmin):
     def slots(self, row: Endpoint) -> str:
         return f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
 
+    @display(description="stored credential")
+    def stored_credential(self, row: Endpoint) -> str:
+        return credentials.described(row)
+
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         registry.forget()
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("balancing.change_endpoint"))
+
+    @admin.action(description="Test: list the models, ask for one token", permissions=["steer"])
+    def test(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
+        for row in rows[:MOST_TESTS]:
+            self._test(request, row)
+
+    @action(description="Save and test")
+    def save_and_test(self, request: HttpRequest, obj: Endpoint) -> None:
+        self._test(request, obj)
+
+    def _test(self, request: HttpRequest, row: Endpoint) -> None:
+        found = trial.of(row)
+        level = messages.SUCCESS if found.worked else messages.ERROR
+        self.message_user(request, found.told, level)
 
     @admin.action(description="Enable", permissions=["steer"])
     def enable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:

@@ -175,6 +175,7 @@ class Engine:
         while True:
             try:
                 await self._refresh()
+                self.pool.check_credentials()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
