@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html_join
 from unfold.decorators import action, display
 
@@ -126,7 +127,15 @@ class EndpointAdmin(ListAdmin):
 
     @action(description="Save and test")
     def save_and_test(self, request: HttpRequest, obj: Endpoint) -> None:
-        self._test(request, obj)
+        # The call may last a minute: no transaction stays open for it.
+        transaction.on_commit(lambda: self._test(request, obj))
+
+    def response_change(self, request: HttpRequest, obj: Endpoint) -> HttpResponse:
+        """After a test the form is shown again, with what came of it."""
+        if any(name.endswith("save_and_test") for name in request.POST):
+            return HttpResponseRedirect(request.get_full_path())
+        answer: HttpResponse = super().response_change(request, obj)
+        return answer
 
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
         found = trial.of(row)
