@@ -236,8 +236,10 @@ class Endpoint(models.Model):
             ValidationError: by field.
         """
         super().clean()
-        able = SUPPORTED.get(self.kind, frozenset())
-        if isinstance(self.apis, list) and (wrong := sorted(set(self.apis) - able)):
+        able = SUPPORTED.get(self.kind) if isinstance(self.kind, str) else None
+        listed = self.apis if isinstance(self.apis, list) else []
+        wrong = [str(api) for api in listed if able is not None and api not in [*able]]
+        if wrong:
             raise ValidationError(
                 {"apis": f"{self.get_kind_display()} serves no {', '.join(wrong)} through llmqueue"}
             )

@@ -7,6 +7,7 @@ endpoint needs them. Private networks are allowed: that is where GPUs are.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import Any
@@ -101,7 +102,7 @@ def guarded_socket(info: tuple[Any, ...]) -> socket.socket:
     """
     family, kind, protocol, _, where = info
     if refusal := refusal_of_address(ipaddress.ip_address(where[0].partition("%")[0])):
-        raise Forbidden(f"refused to connect: {refusal}")
+        raise Forbidden(errno.EACCES, f"refused to connect: {refusal}")
     made = socket.socket(family, kind, protocol)
     made.setblocking(False)
     return made

@@ -8,11 +8,12 @@ printed configuration shows stars.
 from __future__ import annotations
 
 import os
+from base64 import urlsafe_b64decode
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -267,6 +268,18 @@ class Config(BaseSettings):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @field_validator("credential_keys")
+    @classmethod
+    def _are_fernet_keys(cls, value: SecretStr) -> SecretStr:
+        for key in filter(None, map(str.strip, value.get_secret_value().split(","))):
+            try:
+                usable = len(urlsafe_b64decode(key)) == 32
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("each key is 32 bytes in URL-safe base64")
+        return value
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Config:

@@ -182,6 +182,7 @@ class Engine:
             try:
                 await self._declare()
                 await self._refresh()
+                self.pool.check_credentials()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))

@@ -12,6 +12,7 @@ import structlog
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
+from balancing import credentials
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import EndpointSnapshot, Wanted
 from balancing.rates import NOTHING_LIMITED, Rates
@@ -60,6 +61,13 @@ class EndpointPool:
         """Read the endpoints' rows again."""
         rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
         self._targets = {target.id: target for target in rows}
+
+    def check_credentials(self) -> None:
+        """
+        Raises:
+            ImproperlyConfigured: in production, when a stored credential cannot be read.
+        """
+        credentials.check_readable(t.access.encrypted_credential for t in self._targets.values())
 
     def mark_failing(self, target: Target) -> None:
         """Prefer others for a while; only this process knows."""

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from balancing import services as balancing
-from balancing.models import Endpoint
+from balancing.models import Endpoint, served_apis
 from conversations.api import fields, occupancy, render, shapes
 from conversations.api.authentication import IsOperator
 from conversations.api.envelope import Resource, success
@@ -33,6 +33,19 @@ CHANGEABLE = (
     "prices",
     "discover",
     "discover_models",
+    "kind",
+    "apis",
+    "api_version",
+    "extra_headers",
+    "ca_bundle",
+    "verify_tls",
+    "proxy_url",
+    "connect_timeout",
+    "first_token_timeout",
+    "stall_timeout",
+    "total_timeout",
+    "requests_per_minute",
+    "tokens_per_minute",
 )
 
 
@@ -43,6 +56,20 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "base_url": row.base_url,
         "models": row.model_names,
         "api_key_variable": row.api_key_variable,
+        "credential": _described(row),
+        "kind": row.kind,
+        "apis": sorted(served_apis(row.kind, row.apis)),
+        "api_version": row.api_version,
+        "extra_headers": row.extra_headers,
+        "ca_bundle": row.ca_bundle,
+        "verify_tls": row.verify_tls,
+        "proxy_url": row.proxy_url,
+        "connect_timeout": row.connect_timeout,
+        "first_token_timeout": row.first_token_timeout,
+        "stall_timeout": row.stall_timeout,
+        "total_timeout": row.total_timeout,
+        "requests_per_minute": row.requests_per_minute,
+        "tokens_per_minute": row.tokens_per_minute,
         "weight": row.weight,
         "max_concurrent": row.max_concurrent,
         "state": row.state,
@@ -76,7 +103,8 @@ class Endpoints(Resource):
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
             raise ApiError(Code.CONFLICT, "an endpoint of that name exists", field="name")
-        row = valid(lambda: balancing.register(name=name, **_renamed(values)))
+        given = _credential(document)
+        row = valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
         return success(shown(row), 201)
 
     @extend_schema(
@@ -102,11 +130,11 @@ class OneEndpoint(Resource):
         """Change the fields that the body names; `state` drains, enables or disables it."""
         document = self.document
         row = _find(endpoint_id)
-        values = {name: getattr(row, NAMES.get(name, name)) for name in CHANGEABLE}
-        values |= _named(document, CHANGEABLE)
+        values = _renamed(_named(document, CHANGEABLE))
+        given = _credential(document)
         state = _state(document)
         with transaction.atomic():
-            row = valid(lambda: balancing.register(name=row.name, **_renamed(values)))
+            row = valid(lambda: balancing.change(row, values, credential=given, restated=document))
             if state:
                 MOVES[state](endpoint_id=row.pk)
         return success(shown(_find(endpoint_id)))
@@ -146,6 +174,24 @@ def _find(endpoint_id: int) -> Endpoint:
     if row is None:
         raise ApiError(Code.NOT_FOUND, "there is no such endpoint", field="id")
     return row
+
+
+def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
+    """The credential to store: write-only; null or empty takes the stored one out."""
+    if "credential" not in document:
+        return balancing.Keep.KEEP
+    given = document["credential"]
+    if given is not None and not isinstance(given, str):
+        raise ApiError(Code.MALFORMED_BODY, "must be text or null", field="credential")
+    return given
+
+
+def _described(row: Endpoint) -> dict[str, Any]:
+    return {
+        "is_set": bool(row.encrypted_credential),
+        "set_at": render.instant(row.credential_set_at) if row.credential_set_at else None,
+        "ends_in": row.credential_ending or None,
+    }
 
 
 def _named(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

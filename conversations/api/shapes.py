@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from balancing.models import Endpoint as EndpointRow
 from conversations import rules
 from conversations.api import statuses
 from conversations.api.filters import CONVERSATION_ORDERS, MESSAGE_ORDERS
@@ -180,7 +181,31 @@ class Endpoint(serializers.Serializer[Any]):
     name = serializers.CharField()
     base_url = serializers.CharField(help_text="Up to and including /v1.")
     models = serializers.ListField(child=serializers.CharField())
-    api_key_variable = serializers.CharField(required=False)
+    api_key_variable = serializers.CharField(
+        required=False, help_text="The workers' environment variable that holds the credential."
+    )
+    credential = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Encrypted and never shown: answers say whether and when it was set "
+        "(`is_set`, `set_at`, `ends_in`). null takes it out. An endpoint that moves to another "
+        "host, proxy or certificate authority needs it, or `api_key_variable`, again.",
+    )
+    kind = serializers.ChoiceField(choices=EndpointRow.Kind.choices, required=False)
+    apis = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="chat, completion, embedding"
+    )
+    api_version = serializers.CharField(required=False)
+    extra_headers = serializers.DictField(child=serializers.CharField(), required=False)
+    ca_bundle = serializers.CharField(required=False, help_text="PEM")
+    verify_tls = serializers.BooleanField(required=False)
+    proxy_url = serializers.CharField(required=False)
+    connect_timeout = serializers.FloatField(required=False, allow_null=True)
+    first_token_timeout = serializers.FloatField(required=False, allow_null=True)
+    stall_timeout = serializers.FloatField(required=False, allow_null=True)
+    total_timeout = serializers.FloatField(required=False, allow_null=True)
+    requests_per_minute = serializers.IntegerField(required=False, allow_null=True)
+    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True)
     weight = serializers.FloatField(required=False)
     max_concurrent = serializers.IntegerField(required=False)
     state = serializers.CharField(required=False, help_text="enabled, draining or disabled")

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
+from balancing import credentials
 from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
@@ -57,6 +58,7 @@ class Door:
         await self.database.__aenter__()
         await self.listener.start()
         await self._look()
+        credentials.check_readable(t.access.encrypted_credential for t in self._targets)
         self._chores = [
             asyncio.create_task(control.listen(self.valkey, control.CHANNEL, self._hear)),
             asyncio.create_task(self._watch()),
