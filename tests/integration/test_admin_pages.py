@@ -101,7 +101,7 @@ class TestCosts:
         spend(acme, 12_345_678, user_id=rude.pk)
         url = reverse("admin:scheduling_dailyusage_changelist")
 
-        response = operator.get(url, {"format": "csv", "days": 7})
+        response = operator.get(url, {"format": "csv", "days": "7"})
 
         (row,) = csv.DictReader(io.StringIO(response.content.decode()))
         assert (row["tenant"], row["model"], row["cost_usd"]) == ("acme", "tiny", "12.345678")
