@@ -78,7 +78,7 @@ class History:
 
     def submit(self, group: list[tuple[int, int, int]]) -> None:
         asked = self.shares(group)
-        specs = [spec(s.flow, cost=s.cost, level=level) for s, level in asked]  # type: ignore[arg-type]
+        specs = [spec(int(str(s.flow)), cost=s.cost, level=level) for s, level in asked]
         self.run(SUBMIT, parameters(specs))
         for number in LEVELS:
             mine = [i for i, (_, level) in enumerate(asked) if level == number]
@@ -90,7 +90,10 @@ class History:
         """Backlog, or due later: not charged yet."""
         for share, level in self.shares(group):
             one = spec(
-                share.flow, cost=share.cost, level=Priority(level), backlog=reason == "backlog"
+                int(str(share.flow)),
+                cost=share.cost,
+                level=Priority(level),
+                backlog=reason == "backlog",
             )
             values = parameters([one])
             if reason == "due":
