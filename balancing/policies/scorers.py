@@ -62,12 +62,17 @@ class HotAndCold:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedWork:
-    """Falls with the estimated seconds from now to the job's last token there."""
+    """Falls with the time from now to the job's last token there, as estimated.
+
+    A half where that is as long as the job takes at a typical endpoint of the pool: long jobs and
+    short ones, fast pools and slow ones are scored alike, and other scorers keep their say.
+    """
 
     estimate: Estimate = field(default_factory=Estimate)
 
     def __call__(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        return 1.0 / (1.0 + self.estimate.finish_seconds(endpoint, situation))
+        typical = self.estimate.typical_seconds(situation)
+        return typical / (typical + self.estimate.finish_seconds(endpoint, situation))
 
 
 def affinity(endpoint: EndpointSnapshot, situation: Situation) -> float:
