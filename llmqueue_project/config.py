@@ -102,6 +102,9 @@ class SchedulingConfig(BaseModel):
     flow_by: Literal["tenant", "user"] = Field(
         "tenant", description="whom fairness within a level is between"
     )
+    default_output_tokens: int = Field(
+        256, gt=0, description="expected length of an answer until a model's have been seen"
+    )
     retry_base_seconds: float = Field(
         0.5, gt=0, description="first step of the backoff (full jitter)"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +18,10 @@ from balancing.registry import Target, known_endpoints
 from llmqueue_project.config import load
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.models import Pause, Priority
+from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
-from scheduling.policies.admission import LevelLoad, PoolLoad
+from scheduling.policies.admission import LevelLoad, PoolLoad, Verdict
 from scheduling.statements import LOAD, WATCH
 from scheduling.submission import JobSpec, Receipt
 
@@ -160,9 +160,14 @@ def limit_seconds(level: Priority) -> float:
 
 
 class Admission:
-    """A web process's look at the queue, and its decisions."""
+    """A web process's look at the queue, and its decisions.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds that only go forward; the machine's unless a simulation has its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
         self.pauses: Pauses = NONE
         self.load = Load()
         self._read_at = float("-inf")
@@ -173,7 +178,7 @@ class Admission:
 
     @property
     def age(self) -> float:
-        return time.monotonic() - self._read_at
+        return self._clock() - self._read_at
 
     @property
     def is_due(self) -> bool:
@@ -194,7 +199,7 @@ class Admission:
     def learn(self, pauses: Pauses, load: Load, *, cost_seconds: float = 0.0) -> None:
         """Remember a look that took so long."""
         self.pauses, self.load = pauses, load
-        self._read_at = time.monotonic()
+        self._read_at = self._clock()
         self._cost_seconds = cost_seconds
         self._since.clear()
         self._admitted = 0
@@ -232,7 +237,11 @@ class Admission:
             self._last_tags.clear()
         for spec, receipt in zip(specs, receipts, strict=True):
             self._last_tags[spec.flow_id, spec.level] = receipt.fair_tag
-            if self.load.waiting and (pool := self.load.pool(spec.model)):
+            if (
+                receipt.status == Status.QUEUED
+                and self.load.waiting
+                and (pool := self.load.pool(spec.model))
+            ):
                 self._since[spec.level, pool.models] += 1
 
     def _check_caps(self, specs: Sequence[JobSpec]) -> None:
@@ -245,22 +254,26 @@ class Admission:
             raise QueueFull(CAP_RETRY_SECONDS, "the queue is full: too much text waits")
 
     def _check_wait(self, spec: JobSpec) -> None:
+        verdict = self.verdict(spec)
+        if not verdict.admitted:
+            raise QueueFull(
+                verdict.retry_after_seconds,
+                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
+            )
+
+    def verdict(self, spec: JobSpec) -> Verdict:
+        """How long a job would wait, and whether that is within its level's limit."""
         pool = self.load.pool(spec.model)
         # What is due later joins no queue now; what joins a paused level waits for an operator.
         if pool is None or spec.due_at is not None or self.pauses.stops(spec.level):
-            return
-        verdict = policy.decide(
+            return Verdict(True, 0.0)
+        return policy.decide(
             pool.load,
             int(spec.level),
             ahead=self._ahead(pool, spec),
             limit_seconds=limit_seconds(spec.level),
             floors=floors(),
         )
-        if not verdict.admitted:
-            raise QueueFull(
-                verdict.retry_after_seconds,
-                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
-            )
 
     def _ahead(self, pool: Pool, spec: JobSpec) -> float:
         """Jobs before this one now: those seen, those joined since, less those started since.

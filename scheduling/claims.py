@@ -15,6 +15,7 @@ import structlog
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
+from scheduling.policies.estimates import WINDOW
 from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, RETRY, STORED
 
 log = structlog.get_logger(__name__)
@@ -177,10 +178,11 @@ class Claims:
                 pause = min(2.0, pause * 2)
 
     async def _finish_group(self, outcomes: Sequence[Finish]) -> list[bool]:
-        parameters: dict[str, list[Any]] = {
+        parameters: dict[str, Any] = {
             name: [_storable(getattr(outcome, name)) for outcome in outcomes]
             for name in _FINISH_COLUMNS
         }
+        parameters["window"] = WINDOW
         stored = {row[0] for row in await fetch(self._database.durable, FINISH, parameters)}
         if len(stored) < len(outcomes):
             # A connection may have broken after the commit: then this is the second time.

@@ -114,6 +114,22 @@ class FlowTag(models.Model):
     flow = models.ForeignKey(Flow, models.CASCADE, related_name="tags", db_constraint=False)
     level = models.SmallIntegerField(choices=Priority.choices)
     last_finish = models.FloatField(default=0.0)
+    settled = models.FloatField(
+        default=0.0, db_default=0.0, help_text="actual minus estimated cost so far, by weight"
+    )
+
+
+class OutputEstimate(models.Model):
+    """How long a flow's answers from a model are, learned (`policies/estimates.py`); in tokens."""
+
+    pk = models.CompositePrimaryKey("flow_id", "model")
+    flow = models.ForeignKey(
+        Flow, models.CASCADE, related_name="estimates", db_constraint=False, db_index=False
+    )
+    model = models.CharField(max_length=200)
+    mean = models.FloatField(default=0.0)
+    samples = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField()
 
 
 class LevelClock(models.Model):
@@ -143,6 +159,9 @@ class Job(models.Model):
     user_id = models.UUIDField(null=True)
     flow = models.ForeignKey(Flow, models.DO_NOTHING, db_constraint=False, related_name="jobs")
     fair_tag = models.FloatField(default=0.0)
+    settled = models.FloatField(
+        default=0.0, db_default=0.0, help_text="its flow's settlements up to its fair tag"
+    )
     cost = models.FloatField(default=1.0, help_text="estimated, in weighted tokens")
     sequence_key = models.UUIDField(null=True, help_text="one running job a key")
 
@@ -202,6 +221,11 @@ class Job(models.Model):
                 ),
             ),
             models.Index(fields=["level"], name="job_held", condition=models.Q(status="held")),
+            models.Index(
+                fields=["level", "flow", "id"],
+                name="job_backlog",
+                condition=models.Q(status="held", held_reason="backlog"),
+            ),
             models.Index(fields=["tenant_id", "-created_at"], name="job_tenant"),
             models.Index(fields=["-created_at"], name="job_created"),
             models.Index(

@@ -20,14 +20,14 @@ from conversations.openai.request import Completion
 from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
-from scheduling import admission, control
+from scheduling import admission, control, estimates
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
 from scheduling.outlook import Board, Outlook, parameters
 from scheduling.statements import OUTLOOK
-from scheduling.submission import JobSpec, Receipt, estimate_cost
+from scheduling.submission import JobSpec, Receipt
 
 log = structlog.get_logger(__name__)
 
@@ -116,6 +116,7 @@ class Door:
         if request.model not in await self.models():
             message = f"the model {request.model!r} does not exist: GET /v1/models lists them"
             raise ApiError(404, "model_not_found", message, param="model")
+        flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
             priority_reason=choice.reason,
@@ -126,8 +127,13 @@ class Door:
             body=request.upstream,
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
-            flow_id=await self._flow(caller),
-            cost=estimate_cost(request.upstream, request.max_tokens),
+            flow_id=flow_id,
+            cost=estimates.here().cost(
+                request.upstream,
+                flow_id=flow_id,
+                model=request.model,
+                max_tokens=request.max_tokens,
+            ),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -171,6 +177,7 @@ class Door:
         try:
             await self.models()
             await admission.look(self.database, self._targets)
+            await estimates.look(self.database)
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:

@@ -1,7 +1,10 @@
 -- Store the outcome of a group of leased jobs, each once: the lease token is the fence.
 --
 -- A worker that lost its lease updates no row here and so stores no result. Actual minus
--- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql.
+-- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql;
+-- `settled` sums these corrections up, for what the flow has queued (settle.sql). The lengths of
+-- the answers are learned by (flow, model), locked in that order after the tags
+-- (scheduling/policies/estimates.py has the same formula).
 with input as (
     select *
       from unnest(
@@ -23,7 +26,7 @@ finished as (
            error_code = i.error_code, error_message = i.error_message
       from input i
      where j.id = i.id and j.lease_token = i.lease_token and j.status = 'processing'
-    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at
+    returning j.id, j.flow_id, j.level, j.model, j.cost, j.worker, j.started_at
 ),
 results as (
     insert into scheduling_jobresult (job_id, body, text)
@@ -55,10 +58,30 @@ locked as materialized (
 ),
 settled as (
     update scheduling_flowtag t
-       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001))
+       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001)),
+           settled = t.settled + c.amount / greatest(w.weight, 0.001)
       from locked l
       join corrections c using (flow_id, level)
       join scheduling_flow w on w.id = c.flow_id
      where t.flow_id = l.flow_id and t.level = l.level
+    returning t.flow_id
+),
+lengths as (
+    select f.flow_id, f.model, count(*) as samples, avg(i.completion_tokens) as mean
+      from finished f join input i using (id)
+     where i.status = 'completed' and i.completion_tokens is not null
+     group by f.flow_id, f.model
+),
+learned as (
+    insert into scheduling_outputestimate as e (flow_id, model, mean, samples, updated_at)
+    select l.flow_id, l.model, l.mean, l.samples, clock_timestamp()
+      from lengths l
+     where (select count(*) from settled) >= 0
+     order by l.flow_id, l.model
+        on conflict (flow_id, model) do update
+       set mean = e.mean + (excluded.mean - e.mean)
+               * excluded.samples
+               / greatest(excluded.samples, least(e.samples + excluded.samples, %(window)s)),
+           samples = e.samples + excluded.samples, updated_at = excluded.updated_at
 )
 select id from finished
