@@ -90,16 +90,18 @@ format: $(INSTALLED_DEV) ## ruff: sort imports and format
 
 # ---- Test ------------------------------------------------------------------------------------
 # ARGS    more for pytest or a benchmark: make test ARGS="-x -k claim"
-.PHONY: test test-unit test-integration test-bench bench-overhead
+.PHONY: test test-unit test-integration test-bench bench-overhead bench-balancing
 test: $(INSTALLED_DEV) $(DEMO_MODEL) ## everything, with real PostgreSQL, Valkey and workers
 	@$(PY) -m pytest $(ARGS)
 test-unit: $(INSTALLED_DEV) ## units and policies, in seconds
 	@$(PY) -m pytest tests/unit tests/policies $(ARGS)
 test-integration: $(INSTALLED_DEV) $(DEMO_MODEL) ## whole stacks, worker processes, the OpenAI client
 	@$(PY) -m pytest tests/integration tests/acceptance $(ARGS)
-test-bench: bench-overhead ## every benchmark
+test-bench: bench-overhead bench-balancing ## every benchmark
 bench-overhead: $(INSTALLED_DEV) ## what llmqueue adds to a direct call, beside LiteLLM
 	@$(PY) -m benchmarks.overhead $(ARGS)
+bench-balancing: $(INSTALLED_DEV) ## every balancing profile beside an oracle, in virtual time
+	@$(PY) -m benchmarks.balancing $(ARGS)
 
 # ---- Build and maintain ----------------------------------------------------------------------
 # Reads the stack that `make up` keeps, unless DATABASE_URL names another database.

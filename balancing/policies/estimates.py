@@ -42,7 +42,9 @@ class Estimate:
             return endpoint.token_seconds
         best = endpoint.best_token_seconds or endpoint.token_seconds
         # Slow for hours, it has forgotten how fast it once was.
-        return best if idle < 10 * self.again_seconds else min(best, situation.typical_token_seconds)
+        return (
+            best if idle < 10 * self.again_seconds else min(best, situation.typical_token_seconds)
+        )
 
     def token_seconds(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
         """Time per output token, if this job joins those that run there."""

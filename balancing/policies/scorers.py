@@ -85,10 +85,11 @@ def affinity(endpoint: EndpointSnapshot, situation: Situation) -> float:
 def home(endpoint: EndpointSnapshot, situation: Situation) -> float:
     """The highest where the job's affinity key belongs; the same for all when it has none.
 
-    Without a conversation's id the first block of the prompt stands in for it.
+    Without a conversation's id the first block of the prompt stands in for it, unless somebody is
+    known to hold it: a system prompt that all jobs share would else draw them all to one home.
     """
     wanted = situation.wanted
-    key = wanted.affinity or (wanted.prefix[0] if wanted.prefix else "")
+    key = wanted.affinity or (wanted.prefix[0] if wanted.prefix and not wanted.cached else "")
     if not key:
         return 0.0
     weight = max(endpoint.weight, 1e-9) / max(situation.largest_weight, 1e-9)

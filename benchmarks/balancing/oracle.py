@@ -10,7 +10,7 @@ from benchmarks.balancing.simulation import Request, Simulation
 
 @dataclass(frozen=True, slots=True)
 class Oracle:
-    """The earliest true finish among machines with a free slot, if nothing else came.
+    """Least true seconds among machines with a free slot, the job's own and what it costs others.
 
     Attributes:
         skip: machines that many times slower than the best get nothing; 0 skips none.
@@ -18,7 +18,7 @@ class Oracle:
     """
 
     skip: float = 6.0
-    others: float = 0.0
+    others: float = 1.0
 
     def choose(self, world: Simulation, request: Request) -> Machine | None:
         best = max(m.speed / m.slowdown for m in world.machines)

@@ -10,7 +10,7 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Protocol
 
@@ -39,8 +39,6 @@ class Done:
     seconds: float
     attempts: int
     saved_tokens: int
-    machine: Any = None
-    slow: bool = False
 
 
 @dataclass(slots=True)
@@ -91,7 +89,8 @@ class Simulation:
 
     Attributes:
         in_flight: running streams are looked at every second; else speed is known at their end.
-        slots_in_use: time-weighted integral over the run, in slot-seconds.
+        workers: processes that remember prefixes apart from each other; slots they see together.
+        slot_seconds: slots in use, summed over the run.
     """
 
     chooser: Chooser
@@ -100,7 +99,7 @@ class Simulation:
     gradient: Gradient2 | None = field(default_factory=Gradient2)
     ejection: Ejection = field(default_factory=Ejection)
     hedging: Hedging = field(default_factory=Hedging)
-    in_flight: bool = True
+    in_flight: bool = False
     seed: int = 1
     weights: Sequence[float] | None = None
     cache_tokens: int = 1_000_000
@@ -162,15 +161,7 @@ class Simulation:
         )
         if not wanted.prefix:
             return wanted
-        return Wanted(
-            MODEL,
-            tried=wanted.tried,
-            input_tokens=wanted.input_tokens,
-            output_tokens=wanted.output_tokens,
-            affinity=wanted.affinity,
-            prefix=wanted.prefix,
-            cached=self.prefixes[request.worker].cached(wanted),
-        )
+        return replace(wanted, cached=self.prefixes[request.worker].cached(wanted))
 
     # ---- events -----------------------------------------------------------------------------
 
@@ -259,7 +250,7 @@ class Simulation:
         self._estimate += (LEARNING if self._estimate else 1.0) * (output - self._estimate)
         request.is_over = True
         seconds = self.now - request.arrival.ts
-        self.done.append(Done(request.arrival, seconds, request.attempts, request.saved_tokens, call.machine, call.machine.slowdown>1))
+        self.done.append(Done(request.arrival, seconds, request.attempts, request.saved_tokens))
         self._left -= 1
 
     def _fail(self, call: Call) -> None:

@@ -14,7 +14,7 @@ from balancing.policies.snapshot import EndpointSnapshot
 from benchmarks.balancing.machine import Call, Machine
 
 SPAN_SECONDS = 10.0
-BEST_SPAN_SECONDS = 3600.0
+BEST_SPAN_SECONDS = 600.0
 LEAST_WEIGHT = 0.05
 COOLDOWN_SECONDS = 5.0
 MODEL = "m"
