@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 
 from balancing.policies import profiles
@@ -16,7 +17,7 @@ from benchmarks.traces import Arrival
 
 SPEEDS = (1.0, 1.0, 1.0, 0.5, 0.5, 0.25)
 SLOTS = 16
-SECONDS = 1800.0
+SECONDS = {"healthy": 1200.0, "degraded": 1700.0, "failing": 600.0, "conversations": 1200.0}
 WARM_UP_SECONDS = 60.0
 BLOCK_SECONDS = 60.0
 DEGRADED = ((300.0, 0), (800.0, 1), (1300.0, 2))
@@ -73,7 +74,8 @@ class Case:
             cache_tokens=CACHE_TOKENS,
         )
         trace = "mooncake" if self.condition == "conversations" else "azure"
-        done = simulation.run(arrivals(self.load, trace), _changes(self.condition))
+        requests = traces.until(arrivals(self.load, trace), SECONDS[self.condition])
+        done = simulation.run(requests, _changes(self.condition))
         slots = simulation.slot_seconds / (simulation.now * SLOTS * len(SPEEDS))
         return _figures([d for d in done if self._counts(d.arrival)], slots)
 
@@ -109,7 +111,8 @@ _TRACES: Mapping[str, str] = {
 }
 
 
-def arrivals(load: float, trace: str) -> list[Arrival]:
+@lru_cache
+def arrivals(load: float, trace: str) -> tuple[Arrival, ...]:
     """Recorded requests at a load, 1 being all that the six can do with every slot taken.
 
     The recorded rate drifts over the hour; each minute of it is moved to the load, so that one
@@ -125,7 +128,7 @@ def arrivals(load: float, trace: str) -> list[Arrival]:
             place = each.ts / BLOCK_SECONDS - block
             moved.append(replace(each, ts=at + place * seconds))
         at += seconds
-    return list(traces.with_levels(traces.until(moved, SECONDS)))
+    return tuple(traces.with_levels(moved))
 
 
 def is_good(done: Done) -> bool:

@@ -188,7 +188,8 @@ class Simulation:
         request.attempts += 1
         request.calls.append(call)
         self._running[call] = request
-        self.prefixes[request.worker].remember(self.wanted(request), machine.id)
+        if request.arrival.session:
+            self.prefixes[request.worker].remember(self.wanted(request), machine.id)
         if machine.failing and self.rng.random() < machine.failing:
             self._later(self.now + FAILURE_SECONDS, self._fail, call)
         elif not is_hedge and self.hedging.applies_to(request.arrival.level):
