@@ -130,7 +130,7 @@ class BalancingConfig(BaseModel):
     """Where a request runs. Timeouts are in seconds."""
 
     profile: str = Field(
-        "balancing.policies.profiles.least_connections",
+        "balancing.policies.profiles.expected_work",
         description="dotted path of the choice among endpoints with room",
     )
     connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")
