@@ -45,6 +45,24 @@ class WebConfig(BaseModel):
         5.0, ge=0, description="how old a web process's list of priority rules may be"
     )
     database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="in production, browsers that came by HTTPS ask for nothing else this long; "
+        "0 is off",
+    )
+    login_failures: int = Field(
+        8,
+        ge=1,
+        description="wrong passwords for one operator from one address until both must wait",
+    )
+    login_lockout_seconds: float = Field(900.0, gt=0, description="how long they wait")
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="proxies in front that append to `X-Forwarded-For`: whose entry a client's "
+        "address is, for the login limit",
+    )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
 
 
