@@ -254,12 +254,9 @@ class TestEndpoints:
         act(staff, Endpoint, "test", row.pk)
 
         assert saved.headers["Location"] == change
-        assert [text.startswith("new, model big: answered in") for text in told] == [
-            True,
-            True,
-            False,
-        ]
-        assert "connect_failed" in told[2]
+        trials = [text for text in told if text.startswith("new, model big: ")]
+        assert ["answered in" in text for text in trials] == [True, True, False]
+        assert "connect_failed" in trials[2]
 
 
 class TestKeys:
