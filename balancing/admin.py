@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils.html import format_html_join
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from balancing import credentials, registry, services, trial
+from balancing import credentials, membership, registry, services, trial
 from balancing.forms import EndpointForm
 from balancing.listing import ListAdmin
 from balancing.models import Endpoint
+from balancing.object_actions import ObjectActions
 from balancing.occupancy import slots_lately
 
 State = Endpoint.State
@@ -32,17 +32,42 @@ KIND_HELP = format_html_join(
         ("Google Gemini:", "https://generativelanguage.googleapis.com/v1beta."),
     ),
 )
+MANAGED = {
+    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
+    "What is changed here lasts until the file is applied again; its state is yours.",
+    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
+    "What is changed here lasts until the next lookup; its state is yours.",
+}
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ListAdmin):
+class EndpointAdmin(ObjectActions, ListAdmin):
     form = EndpointForm
-    list_display = ("name", "shown_state", "kind", "shown_models", "slots", "weight", "base_url")
-    list_filter = ("state", "kind")
+    list_display = (
+        "name",
+        "shown_state",
+        "kind",
+        "shown_models",
+        "slots",
+        "weight",
+        "base_url",
+        "shown_manager",
+    )
+    list_filter = ("state", "kind", "managed_by", "discover")
+    list_select_related = ("group",)
     search_fields = ("name", "base_url")
-    readonly_fields = ("state", "stored_credential", "created_at", "updated_at")
-    actions = ("test", "enable", "drain", "disable")
-    actions_submit_line = ("save_and_test",)
+    readonly_fields = (
+        "state",
+        "stored_credential",
+        "managed_by",
+        "group",
+        "refreshed_at",
+        "refresh_error",
+        "vanished_at",
+        "created_at",
+        "updated_at",
+    )
+    actions = object_actions = ("test", "enable", "drain", "disable")
     conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
         (
@@ -90,6 +115,18 @@ class EndpointAdmin(ListAdmin):
             },
         ),
         ("Connection", {"fields": ("extra_headers", "proxy_url", "ca_bundle", "verify_tls")}),
+        (
+            "Discovery",
+            {
+                "fields": (
+                    ("discover", "discover_models"),
+                    "model_aliases",
+                    ("managed_by", "group"),
+                    ("refreshed_at", "refresh_error", "vanished_at"),
+                )
+            },
+        ),
+        ("Prices", {"fields": ("prices",)}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
 
@@ -107,15 +144,40 @@ class EndpointAdmin(ListAdmin):
 
     @display(description="slots in use", ordering="max_concurrent")
     def slots(self, row: Endpoint) -> str:
+        if row.discover:
+            return "group"
         return f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
 
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
         return credentials.described(row)
 
+    @display(description="managed by", ordering="managed_by")
+    def shown_manager(self, row: Endpoint) -> str:
+        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
+
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        membership.ask_again(obj.pk)
         registry.forget()
+
+    def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
+        super().delete_model(request, obj)
+        registry.forget()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Whoever edits what a file or DNS manages is told that the edit will not last."""
+        row = self.get_object(request, object_id) if object_id else None
+        warning = MANAGED.get(row.managed_by) if row and request.method == "GET" else None
+        if row is not None and warning:
+            self.message_user(request, warning.format(group=row.group), messages.WARNING)
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("balancing.change_endpoint"))
@@ -124,18 +186,6 @@ class EndpointAdmin(ListAdmin):
     def test(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
         for row in rows[:MOST_TESTS]:
             self._test(request, row)
-
-    @action(description="Save and test")
-    def save_and_test(self, request: HttpRequest, obj: Endpoint) -> None:
-        # The call may last a minute: no transaction stays open for it.
-        transaction.on_commit(lambda: self._test(request, obj))
-
-    def response_change(self, request: HttpRequest, obj: Endpoint) -> HttpResponse:
-        """After a test the form is shown again, with what came of it."""
-        if any(name.endswith("save_and_test") for name in request.POST):
-            return HttpResponseRedirect(request.get_full_path())
-        answer: HttpResponse = super().response_change(request, obj)
-        return answer
 
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
         found = trial.of(row)

@@ -82,6 +82,7 @@ class Answer:
     text: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int = 0
     first_token_at: datetime | None = None
 
     @property
@@ -271,6 +272,9 @@ def _take_usage(answer: Answer, usage: Any) -> None:
     if isinstance(usage, dict):
         answer.prompt_tokens = _count(usage.get("prompt_tokens"))
         answer.completion_tokens = _count(usage.get("completion_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            answer.cached_tokens = _count(details.get("cached_tokens")) or 0
 
 
 def _count(value: Any) -> int | None:

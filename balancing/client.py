@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -113,7 +114,8 @@ class Client:
             "POST" if outgoing.body else "GET",
             outgoing.url,
             data=outgoing.body or None,
-            headers={**outgoing.headers, **dict(access.extra_headers)},
+            headers={**outgoing.headers, **dict(access.extra_headers), **target.naming},
+            server_hostname=target.server_hostname,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
             ssl=access.tls,
@@ -123,9 +125,19 @@ class Client:
 
 def _request(kind: EndpointKind, target: Target, call: Call) -> Outgoing:
     try:
-        return kind.request(target, call, _credential(target))
+        return kind.request(target, upstream(target, call), _credential(target))
     except UNKNOWN_SHAPE:
         raise unsupported("the model's provider does not take a request of this shape") from None
+
+
+def upstream(target: Target, call: Call) -> Call:
+    """The request as it is, but for a model that the endpoint knows by another name."""
+    if not target.model_aliases:
+        return call
+    fields = orjson.loads(call.body)
+    if isinstance(fields.get("model"), str):
+        fields["model"] = target.upstream_model(fields["model"])
+    return replace(call, body=orjson.dumps(fields).decode())
 
 
 def _credential(target: Target) -> str:

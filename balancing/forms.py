@@ -75,8 +75,6 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
             self._set_credential(cleaned)
         except ValidationError as error:
             self.add_error(None, error)
-        if not cleaned.get("model_names") and "model_names" not in self.errors:
-            self.add_error("model_names", "Name at least one model")
         if self.instance.pk is not None and not self.errors:
             self._refuse_to_carry(cleaned)
         return cleaned

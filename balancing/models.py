@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.prices import wrong_prices
 from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
 from balancing.validators import validate_apis as validate_apis
 from balancing.validators import validate_base_url as validate_base_url
@@ -29,6 +30,19 @@ def _seconds(help_text: str) -> Any:
     )
 
 
+def validate_aliases(value: Any) -> None:
+    if not isinstance(value, dict):
+        raise ValidationError('A JSON object: {"public name": "the endpoint\'s name"}')
+    names = [*value.keys(), *value.values()]
+    if not all(isinstance(n, str) and 0 < len(n) <= 200 and n.isprintable() for n in names):
+        raise ValidationError("Model names are strings of 1 to 200 printable characters")
+
+
+def validate_prices(value: Any) -> None:
+    if reason := wrong_prices(value):
+        raise ValidationError(reason)
+
+
 def _a_minute(help_text: str) -> Any:
     return models.PositiveIntegerField(
         null=True,
@@ -39,7 +53,10 @@ def _a_minute(help_text: str) -> Any:
 
 
 class Endpoint(models.Model):
-    """An LLM server, its models and how much work it takes at once."""
+    """An LLM server, its models and how much work it takes at once.
+
+    A row with `discover` is no server but a group: its members are rows that discovery keeps.
+    """
 
     class State(models.TextChoices):
         ENABLED = "enabled"
@@ -51,6 +68,15 @@ class Endpoint(models.Model):
         AZURE_OPENAI = "azure_openai", "Azure OpenAI"
         ANTHROPIC = "anthropic", "Anthropic"
         GEMINI = "gemini", "Google Gemini"
+
+    class ManagedBy(models.TextChoices):
+        HAND = "", "hand"
+        FILE = "file", "configuration file"
+        DNS = "dns", "DNS"
+
+    class Discover(models.TextChoices):
+        NO = "", "one server"
+        DNS = "dns", "a server at each address of the name"
 
     name = models.SlugField(max_length=64, unique=True)
     kind = models.CharField(
@@ -69,8 +95,9 @@ class Endpoint(models.Model):
     model_names: models.JSONField[Any] = models.JSONField(
         "models",
         default=list,
+        blank=True,
         validators=[validate_models],
-        help_text='For example ["llama-3.1-8b"]',
+        help_text='For example ["llama-3.1-8b"]; found by itself with "discover models"',
     )
     api_key_variable = models.CharField(
         max_length=100,
@@ -140,6 +167,59 @@ class Endpoint(models.Model):
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])
     max_concurrent = models.PositiveIntegerField(default=8, validators=[MinValueValidator(1)])
     state = models.CharField(max_length=10, choices=State.choices, default=State.ENABLED)
+    # Defaults of the database's too: processes of the version before go on inserting.
+    model_aliases: models.JSONField[Any] = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        validators=[validate_aliases],
+        help_text='Public name to the endpoint\'s own: {"fast": "llama-3.1-8b-instruct-q4"}',
+    )
+    prices: models.JSONField[Any] = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        validators=[validate_prices],
+        help_text='Per million tokens: {"*": {"input": 0.15, "cached_input": 0.07, "output": 0.6}}',
+    )
+    discover = models.CharField(
+        max_length=4,
+        choices=Discover.choices,
+        blank=True,
+        default=Discover.NO,
+        db_default="",
+        help_text="DNS: the URL's name is looked up again and again, SRV where it begins with _",
+    )
+    discover_models = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="take the models from its GET /v1/models, again and again",
+    )
+    managed_by = models.CharField(
+        max_length=4,
+        choices=ManagedBy.choices,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+    )
+    group = models.ForeignKey(
+        "self", models.CASCADE, null=True, editable=False, related_name="members"
+    )
+    host = models.CharField(
+        max_length=260,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="sent instead of the URL's",
+    )
+    vanished_at = models.DateTimeField(null=True, editable=False)
+    refresh_at = models.DateTimeField(null=True, editable=False)
+    refreshed_at = models.DateTimeField(null=True, editable=False)
+    refresh_error = models.CharField(
+        max_length=300, blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -169,6 +249,17 @@ class Endpoint(models.Model):
             )
         if not self.verify_tls and self.ca_bundle:
             raise ValidationError({"ca_bundle": "It has no effect while TLS is not verified"})
+        self._clean_models()
+
+    def _clean_models(self) -> None:
+        if not self.model_names and not self.discover_models:
+            raise ValidationError({"model_names": "List at least one model name"})
+        if self.discover_models or not isinstance(self.model_names, list):
+            return
+        aliases = self.model_aliases if isinstance(self.model_aliases, dict) else {}
+        if unlisted := sorted(set(map(str, aliases)) - set(map(str, self.model_names))):
+            text = f"Not among the models of this endpoint: {', '.join(unlisted)[:200]}"
+            raise ValidationError({"model_aliases": text})
 
 
 # What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.

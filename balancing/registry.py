@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from balancing.access import Access
 from balancing.models import Endpoint, served_apis
+from balancing.prices import ANY_MODEL, Price, prices_of
 from llmqueue_project.config import load
 
 COLUMNS = (
@@ -35,13 +37,23 @@ COLUMNS = (
     "first_token_timeout",
     "stall_timeout",
     "total_timeout",
+    "host",
+    "model_aliases",
+    "prices",
 )
-ENDPOINTS = f"select {', '.join(COLUMNS)} from balancing_endpoint order by id"  # noqa: S608
+ENDPOINTS = (
+    f"select {', '.join(COLUMNS)} from balancing_endpoint"  # noqa: S608
+    " where discover = '' order by id"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as a worker needs it. `base_url` has no trailing slash."""
+    """An endpoint as a worker needs it. `base_url` has no trailing slash.
+
+    `host` is the Host header where it is not the URL's: a member of a group is called at its
+    address by the group's name.
+    """
 
     id: int
     name: str
@@ -55,10 +67,23 @@ class Target:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     access: Access = field(default_factory=Access)
+    host: str = ""
+    model_aliases: Mapping[str, str] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
     @property
     def takes_work(self) -> bool:
         return self.state == Endpoint.State.ENABLED
+
+    @property
+    def server_hostname(self) -> str | None:
+        """The name to send and to check in TLS; None where it is the URL's."""
+        return urlsplit(f"//{self.host}").hostname if self.host else None
+
+    @property
+    def naming(self) -> dict[str, str]:
+        """The header that a member needs to be called by its group's name."""
+        return {"Host": self.host} if self.host else {}
 
     @property
     def is_rate_limited(self) -> bool:
@@ -66,6 +91,14 @@ class Target:
 
     def serves(self, model: str, api: str) -> bool:
         return model in self.model_names and api in self.apis
+
+    def upstream_model(self, name: str) -> str:
+        """What the endpoint itself calls a model."""
+        return self.model_aliases.get(name, name)
+
+    def price(self, model: str) -> Price | None:
+        """What a model costs there; None when nobody has said."""
+        return self.prices.get(model) or self.prices.get(ANY_MODEL)
 
 
 def targets(rows: Iterable[tuple[Any, ...]]) -> tuple[Target, ...]:
@@ -86,6 +119,9 @@ def _target(row: dict[str, Any]) -> Target:
         apis=served_apis(row["kind"], _parsed(row["apis"])),
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],
+        host=row["host"],
+        model_aliases=_parsed(row["model_aliases"]),
+        prices=prices_of(_parsed(row["prices"])),
         access=Access(
             kind=row["kind"],
             api_version=row["api_version"],
@@ -155,7 +191,7 @@ def default_model() -> str:
     if configured:
         return configured
     usable = (e for e in known_endpoints() if e.state != Endpoint.State.DISABLED)
-    offered = (e for e in usable if "chat" in e.apis)
+    offered = (e for e in usable if "chat" in e.apis and e.model_names)
     oldest = next(offered, None)
     return min(oldest.model_names) if oldest else ""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from balancing import credentials, registry
+from balancing import credentials, membership, registry
 from balancing.models import Endpoint
 
 RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"
@@ -67,6 +67,7 @@ def change(
     endpoint.full_clean()
     _refuse_to_carry(before, endpoint, credential, restated)
     endpoint.save()
+    membership.ask_again(endpoint.pk)
     registry.forget()
     return endpoint
 
@@ -81,6 +82,12 @@ def _refuse_to_carry(
         raise ValidationError({"credential": RESTATE})
     if after.api_key_variable and "api_key_variable" not in restated:
         raise ValidationError({"api_key_variable": RESTATE})
+
+
+def delete(*, endpoint_id: int) -> None:
+    """Forget an endpoint, a group with its members; requests that run there finish."""
+    Endpoint.objects.filter(pk=endpoint_id).delete()
+    registry.forget()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -99,4 +106,5 @@ def disable(*, endpoint_id: int) -> None:
 
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
+    membership.members_follow(endpoint_id, state)
     registry.forget()

@@ -11,7 +11,7 @@ import os
 from base64 import urlsafe_b64decode
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
@@ -162,6 +162,27 @@ class BalancingConfig(BaseModel):
     )
 
 
+class DiscoveryConfig(BaseModel):
+    """Endpoints and models that appear and vanish by themselves."""
+
+    dns_seconds: float = Field(
+        10.0, gt=0, description="between two lookups of an endpoint whose `discover` is `dns`"
+    )
+    models_seconds: float = Field(
+        30.0, gt=0, description="between two `GET /v1/models` of one that discovers its models"
+    )
+    timeout_seconds: float = Field(5.0, gt=0, description="for one lookup or one list")
+    linger_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="a vanished address is kept at least this long, draining, and may return",
+    )
+    dns_addresses: Literal["prefer_ipv4", "ipv4", "ipv6", "all"] = Field(
+        "prefer_ipv4",
+        description="which count where a name has both; `all` counts a dual-stack server twice",
+    )
+
+
 class StreamingConfig(BaseModel):
     """How deltas travel from a worker to a client."""
 
@@ -225,10 +246,23 @@ class Config(BaseSettings):
         "http://127.0.0.1:5555", description="where web finds Flower for `/flower/`"
     )
     default_model: str = Field("", description="model of requests that name none")
+    endpoints: list[dict[str, Any]] = Field(
+        [],
+        description="endpoints to have, each `name`, `base_url`, `models`, ...; applied at start "
+        "and by `manage.py endpoints apply`",
+    )
+    endpoints_file: Path | None = Field(None, description="a YAML file of such endpoints, instead")
+    endpoints_prune: bool = Field(
+        False, description="at start, delete endpoints that an earlier file made and this has not"
+    )
+    currency: str = Field(
+        "USD", pattern="^[A-Z]{3}$", description="of the endpoints' prices, as ISO 4217 has it"
+    )
 
     web: WebConfig = WebConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     balancing: BalancingConfig = BalancingConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     streaming: StreamingConfig = StreamingConfig()
 
     @property

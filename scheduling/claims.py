@@ -16,6 +16,7 @@ from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
 from scheduling.policies.estimates import WINDOW
+from scheduling.spending import NOTHING, Spent
 from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, RETRY, STORED
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,7 @@ class Finish:
     number: int
     outcome: Attempt.Outcome | str = ""
     endpoint_id: int | None = None
+    endpoint_name: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     actual_cost: float | None = None
@@ -81,6 +83,10 @@ class Finish:
     result: str = ""
     text: str = ""
     why: str | None = None
+    spent_prompt: int = 0
+    spent_completion: int = 0
+    spent_micros: int | None = None
+    spent_estimated: bool = False
 
 
 _FINISH_COLUMNS = tuple(Finish.__dataclass_fields__)
@@ -158,11 +164,13 @@ class Claims:
         *,
         delay_seconds: float,
         endpoint_id: int,
+        endpoint_name: str,
         error_code: str,
         error_message: str,
         public: str,
         first_token_at: datetime | None,
         why: str | None,
+        spent: Spent = NOTHING,
     ) -> bool:
         """End the current attempt; hold the job for `delay_seconds`, or keep it when zero.
 
@@ -178,11 +186,16 @@ class Claims:
                 "number": job.attempts,
                 "delay_seconds": delay_seconds,
                 "endpoint_id": endpoint_id,
+                "endpoint_name": endpoint_name,
                 "error_code": error_code,
                 "error_message": _storable(error_message),
                 "public": public,
                 "first_token_at": first_token_at,
                 "why": why,
+                "spent_prompt": spent.prompt_tokens,
+                "spent_completion": spent.completion_tokens,
+                "spent_micros": spent.micros,
+                "spent_estimated": spent.estimated,
             },
         )
         return bool(rows)

@@ -13,7 +13,7 @@ from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
 from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
 
 def estimated_tokens(body: str, cost: float) -> int:
     """Input and output tokens together, of a request whose cost was estimated."""
-    inputs = max(1, len(body) // _CHARS_PER_TOKEN)
+    inputs = max(1, len(body) // CHARS_PER_TOKEN)
     return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
 
 
@@ -98,7 +98,7 @@ def estimate_cost(body: str, output_tokens: float) -> float:
     Args:
         output_tokens: expected (`scheduling/estimates.py`).
     """
-    return weighted_tokens(max(1, len(body) // _CHARS_PER_TOKEN), output_tokens)
+    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

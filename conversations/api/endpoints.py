@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -22,6 +22,7 @@ from conversations.api.pagination import EnvelopePagination
 LARGEST_ID = 2**63 - 1
 # What a client calls a field, where the model calls it otherwise.
 NAMES = {"models": "model_names"}
+CLIENT_NAMES = {model: client for client, model in NAMES.items()}
 CHANGEABLE = (
     "base_url",
     "models",
@@ -41,6 +42,10 @@ CHANGEABLE = (
     "total_timeout",
     "requests_per_minute",
     "tokens_per_minute",
+    "model_aliases",
+    "prices",
+    "discover",
+    "discover_models",
 )
 
 
@@ -68,6 +73,15 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "weight": row.weight,
         "max_concurrent": row.max_concurrent,
         "state": row.state,
+        "model_aliases": row.model_aliases,
+        "prices": row.prices,
+        "discover": row.discover,
+        "discover_models": row.discover_models,
+        "managed_by": row.managed_by,
+        "group_id": row.group_id,
+        "vanished_at": render.instant(row.vanished_at),
+        "refreshed_at": render.instant(row.refreshed_at),
+        "refresh_error": row.refresh_error,
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
@@ -90,7 +104,7 @@ class Endpoints(Resource):
         if Endpoint.objects.filter(name=name).exists():
             raise ApiError(Code.CONFLICT, "an endpoint of that name exists", field="name")
         given = _credential(document)
-        row = _valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
+        row = valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
         return success(shown(row), 201)
 
     @extend_schema(
@@ -120,7 +134,7 @@ class OneEndpoint(Resource):
         given = _credential(document)
         state = _state(document)
         with transaction.atomic():
-            row = _valid(lambda: balancing.change(row, values, credential=given, restated=document))
+            row = valid(lambda: balancing.change(row, values, credential=given, restated=document))
             if state:
                 MOVES[state](endpoint_id=row.pk)
         return success(shown(_find(endpoint_id)))
@@ -132,8 +146,7 @@ class OneEndpoint(Resource):
     def delete(self, _request: Request, endpoint_id: int) -> Response:
         """Forget an endpoint; requests that run on it finish."""
         row = _find(endpoint_id)
-        balancing.disable(endpoint_id=row.pk)
-        row.delete()
+        balancing.delete(endpoint_id=row.pk)
         return success({"id": endpoint_id, "deleted": True})
 
 
@@ -195,14 +208,17 @@ def _state(document: dict[str, Any]) -> str:
     return fields.one_of(document["state"], list(Endpoint.State.values), "state")
 
 
-def _valid(change: Callable[[], Endpoint]) -> Endpoint:
-    """The model's own validation, as a refusal of this door."""
+def valid(change: Callable[[], Endpoint], names: Mapping[str, str] = CLIENT_NAMES) -> Endpoint:
+    """The model's own validation, as a refusal of this door.
+
+    Args:
+        names: what a client calls a field of the model, where it calls it otherwise.
+    """
     try:
         with transaction.atomic():
             return change()
     except ValidationError as error:
         field, reasons = next(iter(error.message_dict.items()))
-        names = {model: client for client, model in NAMES.items()}
         raise ApiError(
             Code.MALFORMED_BODY, " ".join(reasons), field=names.get(field, field)
         ) from None

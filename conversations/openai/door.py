@@ -22,12 +22,11 @@ from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
 from scheduling import admission, control, estimates
+from scheduling.admission import Outlook
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.outlook import Board, Outlook, parameters
-from scheduling.statements import OUTLOOK
 from scheduling.submission import JobSpec, Receipt, estimate_cost
 
 log = structlog.get_logger(__name__)
@@ -53,8 +52,6 @@ class Door:
         self._targets: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
-        self._board: Board | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -175,11 +172,9 @@ class Door:
             key = f"{key}:user:{caller.user_id}"
         return await self.intake.flow_for(key=key, name=name, weight=caller.tenant_weight)
 
-    def outlook(self, level: Priority, fair_tag: float) -> Outlook | None:
-        """Position and wait of a queued job as last seen; asks for a newer look if it is old."""
-        if (self._board is None or not self._board.is_fresh) and self._reading is None:
-            self._reading = asyncio.create_task(self._read_board())
-        return self._board.of(level, fair_tag) if self._board else None
+    def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+        """Position and wait of a queued job as last seen, at most a second or so ago."""
+        return admission.here().outlook(level, model, fair_tag)
 
     async def _watch(self) -> None:
         """Once a second, whether requests come or not: pauses, and what waits."""
@@ -200,15 +195,6 @@ class Door:
             log.info("admission.waits", error=str(error))
         finally:
             self._looking = None
-
-    async def _read_board(self) -> None:
-        try:
-            rows = await read(self.database.relaxed, OUTLOOK, parameters(await self.models()))
-            self._board = Board.of_rows(rows)
-        except psycopg.OperationalError as error:
-            log.info("outlook.waits", error=str(error))
-        finally:
-            self._reading = None
 
 
 def _cost(request: Completion, flow_id: int) -> float:

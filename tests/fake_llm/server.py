@@ -100,7 +100,7 @@ class FakeLLM:
             case "GET", "/v1beta/models":
                 connection.respond(200, dialects.gemini_models(self._behaviour.models))
             case "GET", "/v1/models" | "/openai/v1/models":
-                connection.respond(200, answers.model_list(self._behaviour.models))
+                self._list_models(connection)
             case "GET", "/stats":
                 connection.respond(200, orjson.dumps(self.stats()))
             case "GET", "/health":
@@ -180,6 +180,11 @@ class FakeLLM:
             connection.respond(400, answers.error(400, str(error)))
             return
         connection.respond(200, orjson.dumps(self._behaviour.as_dict()))
+
+    def _list_models(self, connection: Connection) -> None:
+        status, models = self._behaviour.list_status, self._behaviour.models
+        body = answers.model_list(models) if status == 200 else answers.error(status, "no list")
+        connection.respond(status, body)
 
     def _health(self, connection: Connection) -> None:
         healthy = self._behaviour.healthy

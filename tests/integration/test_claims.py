@@ -51,6 +51,7 @@ async def retry(claims: Claims, job: Claimed, *, delay_seconds: float) -> bool:
         job,
         delay_seconds=delay_seconds,
         endpoint_id=1,
+        endpoint_name="one",
         error_code="http_503",
         error_message="no \0 good",
         public="no endpoint could answer",

@@ -29,6 +29,9 @@ NEW = {"name": "two", "base_url": "http://two:8000/v1", "models": ["big"]}
         ("POST", "/endpoints"),
         ("GET", "/endpoints/stats"),
         ("PATCH", "/endpoints/1"),
+        ("GET", "/resources"),
+        ("POST", "/resources"),
+        ("GET", "/resources/stats"),
         ("DELETE", "/endpoints/1"),
         ("DELETE", "/admin/queues/normal/msg_" + "0" * 32),
         ("POST", "/admin/dead-letter/requeue/msg_" + "0" * 32),
@@ -200,6 +203,54 @@ class TestEndpoints:
 
         assert (item["name"], item["max_concurrent"]) == ("one", 4)
         assert item["last_hour"]["attempts"] == 0
+
+
+class TestResources:
+    def test_are_endpoints_by_their_slots(self, operator: Api) -> None:
+        added = operator.post("/resources", NEW | {"total": 3})
+        listed = operator.get("/resources").data
+
+        assert added.status == 201
+        assert (added.data["type"], added.data["total"], added.data["used"]) == (
+            "llm_endpoint",
+            3,
+            0,
+        )
+        assert [item["name"] for item in listed["items"]] == ["one", "two"]
+        assert (listed["items"][1]["available"], listed["items"][1]["status"]) == (3, "enabled")
+
+    def test_stats_count_a_slot_for_each_model_it_serves(self, operator: Api) -> None:
+        operator.post("/resources", NEW | {"models": ["tiny"], "total": 3})
+        drained = operator.post("/resources", NEW | {"name": "three", "total": 9}).data["id"]
+        operator.patch(f"/endpoints/{drained}", {"state": "draining"})
+
+        stats = operator.get("/resources/stats").data
+
+        assert (stats["total"], stats["used"], stats["available"]) == (7, 0, 7)
+        assert stats["resources"] == {"enabled": 2, "draining": 1, "disabled": 0}
+        assert {each["model"]: each["total"] for each in stats["models"]} == {"tiny": 7, "other": 4}
+
+    def test_a_group_is_its_members(self, operator: Api) -> None:
+        operator.post("/endpoints", NEW | {"discover": "dns"})
+
+        assert [item["name"] for item in operator.get("/resources").data["items"]] == ["one"]
+
+    @pytest.mark.parametrize(
+        ("fields", "status", "code", "field"),
+        [
+            ({"type": "gpu"}, 400, 1014, "type"),
+            ({"total": 0}, 400, 1014, "total"),
+            ({"total": "x"}, 400, 1014, None),
+            ({"models": []}, 400, 1014, "models"),
+            ({"base_url": ""}, 400, 1014, "base_url"),
+            ({"name": "one"}, 409, 1013, "name"),
+        ],
+    )
+    def test_bad_input(
+        self, operator: Api, fields: dict[str, Any], status: int, code: int, field: str | None
+    ) -> None:
+        operator.post("/resources", NEW | fields).refused(status, code, field)
+        assert Endpoint.objects.count() == 1
 
 
 class TestJobs:

@@ -11,11 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from balancing import registry
 from balancing.models import Endpoint
+from balancing.prices import Price
 from balancing.registry import Target, default_model, known_endpoints, known_models, targets
 from llmqueue_project.config import load
 
 REST: tuple[Any, ...] = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
-ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST)
+MEMBER: tuple[Any, ...] = ("", {}, {})
+ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST, *MEMBER)
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +104,16 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
     configured = load().model_copy(update={"default_model": "mine"})
     monkeypatch.setattr(registry, "load", lambda: configured)
     assert default_model() == "mine"
+
+
+def test_an_alias_is_the_upstreams_name_and_a_star_prices_the_rest() -> None:
+    prices = {"*": {"input": 1}, "a": {"input": 2}}
+    (target,) = targets([(*ROW[: -len(MEMBER)], "llm.local:8000", {"a": "a-q4"}, prices)])
+
+    assert (target.upstream_model("a"), target.upstream_model("b")) == ("a-q4", "b")
+    assert target.server_hostname == "llm.local"
+    assert target.price("a") == Price(input=2)
+    assert target.price("b") == Price(input=1)
 
 
 @pytest.mark.parametrize(

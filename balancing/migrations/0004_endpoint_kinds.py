@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('balancing', '0002_validators'),
+        ('balancing', '0003_discovery'),
     ]
 
     operations = [
