@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils.html import format_html_join
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from balancing import credentials, membership, registry, services, trial
 from balancing.forms import EndpointForm
@@ -19,14 +18,6 @@ from balancing.object_actions import ObjectActions
 from balancing.occupancy import slots_lately
 
 State = Endpoint.State
-MANAGED = {
-    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
-    "What is changed here lasts until the file is applied again; its state is yours.",
-    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
-    "What is changed here lasts until the next lookup; its state is yours.",
-}
-
-
 MOST_TESTS = 5
 KIND_HELP = format_html_join(
     " ",
@@ -41,6 +32,12 @@ KIND_HELP = format_html_join(
         ("Google Gemini:", "https://generativelanguage.googleapis.com/v1beta."),
     ),
 )
+MANAGED = {
+    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
+    "What is changed here lasts until the file is applied again; its state is yours.",
+    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
+    "What is changed here lasts until the next lookup; its state is yours.",
+}
 
 
 @admin.register(Endpoint)
@@ -71,7 +68,6 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         "updated_at",
     )
     actions = object_actions = ("test", "enable", "drain", "disable")
-    actions_submit_line = ("save_and_test",)
     conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
         (
@@ -152,13 +148,13 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             return "group"
         return f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
 
-    @display(description="managed by", ordering="managed_by")
-    def shown_manager(self, row: Endpoint) -> str:
-        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
-
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
         return credentials.described(row)
+
+    @display(description="managed by", ordering="managed_by")
+    def shown_manager(self, row: Endpoint) -> str:
+        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -190,18 +186,6 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     def test(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
         for row in rows[:MOST_TESTS]:
             self._test(request, row)
-
-    @action(description="Save and test")
-    def save_and_test(self, request: HttpRequest, obj: Endpoint) -> None:
-        # The call may last a minute: no transaction stays open for it.
-        transaction.on_commit(lambda: self._test(request, obj))
-
-    def response_change(self, request: HttpRequest, obj: Endpoint) -> HttpResponse:
-        """After a test the form is shown again, with what came of it."""
-        if any(name.endswith("save_and_test") for name in request.POST):
-            return HttpResponseRedirect(request.get_full_path())
-        answer: HttpResponse = super().response_change(request, obj)
-        return answer
 
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
         found = trial.of(row)

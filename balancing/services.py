@@ -72,12 +72,6 @@ def change(
     return endpoint
 
 
-def delete(*, endpoint_id: int) -> None:
-    """Forget an endpoint, a group with its members; requests that run there finish."""
-    Endpoint.objects.filter(pk=endpoint_id).delete()
-    registry.forget()
-
-
 def _refuse_to_carry(
     before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
 ) -> None:
@@ -88,6 +82,12 @@ def _refuse_to_carry(
         raise ValidationError({"credential": RESTATE})
     if after.api_key_variable and "api_key_variable" not in restated:
         raise ValidationError({"api_key_variable": RESTATE})
+
+
+def delete(*, endpoint_id: int) -> None:
+    """Forget an endpoint, a group with its members; requests that run there finish."""
+    Endpoint.objects.filter(pk=endpoint_id).delete()
+    registry.forget()
 
 
 def drain(*, endpoint_id: int) -> None:
