@@ -96,6 +96,8 @@ class FakeLLM:
                 connection.respond(200, answers.model_list(self._behaviour.models))
             case "GET", "/stats":
                 connection.respond(200, orjson.dumps(self.stats()))
+            case "GET", "/journal":
+                connection.respond(200, orjson.dumps(self._counters.take_journal()))
             case "GET", "/health":
                 self._health(connection)
             case "GET", "/metrics":
