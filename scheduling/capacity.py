@@ -21,11 +21,12 @@ from redis.exceptions import RedisError
 from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
 from scheduling import admission, control, outlook
-from scheduling.admission import Load, Pool
+from scheduling.backlog import Load, Pool
 from scheduling.models import Held, Priority
 from scheduling.outlook import LevelSummary
 from scheduling.pauses import Pauses
 from scheduling.policies import admission as policy
+from scheduling.policies import waiting
 from scheduling.statements import HELD, UNSERVED
 
 CAP = 100_000
@@ -140,7 +141,7 @@ def _desired(load: Load, endpoints: Sequence[Target], used: Mapping[int, int]) -
 
 
 def _rate(pool: Pool, level: Priority) -> float | None:
-    return policy.level_rate(pool.load, int(level), admission.floors())
+    return waiting.level_rate(pool.load, int(level), admission.floors())
 
 
 def _level(
@@ -157,7 +158,7 @@ def _level(
         wait
         for pool in load.pools
         if (
-            wait := policy.wait_seconds(
+            wait := waiting.wait_seconds(
                 pool.load,
                 int(level),
                 ahead=pool.load.levels[level].queued,

@@ -31,6 +31,7 @@ def add_openai_door(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def _door() -> dict[str, Any]:
     return {
         "/v1/chat/completions": {"post": _chat()},
+        "/v1/embeddings": {"post": _embeddings()},
         "/v1/models": {"get": _models()},
         "/api/v1/messages/{message_id}/events": {"get": _events()},
         "/health": {"get": _health("Whether the process is alive")},
@@ -72,6 +73,42 @@ def _chat() -> dict[str, Any]:
     operation["parameters"] = [
         _header("X-Priority", ["realtime", "high", "normal", "low"]),
         _header("Idempotency-Key"),
+        _header("X-Request-ID"),
+    ]
+    return operation
+
+
+def _embeddings() -> dict[str, Any]:
+    operation = _operation(
+        "openai",
+        "create_embeddings",
+        "OpenAI's embeddings, through the queue. Unknown fields pass to the endpoint.",
+        {
+            "200": {
+                "description": "A list of vectors",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            },
+            **_openai_errors(),
+        },
+    )
+    text = {"type": "string"}
+    schema = {
+        "type": "object",
+        "required": ["model", "input"],
+        "additionalProperties": True,
+        "properties": {
+            "model": text,
+            "input": {"oneOf": [text, {"type": "array", "items": {}}]},
+            "encoding_format": {"type": "string", "enum": ["float", "base64"]},
+            "dimensions": {"type": "integer"},
+        },
+    }
+    operation["requestBody"] = {
+        "required": True,
+        "content": {"application/json": {"schema": schema}},
+    }
+    operation["parameters"] = [
+        _header("X-Priority", ["realtime", "high", "normal", "low"]),
         _header("X-Request-ID"),
     ]
     return operation

@@ -26,7 +26,7 @@ from scheduling.database import fetch
 log = structlog.get_logger(__name__)
 EVENTS = re.compile(r"/api/v1/messages/([^/]+)/events/?")
 STARTED_AT = time.time()
-COUNTED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/models"})
+COUNTED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"})
 door_requests = Counter(
     "llmqueue_door_requests", "Requests of the lean application", ["path", "status"]
 )
@@ -104,6 +104,8 @@ async def _route(door: Door, scope: Scope, receive: Receive, send: Send) -> None
         await _only("POST", scope, completions.serve(door, "chat", scope, receive, send))
     elif path == "/v1/completions":
         await _only("POST", scope, completions.serve(door, "completion", scope, receive, send))
+    elif path == "/v1/embeddings":
+        await _only("POST", scope, completions.serve(door, "embedding", scope, receive, send))
     elif path == "/v1/models":
         await _only("GET", scope, _models(door, scope, send))
     elif path.startswith("/v1/models/"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-WINDOW = 200
+WINDOW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +40,12 @@ def pooled(estimates: Iterable[Estimate]) -> Estimate:
 
 
 def expected_output(
-    *,
-    own: Estimate | None,
-    model: Estimate | None,
-    default: float,
-    max_tokens: int | None,
-    prior: int,
+    *, own: Estimate | None, model: Estimate | None, default: float, max_tokens: int | None = None
 ) -> float:
-    """Expected output tokens of a flow's next job.
+    """Expected output tokens of a flow's next job, never above what the request allows.
 
-    The flow's own mean, for its first answers mixed with the model's as if that were `prior`
-    answers of its own; the default where nothing is known; never above what the request allows.
+    Args:
+        own: of the flow and the model; where it has no samples the model's counts, then `default`.
     """
-    ground = model.mean if model is not None and model.samples else default
-    mean = ground
-    if own is not None and own.samples:
-        mean = (own.mean * own.samples + ground * prior) / (own.samples + prior)
-    return min(mean, max_tokens) if max_tokens else mean
+    known = next((each.mean for each in (own, model) if each and each.samples), default)
+    return min(known, max_tokens) if max_tokens else known

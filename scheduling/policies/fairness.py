@@ -18,7 +18,8 @@ All three are measured in cost: input tokens x 1 + output tokens x 2 (`weighted_
 - Submit of a group:           the same job by job. Within a flow the n-th of a group starts at
                                max(v, F) + (c_1 + .. + c_(n-1)) / w, one running sum (`place`).
 - Claim:                       the lowest tag among models that have room;   v := max(v, S).
-- Finish, actual cost a:       F := max(0, F + (a - c) / w), the settlement (`settle`).
+- Finish, actual cost a:       F := max(0, F + (a - c) / w), the settlement (`settle`). A job that
+                               ends without having run costs a = 0.
 - Retry, lost lease, give back: the job keeps its tag, so it goes before whatever came later.
 - Another level, or a fresh set of attempts: a submit there; what it had been charged where it was
                                and did not use is settled with a = 0.
@@ -58,15 +59,19 @@ W_f / w_f >= v2 - v1 - c_f / w_f. The same for g; subtract. The number of slots 
 bound is on claims, and what runs adds at most one job a slot. It is Theorem 1 of the first source.
 
 Estimates. The bound counts estimated cost c. A job's error (a - c) / w reaches F when it finishes,
-and so the tags of what the flow submits after that. Jobs already queued keep theirs. Hence in
-actual cost a flow may be ahead or behind by the sum of the errors of what it had queued and running
-when its last claimed job was submitted: (q + r) e / w at worst, with q queued, r running and e the
-largest error. Learned estimates (`policies/estimates.py`) take away the common part of the errors,
-and the rest grows as the square root of q. Whether queued rows should be settled as well was
-measured, not argued: `docs/decisions/`.
+and so the tags of what the flow submits after that; D sums up these settlements. Were jobs that
+are queued by then to keep their tags, a flow could be ahead in actual cost by the errors of all it
+had queued: (q + r) e / w, with q queued, r running and e the largest error. Learned estimates
+(`policies/estimates.py`) take away the common part of the errors, so that the rest grows as the
+square root of q only. But a flow whose answers turn long all at once has a q of its own making.
+So each job remembers the D of the moment it was tagged, and the sweep moves the jobs next in line
+by what D has moved since, once that exceeds `SETTLED_WORKS` times the job's own work
+(`corrected`): q shrinks to what is claimed between two sweeps. That, and why not each row at each
+finish, was measured: docs/decisions/.
 
-A settlement downwards can put F below tags that the flow has queued. Its next job then goes before
-older ones of the same flow, never before its share: max(v, F) still holds against everybody else.
+After a settlement downwards F, or a corrected tag, may lie below tags that the flow has queued, or
+below v. The flow then gets back what it was charged too much, and no more: D is a sum of actual
+minus estimated costs, so that I2 holds for what it was charged in truth.
 
 Sources
 -------
@@ -87,6 +92,9 @@ from itertools import accumulate
 INPUT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
 # A weight of zero would stop the flow for ever.
 LEAST_WEIGHT = 0.001
+# A queued job's tag is corrected when its flow's settlements come to this many times its work:
+# rarely by chance, soon when a flow's answers have changed. Measured: docs/decisions/.
+SETTLED_WORKS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,16 @@ def advance(clock: float, claimed_tag: float) -> float:
     return max(clock, claimed_tag)
 
 
+def is_off(settled_since: float, work: float) -> bool:
+    """Whether a queued job's tag is to be corrected by the settlements since it was given."""
+    return abs(settled_since) > SETTLED_WORKS * work
+
+
+def corrected(tag: float, settled_since: float) -> float:
+    """The tag of a queued job after the settlements since it was given."""
+    return max(0.0, tag + settled_since)
+
+
 def step_behind(clock: float, lowest_tag: float) -> float:
     """By how much the jobs of a flow move that were held while the clock went on."""
     return max(0.0, clock - lowest_tag)
@@ -148,10 +166,11 @@ def step_behind(clock: float, lowest_tag: float) -> float:
 
 @dataclass(slots=True)
 class Level:
-    """The account of one level: its clock and its flows' last finishes. Not thread-safe."""
+    """The account of one level: its clock, its flows' last finishes and settlements."""
 
     clock: float = 0.0
     finishes: dict[Hashable, float] = field(default_factory=dict)
+    settled: dict[Hashable, float] = field(default_factory=dict)
 
     def submit(self, group: Sequence[Share]) -> list[float]:
         """The tags of a group of jobs of any flows, in order; one job is a group of one."""
@@ -173,16 +192,32 @@ class Level:
 
     def finish(self, share: Share, actual: float) -> None:
         """A job ended, of this cost in truth."""
-        self.finishes[share.flow] = settle(
-            self.finishes.get(share.flow, 0.0),
-            estimated=share.cost,
-            actual=actual,
-            weight=share.weight,
-        )
+        flow, error = share.flow, (actual - share.cost) / max(share.weight, LEAST_WEIGHT)
+        last = self.finishes.get(flow, 0.0)
+        self.finishes[flow] = settle(last, estimated=share.cost, actual=actual, weight=share.weight)
+        self.settled[flow] = self.settled.get(flow, 0.0) + error
 
     def withdraw(self, share: Share) -> None:
-        """A waiting job goes elsewhere: its charge goes back."""
+        """A waiting job ends without having run: its charge goes back."""
         self.finish(share, 0.0)
+
+    def leave(self, share: Share) -> None:
+        """A waiting job moves to another level: the same, but what is queued here stays."""
+        last = self.finishes.get(share.flow, 0.0)
+        self.finishes[share.flow] = settle(
+            last, estimated=share.cost, actual=0.0, weight=share.weight
+        )
+
+    def correct(self, share: Share, tag: float, settled: float) -> tuple[float, float]:
+        """A queued job's tag and settlements as they should be now.
+
+        Args:
+            settled: the flow's settlements when the job was tagged or last corrected.
+        """
+        now = self.settled.get(share.flow, 0.0)
+        if not is_off(now - settled, share.work):
+            return tag, settled
+        return corrected(tag, now - settled), now
 
     def resume(self, flow: Hashable, tags: Sequence[float]) -> list[float]:
         """New tags of a flow's jobs that were held for a pause."""

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.fake_llm.answers import Frames, Question
+from tests.fake_llm.answers import Question
 from tests.fake_llm.behaviour import Behaviour
 from tests.fake_llm.connection import Connection
 from tests.fake_llm.counters import Counters
+from tests.fake_llm.dialects import Rendering
 from tests.fake_llm.ticker import Ticker
 
 
@@ -30,7 +31,7 @@ class Generation:
         connection: Connection,
         asked: Question,
         behaviour: Behaviour,
-        frames: Frames,
+        frames: Rendering,
         tokens: list[str],
         around: Surroundings,
     ) -> None:
