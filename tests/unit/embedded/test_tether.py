@@ -83,7 +83,7 @@ def test_it_does_not_start_for_a_parent_that_is_gone() -> None:
 
 def children_of(pid: int) -> list[psutil.Process]:
     wait_until(lambda: bool(psutil.Process(pid).children()))
-    return psutil.Process(pid).children()
+    return list(psutil.Process(pid).children())
 
 
 @LINUX
