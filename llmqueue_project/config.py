@@ -66,6 +66,14 @@ class WebConfig(BaseModel):
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
 
 
+class LevelConfig(BaseModel):
+    """One priority level."""
+
+    max_concurrent: int = Field(
+        0, ge=0, description="most slots the level may hold over all workers; 0 is no limit"
+    )
+
+
 class SchedulingConfig(BaseModel):
     """When a request runs."""
 
@@ -104,6 +112,20 @@ class SchedulingConfig(BaseModel):
     floors: dict[str, float] = Field(
         {"high": 0.20, "normal": 0.15, "low": 0.10},
         description="share of picks that a level is sure of while it has work",
+    )
+    levels: dict[str, LevelConfig] = Field(
+        {},
+        description='limits of single levels: `{"low": {"max_concurrent": 4}}` leaves it at most'
+        " four slots over all workers",
+    )
+    capacity_strategy: str = Field(
+        "static",
+        description="how levels share the slots: `static` (their own limits), `dynamic` (by"
+        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " or a dotted path",
+    )
+    capacity_seconds: float = Field(
+        2.0, gt=0, description="how often each worker works out the levels' shares again"
     )
     max_wait: dict[str, float] = Field(
         {"realtime": 3.0, "high": 30.0, "normal": 120.0, "low": 600.0},
