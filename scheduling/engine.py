@@ -25,6 +25,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from balancing.client import Client
+from balancing.health import Watch
+from balancing.load import Load
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
 from scheduling import control, metrics
@@ -44,6 +46,7 @@ from scheduling.sweep import Ended, Sweeper
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 
 
@@ -126,6 +129,8 @@ class Engine:
                 for chore in (
                     self._every(REFRESH_SECONDS, self._look_for_room),
                     self._every(config.balancing.registry_seconds, self._refresh),
+                    self._every(config.balancing.refresh_seconds, self.pool.look),
+                    self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
                     control.listen(valkey, control.CHANNEL, self._hear),
@@ -134,6 +139,7 @@ class Engine:
             self._ready.set_result(None)
             await self._stopping.wait()
             await self._drain()
+            await self.watch.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -146,7 +152,9 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        self.pool = EndpointPool(slots, database)
+        live = Load(valkey)
+        self.pool = EndpointPool(slots, live, database)
+        self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
         )
@@ -174,6 +182,7 @@ class Engine:
         while True:
             try:
                 await self._refresh()
+                await self.pool.look()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
@@ -235,8 +244,8 @@ class Engine:
     async def _keep_slots(self) -> None:
         held: dict[int, list[str]] = {}
         for run in self.runner.running.values():
-            if run.holds_slot:
-                held.setdefault(run.bound.target.id, []).append(run.job.lease)
+            for endpoint, lease in run.slots:
+                held.setdefault(endpoint, []).append(lease)
         try:
             await self.pool.renew(held)
         except RedisError as error:

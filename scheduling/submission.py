@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,8 @@ class JobSpec:
         cost: estimated weighted tokens (`estimate_cost`).
         origin: mailbox of the web process that waits for the answer; empty when none does.
         priority_reason: why it has its level, for people; at most 200 characters.
+        affinity: what should meet one endpoint again (`affinity_of`); or empty.
+        allow_fallback: whether another model may answer when no endpoint of its own can.
     """
 
     level: Priority
@@ -46,6 +49,8 @@ class JobSpec:
     origin: str = ""
     request_id: str = ""
     priority_reason: str = ""
+    affinity: str = ""
+    allow_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,13 @@ def parameters(specs: Sequence[JobSpec]) -> dict[str, list[Any]]:
 
 def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt]:
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
+
+
+def affinity_of(tenant_id: UUID, name: str) -> str:
+    """A conversation's or session's name as a key of fixed length; empty when there is none."""
+    if not name:
+        return ""
+    return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
 
 
 def estimate_cost(body: str, max_tokens: int | None = None) -> float:

@@ -13,11 +13,12 @@ with input as (
                %(user_id)s::uuid[], %(flow_id)s::bigint[], %(cost)s::double precision[],
                %(due_at)s::timestamptz[], %(deadline_at)s::timestamptz[],
                %(max_attempts)s::smallint[], %(sequence_key)s::uuid[], %(origin)s::text[],
-               %(request_id)s::text[], %(body)s::text[], %(priority_reason)s::text[]
+               %(request_id)s::text[], %(body)s::text[], %(priority_reason)s::text[],
+               %(affinity)s::text[], %(allow_fallback)s::boolean[]
            ) with ordinality as i(
                id, level, model, kind, source, stream, tenant_id, user_id, flow_id, cost, due_at,
                deadline_at, max_attempts, sequence_key, origin, request_id, body,
-               priority_reason, place)
+               priority_reason, affinity, allow_fallback, place)
       join scheduling_flow f on f.id = i.flow_id
      where not exists (select 1 from scheduling_job j where j.id = i.id)
 ),
@@ -63,11 +64,11 @@ stored as (
         id, status, held_reason, level, model, kind, source, stream, tenant_id, user_id, flow_id,
         fair_tag, cost, sequence_key, attempts, max_attempts, worker, cancel_requested, origin,
         request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
-        priority_reason)
+        priority_reason, affinity, allow_fallback)
     select id, case when held_reason = '' then 'queued' else 'held' end, held_reason, level, model,
            kind, source, stream, tenant_id, user_id, flow_id, fair_tag, cost, sequence_key, 0,
            max_attempts, '', false, origin, request_id, clock_timestamp(), clock_timestamp(),
-           due_at, deadline_at, '', '', priority_reason
+           due_at, deadline_at, '', '', priority_reason, affinity, allow_fallback
       from placed
      order by place
         on conflict (id) do nothing
