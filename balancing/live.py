@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancing.policies.ejection import Standing
+from balancing.policies.slow_start import SlowStart
 
 # How fast a peak that nobody confirms is forgotten: an endpoint that is avoided for it has no calls
 # that could show that it is over.
@@ -121,6 +122,16 @@ class Live:
     @property
     def measured_at(self) -> float:
         return max(self.first_token_at, self.token_at)
+
+    def health(self, now: float) -> str:
+        """In one word: healthy, unhealthy, ejected, trial or returning (its share grows)."""
+        if not self.healthy:
+            return "unhealthy"
+        if self.ejected_until > now:
+            return "ejected"
+        if self.ejected_until > 0:
+            return "trial"
+        return "returning" if now - self.returned_at < SlowStart().seconds else "healthy"
 
     def peak_seconds(self, now: float) -> float:
         """The peak time to first token, fallen since it was seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from balancing import registry
-from balancing.models import Endpoint
+from balancing.models import Endpoint, ModelPool
 
 
 def register(*, name: str, base_url: str, model_names: list[str], **fields: Any) -> Endpoint:
@@ -41,3 +41,17 @@ def disable(*, endpoint_id: int) -> None:
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
     registry.forget()
+
+
+def set_pool(*, pattern: str, **fields: Any) -> ModelPool:
+    """Say how requests for some models are balanced, or change it; workers know within seconds.
+
+    Raises:
+        django.core.exceptions.ValidationError: a field is not valid.
+    """
+    pool = ModelPool.objects.filter(pattern=pattern).first() or ModelPool(pattern=pattern)
+    for field, value in fields.items():
+        setattr(pool, field, value)
+    pool.full_clean()
+    pool.save()
+    return pool
