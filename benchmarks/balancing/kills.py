@@ -1,4 +1,4 @@
-"""Do slots leak when the processes that hold them are killed? `python -m benchmarks.balancing.kills`.
+"""Do slots leak when their holders are killed? `python -m benchmarks.balancing.kills`.
 
 Processes take, renew and free slots through the workers' own code, against a real Valkey, and are
 killed with SIGKILL at random moments: between reservation and lease, in the middle of a release, as
