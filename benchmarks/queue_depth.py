@@ -82,7 +82,10 @@ def _benchmark(options: argparse.Namespace) -> list[Row]:
         claiming = [sys.executable, "-m", "benchmarks.claiming", "--rounds", str(options.rounds)]
         short, long = json.loads(run([*claiming, *urls], environment=deep))
     busy = (machine_cpu_seconds() - cpu) / (time.monotonic() - began) / (os.cpu_count() or 1)
-    return [*_rows(short, long, few, many), Row("CPU of the machine in use", round(100 * busy), "%")]
+    return [
+        *_rows(short, long, few, many),
+        Row("CPU of the machine in use", round(100 * busy), "%"),
+    ]
 
 
 def _rows(shallow: dict[str, float], deep: dict[str, float], few: Bulk, many: Bulk) -> list[Row]:
