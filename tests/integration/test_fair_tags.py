@@ -124,6 +124,7 @@ class History:
                 "limit": limit,
                 "models": [MODEL],
                 "slots": [limit],
+                "apis": ["chat"],
                 "worker": "w",
                 "lease_seconds": 30,
             },
@@ -159,6 +160,11 @@ class History:
             "endpoint_id": None,
             "outcome": "ok",
             "why": None,
+            "endpoint_name": "",
+            "spent_prompt": 0,
+            "spent_completion": 0,
+            "spent_micros": None,
+            "spent_estimated": False,
         }
         self.run(FINISH, {**{name: [value] for name, value in values.items()}, "window": WINDOW})
         job.state = status
