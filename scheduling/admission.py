@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from balancing.registry import Target, known_endpoints
@@ -21,7 +22,7 @@ from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
-from scheduling.policies.admission import LevelLoad, PoolLoad, Verdict
+from scheduling.policies.admission import LevelLoad, Pace, PoolLoad, Verdict
 from scheduling.statements import LOAD, WATCH
 from scheduling.submission import JobSpec, Receipt
 
@@ -106,7 +107,7 @@ class Pool:
         return before, before == waiting
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Load:
     """The whole queue at one moment; `waiting` jobs, held ones included, and their mean size."""
 
@@ -133,6 +134,22 @@ class Load:
         pools = tuple(Pool.of(slots, models, moving) for slots, models in groups)
         held, mean_bytes = rows[0][9], rows[0][10]
         return cls(loads, pools, sum(each.queued for each in loads) + held, mean_bytes)
+
+    def steadied(self, before: Load, seconds: float) -> Load:
+        """With rates averaged over the last looks, where the pools are the same."""
+        was = {pool.models: pool.load for pool in before.pools}
+        pools = tuple(
+            replace(pool, load=policy.steadied(pool.load, was[pool.models], seconds))
+            if pool.models in was
+            else pool
+            for pool in self.pools
+        )
+        return replace(self, pools=pools)
+
+    @cached_property
+    def clocks(self) -> dict[Priority, float]:
+        """Virtual time of the levels at which work waits."""
+        return {each.level: each.clock for each in self.models if each.queued}
 
     def pool(self, model: str) -> Pool | None:
         return next((pool for pool in self.pools if model in pool.models), None)
@@ -175,6 +192,7 @@ class Admission:
         self._since: Counter[tuple[Priority, frozenset[str]]] = Counter()
         self._admitted = 0
         self._last_tags: dict[tuple[int, Priority], float] = {}
+        self._paces: dict[Priority, Pace] = {}
 
     @property
     def age(self) -> float:
@@ -198,7 +216,13 @@ class Admission:
 
     def learn(self, pauses: Pauses, load: Load, *, cost_seconds: float = 0.0) -> None:
         """Remember a look that took so long."""
-        self.pauses, self.load = pauses, load
+        seconds, before = self.age, self.load
+        self.pauses, self.load = pauses, load.steadied(before, seconds)
+        self._paces = {
+            level: self._paces.get(level, Pace()).after(clock - before.clocks[level], seconds)
+            for level, clock in load.clocks.items()
+            if level in before.clocks
+        }
         self._read_at = self._clock()
         self._cost_seconds = cost_seconds
         self._since.clear()
@@ -278,14 +302,17 @@ class Admission:
     def _ahead(self, pool: Pool, spec: JobSpec) -> float:
         """Jobs before this one now: those seen, those joined since, less those started since.
 
-        By its flow's last fair tag, so that a flood is refused and not those it would delay.
+        By its flow's last fair tag, so that a flood is refused and not those it would delay. Other
+        flows will put more before that tag: how fast the level's clock has gone says how much.
         """
         last_tag = self._last_tags.get((spec.flow_id, spec.level), 0.0)
         ahead, is_last = pool.ahead(spec.level, last_tag)
         if is_last:
             ahead += self._since[spec.level, pool.models]
         rate = policy.level_rate(pool.load, int(spec.level), floors()) or 0.0
-        return max(0.0, ahead - rate * self.age)
+        distance = last_tag - self.load.clocks.get(spec.level, last_tag)
+        pace = self._paces.get(spec.level, Pace())
+        return max(0.0, max(ahead, rate * pace.seconds_to(distance)) - rate * self.age)
 
 
 _here = Admission()

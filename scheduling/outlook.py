@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from scheduling.admission import floors
 from scheduling.models import Job, Priority, Status
+from scheduling.policies.admission import LevelLoad, PoolLoad, wait_seconds
 from scheduling.statements import OUTLOOK
 
 WINDOW_SECONDS = 15
@@ -79,24 +81,28 @@ class Board:
         return sum(summary.queued for summary in self.levels.values())
 
     def of(self, level: Priority, fair_tag: float) -> Outlook:
-        """The outlook of a queued job: those above it and those before it in its level."""
+        """The outlook of a queued job: by those before it and what better levels leave its own."""
         summary = self.levels[level]
         ahead = bisect_left(summary.tags, fair_tag)
         if ahead == len(summary.tags):
             ahead = max(ahead, summary.queued - 1)
         position = ahead + 1
-        above = sum(s.queued for upper, s in self.levels.items() if upper < level)
-        return Outlook(position, round((above + position) / self._rate(), 2))
+        wait = wait_seconds(self._load(), int(level), ahead=position, floors=floors()) or 0.0
+        return Outlook(position, round(wait, 2))
 
-    def _rate(self) -> float:
-        """Jobs ended per second: counted, or what runs by how long the latest took (ten seconds
-        before any has ended), whichever is more: after a pause the count is still low.
+    def _load(self) -> PoolLoad:
+        """The levels as admission sees a pool, so that both tell the same wait.
+
+        Ten seconds a job before any has ended.
         """
-        summaries = self.levels.values()
-        counted = sum(summary.finished for summary in summaries) / WINDOW_SECONDS
-        running = max(1, sum(summary.processing for summary in summaries))
-        service = max((summary.service_seconds for summary in summaries), default=0.0)
-        return max(counted, running / max(service or 10.0, 0.001))
+        summaries = [self.levels[level] for level in Priority]
+        service = max(summary.service_seconds for summary in summaries)
+        return PoolLoad(
+            levels=tuple(LevelLoad(s.queued, s.finished / WINDOW_SECONDS) for s in summaries),
+            processing=sum(summary.processing for summary in summaries),
+            service_seconds=max(service or 10.0, 0.001),
+            standing=True,
+        )
 
 
 def parameters(models: Sequence[str]) -> dict[str, Any]:

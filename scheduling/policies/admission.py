@@ -15,10 +15,16 @@ Source: the refusal with a retry time from the same figures follows RFC 9110 (Re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import exp, sqrt
 
 SHORTEST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 3600.0
+# Over how long rates are averaged, and how long a clock must have been watched.
+STEADY_SECONDS = 60.0
+LEAST_PACE_SECONDS = 5.0
+# Standard deviations of what better levels take: on the rest a level can count.
+CAUTION = 3.0
 # Of the whole rate: what a level is taken to get when everything else is promised to others.
 _LEAST_SHARE = 0.01
 
@@ -57,6 +63,48 @@ class Verdict:
     retry_after_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a level's virtual clock goes while work waits there: cost a second.
+
+    Attributes:
+        moved, seconds: by how much it went in how long; what is long ago counts for less.
+    """
+
+    moved: float = 0.0
+    seconds: float = 0.0
+
+    def after(self, moved: float, seconds: float) -> Pace:
+        kept = exp(-seconds / STEADY_SECONDS)
+        return Pace(self.moved * kept + moved, self.seconds * kept + seconds)
+
+    def seconds_to(self, distance: float) -> float:
+        """Until the clock has gone so far; 0 when that is not known yet."""
+        if self.seconds < LEAST_PACE_SECONDS or self.moved <= 0:
+            return 0.0
+        return distance * self.seconds / self.moved
+
+
+def steadied(now: PoolLoad, before: PoolLoad, seconds: float) -> PoolLoad:
+    """The figures of now, those that vary by chance averaged with what they were `seconds` ago.
+
+    Who joins whenever an estimate dips below the limit makes a queue as long as the most hopeful
+    estimate of its time: what is noise in a rate must go.
+    """
+    new = 1 - exp(-seconds / STEADY_SECONDS)
+    levels = tuple(
+        LevelLoad(
+            level.queued,
+            was.finished_per_second + new * (level.finished_per_second - was.finished_per_second),
+        )
+        for level, was in zip(now.levels, before.levels, strict=True)
+    )
+    service = now.service_seconds
+    if service > 0 and before.service_seconds > 0:
+        service = before.service_seconds + new * (service - before.service_seconds)
+    return replace(now, levels=levels, service_seconds=service)
+
+
 def pool_rate(pool: PoolLoad) -> float | None:
     """Jobs a second that leave the pool while work waits; None when nothing is known yet.
 
@@ -70,8 +118,15 @@ def pool_rate(pool: PoolLoad) -> float | None:
     return max(counted, max(1, running) / pool.service_seconds)
 
 
-def level_rate(pool: PoolLoad, level: int, floors: Sequence[float]) -> float | None:
-    """Jobs a second that a level can expect of the pool, while its own work waits."""
+def level_rate(
+    pool: PoolLoad, level: int, floors: Sequence[float], *, horizon_seconds: float | None = None
+) -> float | None:
+    """Jobs a second that a level can expect of the pool, while its own work waits.
+
+    Args:
+        horizon_seconds: given, the rate on which it can count for that long: better levels may by
+            chance take more, which varies like a count of events.
+    """
     rate = pool_rate(pool)
     if rate is None:
         return None
@@ -81,15 +136,27 @@ def level_rate(pool: PoolLoad, level: int, floors: Sequence[float]) -> float | N
         for each, floor in zip(pool.levels[level + 1 :], floors[level + 1 :], strict=True)
         if each.queued
     )
-    left = min(rate - better, rate * (1 - owed))
+    left = rate * (1 - owed) - better
+    if horizon_seconds is not None:
+        left -= CAUTION * sqrt(better / horizon_seconds)
     return max(left, rate * floors[level], rate * _LEAST_SHARE)
 
 
 def wait_seconds(
-    pool: PoolLoad, level: int, *, ahead: float, floors: Sequence[float]
+    pool: PoolLoad,
+    level: int,
+    *,
+    ahead: float,
+    floors: Sequence[float],
+    horizon_seconds: float | None = None,
 ) -> float | None:
-    """How long until a request starts that has `ahead` others of its level before it."""
-    rate, own = pool_rate(pool), level_rate(pool, level, floors)
+    """How long until a request starts that has `ahead` others of its level before it.
+
+    Args:
+        horizon_seconds: as in `level_rate`; without it the estimate is neither hopeful nor careful.
+    """
+    rate = pool_rate(pool)
+    own = level_rate(pool, level, floors, horizon_seconds=horizon_seconds)
     if rate is None or own is None:
         return None
     above = sum(each.queued for each in pool.levels[:level])
@@ -103,20 +170,23 @@ def decide(
 ) -> Verdict:
     """Whether a request with `ahead` others of its level before it may join.
 
+    The wait that is told is the expected one; what must stay below the limit is a careful one.
+
     Args:
         level: its place among `pool.levels`.
         limit_seconds: the longest wait at which it is admitted.
         floors: each level's assured share of picks, highest level first.
     """
     wait = wait_seconds(pool, level, ahead=ahead, floors=floors)
+    careful = wait_seconds(pool, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds)
     own = level_rate(pool, level, floors)
-    if wait is None or own is None:
+    if wait is None or careful is None or own is None:
         return Verdict(True, 0.0)
-    if wait <= limit_seconds or ahead < max(1, pool.slots):
+    if careful <= limit_seconds or ahead < max(1, pool.slots):
         return Verdict(True, wait)
     # Admitted again when the wait is below the limit, or when fewer wait than there are slots.
     fewer = (ahead - max(1, pool.slots) + 1) / own
-    return Verdict(False, wait, retry_seconds(min(wait - limit_seconds, fewer)))
+    return Verdict(False, wait, retry_seconds(min(careful - limit_seconds, fewer)))
 
 
 def retry_seconds(seconds: float) -> float:

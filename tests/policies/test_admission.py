@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +12,16 @@ from hypothesis import strategies as st
 from scheduling.policies.admission import (
     LONGEST_RETRY_SECONDS,
     SHORTEST_RETRY_SECONDS,
+    STEADY_SECONDS,
     LevelLoad,
+    Pace,
     PoolLoad,
     decide,
     desired_replicas,
     level_rate,
     pool_rate,
     pools_of,
+    steadied,
     wait_seconds,
 )
 
@@ -228,3 +234,56 @@ def test_an_unknown_rate_asks_for_no_more() -> None:
     )
 
     assert found == 3
+
+
+def test_what_better_levels_may_take_by_chance_is_not_counted_on() -> None:
+    ended = LevelLoad(queued=0, finished_per_second=6.0)
+    own = LevelLoad(queued=100, finished_per_second=4.0)
+    load = PoolLoad((ended, own, LevelLoad(), LevelLoad()), 20, 20, 2.0, standing=True)
+
+    soon = level_rate(load, 1, FLOORS, horizon_seconds=30)
+    later = level_rate(load, 1, FLOORS, horizon_seconds=3000)
+
+    assert soon == pytest.approx(4.0 - 3 * (6.0 / 30) ** 0.5)
+    assert later == pytest.approx(4.0 - 3 * (6.0 / 3000) ** 0.5)
+    assert level_rate(load, 1, FLOORS) == 4.0
+    assert wait_seconds(load, 1, ahead=100, floors=FLOORS) == 25.0, "the wait told is the expected"
+    assert not verdict(load, 1, 100).admitted, "30 s would not be kept"
+    assert verdict(load, 1, 75).admitted
+
+
+def test_a_better_level_counts_with_what_it_takes_and_a_worse_one_with_its_floor() -> None:
+    better = LevelLoad(finished_per_second=6.0)
+    load = PoolLoad((better, LevelLoad(50), LevelLoad(), LevelLoad(5)), 20, 20, 2.0, standing=True)
+
+    assert level_rate(load, 1, FLOORS) == pytest.approx(10 - 6 - 1)
+
+
+def test_rates_are_averaged_over_looks_and_what_runs_is_not() -> None:
+    before = replace(pool(5, 5, processing=8, service_seconds=2.0), slots=8)
+    now = replace(before, levels=tuple(LevelLoad(9, 10.0) for _ in range(4)), processing=2)
+
+    seen = steadied(now, before, STEADY_SECONDS)
+
+    assert seen.levels[0].finished_per_second == pytest.approx(10 * (1 - math.exp(-1)))
+    assert seen.levels[0].queued == 9
+    assert seen.processing == 2
+    assert steadied(now, before, 1e9) == now
+
+
+def test_a_clock_tells_how_long_a_tag_will_wait() -> None:
+    pace = Pace()
+    assert pace.seconds_to(100.0) == 0.0, "nothing is known yet"
+
+    for _ in range(600):
+        pace = pace.after(50.0, 1.0)
+
+    assert pace.seconds_to(500.0) == pytest.approx(10.0)
+
+
+def test_a_clock_that_slows_down_is_noticed() -> None:
+    pace = Pace()
+    for moved in [100.0] * 300 + [10.0] * 300:
+        pace = pace.after(moved, 1.0)
+
+    assert pace.seconds_to(100.0) == pytest.approx(10.0, rel=0.1)

@@ -50,15 +50,23 @@ def test_a_job_newer_than_the_look_stands_behind_all() -> None:
     assert seen.of(Priority.LOW, 3.0).position == 3
 
 
-def test_the_wait_counts_better_levels_and_not_worse_ones() -> None:
-    rate = {"finished": 2 * WINDOW_SECONDS}
+def test_the_wait_counts_what_better_levels_have_and_take() -> None:
+    ended = {"finished": 4 * WINDOW_SECONDS}
+    alone = board(normal={"queued": 6, "tags": (1.0,) * 6, **ended})
+    beside = board(realtime={"queued": 2, **ended}, normal={"queued": 6, **ended})
+
+    assert alone.of(Priority.NORMAL, 2.0) == Outlook(position=7, wait_seconds=1.75)
+    # 8 a second, of which realtime takes 4, and 2 of realtime stand before.
+    assert beside.of(Priority.NORMAL, 2.0).wait_seconds == round(2 / 8 + 6 / 4, 2)
+
+
+def test_a_level_that_better_ones_pass_over_waits_for_its_floor() -> None:
     seen = board(
-        realtime={"queued": 6, **rate},
-        normal={"queued": 1, "tags": (1.0,)},
-        low={"queued": 1000},
+        realtime={"queued": 500, "finished": 10 * WINDOW_SECONDS},
+        low={"queued": 200, "tags": tuple(map(float, range(200)))},
     )
 
-    assert seen.of(Priority.NORMAL, 1.0) == Outlook(position=1, wait_seconds=3.5)
+    assert seen.of(Priority.LOW, 99.0).wait_seconds == 100.0, "a tenth of ten a second"
 
 
 def test_before_anything_ended_a_job_is_taken_to_last_ten_seconds() -> None:
