@@ -23,7 +23,7 @@ LONGEST_RETRY_SECONDS = 3600.0
 # Over how long rates are averaged, and how long a clock must have been watched.
 STEADY_SECONDS = 60.0
 LEAST_PACE_SECONDS = 5.0
-# Standard deviations of what better levels take: on the rest a level can count.
+# Standard deviations: on what is left beyond them a level can count.
 CAUTION = 3.0
 # Of the whole rate: what a level is taken to get when everything else is promised to others.
 _LEAST_SHARE = 0.01
@@ -125,7 +125,8 @@ def level_rate(
 
     Args:
         horizon_seconds: given, the rate on which it can count for that long: better levels may by
-            chance take more, which varies like a count of events.
+            chance take more and jobs take longer; both vary like counts of events. The best level
+            is taken by its mean: what a few seconds bring is chance whatever one does.
     """
     rate = pool_rate(pool)
     if rate is None:
@@ -137,9 +138,14 @@ def level_rate(
         if each.queued
     )
     left = rate * (1 - owed) - better
-    if horizon_seconds is not None:
-        left -= CAUTION * sqrt(better / horizon_seconds)
+    if horizon_seconds is not None and level:
+        left -= CAUTION * sqrt((rate + better) / horizon_seconds)
+        rate = _sure(rate, horizon_seconds)
     return max(left, rate * floors[level], rate * _LEAST_SHARE)
+
+
+def _sure(rate: float, horizon_seconds: float) -> float:
+    return max(rate / 2, rate - CAUTION * sqrt(rate / horizon_seconds))
 
 
 def wait_seconds(
@@ -161,6 +167,8 @@ def wait_seconds(
         return None
     above = sum(each.queued for each in pool.levels[:level])
     wait = above / rate + ahead / own
+    if horizon_seconds is not None:
+        rate = _sure(rate, horizon_seconds)
     floor = rate * floors[level]
     return min(wait, ahead / floor) if floor > 0 else wait
 

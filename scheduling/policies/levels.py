@@ -52,13 +52,14 @@ class Strict:
 
 
 class Floors:
-    """Strict, except that a level owed a pick of its floor goes first: three picks, to pass the best.
+    """Strict, except that a level owed a pick of its floor goes first; the best gives way at three.
 
     Every pick earns each level its floor, and costs the picked level one as far as it had earned
     it: what a level takes while nobody better wants it is no debt. A level ordered before the
     picked one was empty and loses what it was owed: an idle level banks no credit. What is left
     is the one case floors are for, a level with work that better ones keep passing over; it gets
-    exactly its floor, by turns that a burst of the best level may delay. The balance never exceeds 4 picks.
+    exactly its floor, in turns that a burst of the best level may delay. The balance never exceeds
+    4 picks.
 
     Args:
         shares: floor per level as a share of picks, for example `{"low": 0.1}`.

@@ -236,7 +236,7 @@ def test_an_unknown_rate_asks_for_no_more() -> None:
     assert found == 3
 
 
-def test_what_better_levels_may_take_by_chance_is_not_counted_on() -> None:
+def test_what_chance_may_take_is_not_counted_on() -> None:
     ended = LevelLoad(queued=0, finished_per_second=6.0)
     own = LevelLoad(queued=100, finished_per_second=4.0)
     load = PoolLoad((ended, own, LevelLoad(), LevelLoad()), 20, 20, 2.0, standing=True)
@@ -244,12 +244,13 @@ def test_what_better_levels_may_take_by_chance_is_not_counted_on() -> None:
     soon = level_rate(load, 1, FLOORS, horizon_seconds=30)
     later = level_rate(load, 1, FLOORS, horizon_seconds=3000)
 
-    assert soon == pytest.approx(4.0 - 3 * (6.0 / 30) ** 0.5)
-    assert later == pytest.approx(4.0 - 3 * (6.0 / 3000) ** 0.5)
+    assert soon == pytest.approx(4.0 - 3 * (16.0 / 30) ** 0.5)
+    assert later == pytest.approx(4.0 - 3 * (16.0 / 3000) ** 0.5)
     assert level_rate(load, 1, FLOORS) == 4.0
     assert wait_seconds(load, 1, ahead=100, floors=FLOORS) == 25.0, "the wait told is the expected"
-    assert not verdict(load, 1, 100).admitted, "30 s would not be kept"
-    assert verdict(load, 1, 75).admitted
+    assert level_rate(load, 0, FLOORS, horizon_seconds=3) == level_rate(load, 0, FLOORS)
+    assert not verdict(load, 1, 100).admitted, "a limit of 30 s might not be kept"
+    assert verdict(load, 1, 50).admitted
 
 
 def test_a_better_level_counts_with_what_it_takes_and_a_worse_one_with_its_floor() -> None:
