@@ -38,7 +38,7 @@ def _figures(meter: Meter) -> list[str]:
     ]
     refused = "/".join(f"{100 * meter.refused(level):.0f}" for level in LEVELS)
     share = meter.share("low")
-    used = meter.backlogged_seconds and meter.busy_backlogged_seconds / meter.backlogged_seconds
+    used = meter.elapsed and meter.busy_seconds / meter.elapsed
     return [*both, refused, "-" if share is None else f"{share:.0%}", f"{used:.1f}"]
 
 
