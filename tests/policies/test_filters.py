@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ class TestNotSlow:
             {"tokens_left": 0},
         ],
     )
-    def test_but_not_for_one_that_takes_no_work(self, away: dict[str, float]) -> None:
+    def test_but_not_for_one_that_takes_no_work(self, away: dict[str, Any]) -> None:
         slow, gone = self.slow(), replace(self.fast, **away)
 
         assert not_slow(slow, situation(gone, slow))
