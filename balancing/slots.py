@@ -8,12 +8,14 @@ slot that expires within seconds and becomes a lease when a job is bound to it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 import redis
 from redis.asyncio import Redis
+
+from balancing.rates import NOTHING_LIMITED, Allowance
 
 EPOCH = "llmq:slots:epoch"
 
@@ -101,6 +103,17 @@ class Reservation:
     token: str
     wanted: int
     rooms: Mapping[int, Room]
+    allowance: Allowance = NOTHING_LIMITED
+
+    def within(self, allowance: Allowance) -> Reservation:
+        """The same, with no more slots of an endpoint than its rate limits allow requests."""
+        rooms = {
+            endpoint: replace(room, reserved=min(room.reserved, allowance.taken[endpoint]))
+            if endpoint in allowance.taken
+            else room
+            for endpoint, room in self.rooms.items()
+        }
+        return replace(self, rooms=rooms, allowance=allowance)
 
 
 class NotReady(Exception):

@@ -58,9 +58,15 @@ def publish(
 ) -> Path:
     """Print the table and write `results/<name>.json`; returns the file's path.
 
-    `shown` is what is printed where all rows would be too many.
+    Args:
+        shown: the rows of the table, where it would be too long with all of them.
     """
     print(f"\n{title}\n\n{table(rows if shown is None else shown)}\n")
+    return write(name, rows)
+
+
+def write(name: str, rows: Sequence[Row]) -> Path:
+    """Write `results/<name>.json`; returns the file's path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")

@@ -181,7 +181,7 @@ def _user_name(draft: MessageDraft, talks: dict[UUID, Conversation]) -> str | No
 
 def _models(drafts: Sequence[MessageDraft], talks: dict[UUID, Conversation]) -> list[str]:
     """The model of each draft: its own, its conversation's, or the default."""
-    known = known_models()
+    known = known_models("chat")
     default = default_model()
     chosen = []
     for draft in drafts:

@@ -12,14 +12,17 @@ import structlog
 from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
+from balancing import credentials
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import EndpointSnapshot, Wanted
+from balancing.rates import NOTHING_LIMITED, Rates
 from balancing.registry import ENDPOINTS, Target, targets
 from balancing.slots import EpochMissing, NotReady, Reservation, Slots
 from llmqueue_project.config import load
 from scheduling.claims import Claimed
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
+from scheduling.submission import estimated_tokens
 
 log = structlog.get_logger(__name__)
 RUNNING = """
@@ -39,9 +42,10 @@ class Bound:
 class EndpointPool:
     """Reserve room, choose endpoints, hold and release slots."""
 
-    def __init__(self, slots: Slots, database: Database) -> None:
+    def __init__(self, slots: Slots, rates: Rates, database: Database) -> None:
         config = load()
         self._slots = slots
+        self._rates = rates
         self._database = database
         self._profile: Profile = import_string(config.balancing.profile)
         self._heartbeat_seconds = config.scheduling.heartbeat_seconds
@@ -58,6 +62,13 @@ class EndpointPool:
         rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
         self._targets = {target.id: target for target in rows}
 
+    def check_credentials(self) -> None:
+        """
+        Raises:
+            ImproperlyConfigured: in production, when a stored credential cannot be read.
+        """
+        credentials.check_readable(t.access.encrypted_credential for t in self._targets.values())
+
     def mark_failing(self, target: Target) -> None:
         """Prefer others for a while; only this process knows."""
         self._failing_until[target.id] = time.time() + self._cooldown_seconds
@@ -72,7 +83,19 @@ class EndpointPool:
             NotReady: Valkey lost its memory a moment ago and running calls register again.
             redis.RedisError: Valkey is away.
         """
-        limits = {t.id: t.max_concurrent for t in self._targets.values() if t.takes_work}
+        working = [target for target in self._targets.values() if target.takes_work]
+        limits = {target.id: target.max_concurrent for target in working}
+        allowance = await self._rates.take(working, wanted)
+        if allowance is NOTHING_LIMITED:
+            return await self._reserve(limits, wanted)
+        try:
+            reservation = await self._reserve(allowance.open_to(limits), wanted)
+        except (NotReady, RedisError):
+            await self._rates.settle(allowance, {})
+            raise
+        return reservation.within(allowance)
+
+    async def _reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
         try:
             return await self._slots.reserve(limits, wanted)
         except EpochMissing:
@@ -96,10 +119,23 @@ class EndpointPool:
             room[job.model] -= 1
         return {model: slots for model, slots in room.items() if slots > 0}
 
+    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
+        """Model -> the APIs by which the endpoints that have room for it can be asked."""
+        found: dict[str, frozenset[str]] = {}
+        for endpoint, held in reservation.rooms.items():
+            if held.reserved:
+                target = self._targets[endpoint]
+                for model in target.model_names:
+                    found[model] = found.get(model, target.apis) | target.apis
+        return found
+
     def free(self, reservation: Reservation) -> int:
-        """Slots that nobody had when the reservation was made."""
+        """Slots that nobody had when the reservation was made, and that may be used now."""
+        left = reservation.allowance.left
         return sum(
-            max(0, self._targets[endpoint].max_concurrent - room.used)
+            max(0, min(self._targets[endpoint].max_concurrent - room.used, left[endpoint]))
+            if endpoint in left
+            else max(0, self._targets[endpoint].max_concurrent - room.used)
             for endpoint, room in reservation.rooms.items()
             if endpoint in self._targets
         )
@@ -128,6 +164,26 @@ class EndpointPool:
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
             self._unbound |= {(e, lease) for e, leases in taken.items() for lease in leases}
+        if reservation.allowance is not NOTHING_LIMITED:
+            await self._count(reservation, jobs, bound)
+
+    async def _count(
+        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+    ) -> None:
+        """What starts now counts against its endpoint's rate limits; the rest is refunded."""
+        started: dict[int, list[tuple[str, int]]] = {}
+        for job, endpoint in zip(jobs, bound, strict=True):
+            if endpoint is not None:
+                call = job.lease, estimated_tokens(job.body, job.cost)
+                started.setdefault(endpoint.target.id, []).append(call)
+        try:
+            await self._rates.settle(reservation.allowance, started)
+        except RedisError as error:
+            log.warning("rates.settle_waits", error=str(error))
+
+    def spent(self, lease: str, tokens: int | None) -> None:
+        """A call has ended and used so many tokens; None when its endpoint did not say."""
+        self._rates.spent(lease, tokens)
 
     def _choose(
         self,
@@ -137,8 +193,8 @@ class EndpointPool:
         tried: frozenset[int],
     ) -> Bound | None:
         choice = self._profile.choose(
-            self._snapshots(reservation, taken),
-            Wanted(job.model, tried),
+            self._snapshots(reservation, taken, job.kind),
+            Wanted(job.model, tried, job.kind),
             now=time.time(),
             rng=self._rng,
         )
@@ -149,11 +205,14 @@ class EndpointPool:
         return Bound(self._targets[choice.endpoint.id], orjson.dumps(why).decode())
 
     def _snapshots(
-        self, reservation: Reservation, taken: Mapping[int, list[str]]
+        self, reservation: Reservation, taken: Mapping[int, list[str]], api: str
     ) -> list[EndpointSnapshot]:
+        """The endpoints that can be asked by an API, whatever the profile looks at."""
         snapshots = []
         for endpoint, room in reservation.rooms.items():
             target = self._targets[endpoint]
+            if api not in target.apis:
+                continue
             mine = len(taken.get(endpoint, ()))
             snapshots.append(
                 EndpointSnapshot(
@@ -165,20 +224,30 @@ class EndpointPool:
                     in_use=room.used + mine,
                     free=room.reserved - mine,
                     failing_until=self._failing_until.get(endpoint, 0.0),
+                    requests_left=reservation.allowance.left.get(endpoint),
                 )
             )
         return snapshots
 
-    def others_serving(self, model: str, tried: frozenset[int]) -> bool:
-        """Whether an endpoint not yet tried could serve the model."""
+    def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        return [
+            (each.max_concurrent, each.max_concurrent, each.model_names)
+            for each in self._targets.values()
+            if each.takes_work
+        ]
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
+        """Whether an endpoint not yet tried could serve the model by an API."""
         return any(
-            target.takes_work and model in target.model_names and target.id not in tried
+            target.takes_work and target.serves(model, api) and target.id not in tried
             for target in self._targets.values()
         )
 
     async def renew(self, held: Mapping[int, Sequence[str]]) -> None:
         """Keep slots; those whose binding or release failed are bound or released now."""
         await self._slots.renew(held)
+        await self._rates.flush()
         if self._unbound:
             running = {(e, lease) for e, leases in held.items() for lease in leases}
             await self._slots.add(sorted(self._unbound & running))
@@ -189,6 +258,7 @@ class EndpointPool:
 
     async def release(self, endpoint_id: int, lease: str) -> None:
         """Free a slot; remembered for the next heartbeat if Valkey is away."""
+        self._rates.spent(lease, None)
         await self._release((endpoint_id, lease))
 
     async def _release_group(self, leases: Sequence[tuple[int, str]]) -> list[None]:

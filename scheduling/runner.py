@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from balancing.answer import Answer, Call, Timeouts
 from balancing.client import Client
 from balancing.errors import CallError, TimedOut
+from balancing.registry import Target
 from balancing.slots import NotReady
 from llmqueue_project.config import load
 from scheduling import metrics
@@ -27,6 +28,7 @@ from scheduling.outcomes import Outcomes
 from scheduling.policies.retry import backoff_seconds
 from scheduling.pool import Bound, EndpointPool
 from scheduling.running import CANCELLED, LOST, Running
+from scheduling.spending import Spent, of_failure
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +100,7 @@ class Runner:
                 if not await self._again(run, error):
                     return
             else:
+                self._pool.spent(run.job.lease, answer.tokens)
                 self._release_soon(run)
                 self._pool.mark_well(run.bound.target)
                 metrics.attempts.labels(run.bound.target.name, "ok").inc()
@@ -120,6 +123,7 @@ class Runner:
         call = Call(job.id, job.kind, job.body, job.stream, timeouts)
 
         def on_chunk(chunk: str, is_usage: bool) -> None:
+            run.pieces += 1
             if not run.spoke and not is_usage:
                 run.spoke = True
                 run.first_token_at = datetime.now(UTC)
@@ -165,7 +169,7 @@ class Runner:
     async def _fail_over(self, run: Running, error: CallError) -> bool:
         """Move to another endpoint at once, when one has room, under the same lease."""
         job, tried = run.job, frozenset(run.tried)
-        if not self._pool.others_serving(job.model, tried):
+        if not self._pool.others_serving(job.model, tried, job.kind):
             return False
         try:
             reservation = await self._pool.reserve(1)
@@ -183,19 +187,27 @@ class Runner:
             job,
             delay_seconds=0,
             endpoint_id=failed.id,
+            endpoint_name=failed.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
             why=failed_why,
+            spent=self._charge(run, failed),
         )
         if not ours:
             run.stop = CANCELLED
             raise asyncio.CancelledError
         job.attempts += 1
         run.feed.attempt, run.feed.seq = job.attempts, 0
-        run.spoke, run.first_token_at = False, None
+        run.spoke, run.pieces, run.first_token_at = False, 0, None
         return True
+
+    def _charge(self, run: Running, target: Target) -> Spent:
+        """What a failed attempt cost."""
+        spent = of_failure(target, run.job.model, run.job.body, run.pieces)
+        metrics.count_spent(run.job.model, target.name, spent)
+        return spent
 
     async def _hold(self, run: Running, error: CallError) -> None:
         """Give the job up until its next attempt is due; it keeps its fair tag."""
@@ -211,11 +223,13 @@ class Runner:
             run.job,
             delay_seconds=delay,
             endpoint_id=run.bound.target.id,
+            endpoint_name=run.bound.target.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
             why=run.bound.why,
+            spent=self._charge(run, run.bound.target),
         )
         if not held:
             await self._cancelled(run)

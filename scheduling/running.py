@@ -32,6 +32,7 @@ class Running:
     task: asyncio.Task[Any] | None = None
     stop: str = ""
     spoke: bool = False
+    pieces: int = 0
     holds_slot: bool = True
     ending: bool = False
     tried: set[int] = field(default_factory=set)

@@ -11,9 +11,9 @@ from uuid import UUID
 from llmqueue_project.config import load
 from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
-from scheduling.policies.fairness import weighted_tokens
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +86,19 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
 
 
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = max(1, len(body) // CHARS_PER_TOKEN)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+
+
 def estimate_cost(body: str, output_tokens: float) -> float:
     """Weighted tokens of a request, its input estimated at four characters a token.
 
     Args:
         output_tokens: expected (`scheduling/estimates.py`).
     """
-    return weighted_tokens(max(1, len(body) // _CHARS_PER_TOKEN), output_tokens)
+    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

@@ -12,14 +12,17 @@ from itertools import islice
 from uuid import UUID
 
 from balancing.registry import Target
+from benchmarks.simulation.fair_tags import FairTags
 from benchmarks.simulation.jobs import Job
-from benchmarks.simulation.orders import FairTags
 from benchmarks.simulation.queues import Levels
-from scheduling.admission import HEADS, WINDOW_SECONDS, Admission, Load
+from scheduling.admission import Admission
+from scheduling.backlog import HEADS, Load
 from scheduling.errors import QueueFull
 from scheduling.levels import LEVELS
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE
+from scheduling.policies.fairness import weighted_tokens
+from scheduling.policies.waiting import WINDOW_SECONDS
 from scheduling.submission import JobSpec, Receipt
 
 MODEL = "simulated"
@@ -57,7 +60,9 @@ class Admitting:
         self._running: Counter[str] = Counter()
         self._ended: deque[tuple[float, str]] = deque()
         self._ended_by_level: Counter[str] = Counter()
-        self._service: deque[float] = deque(maxlen=_LATEST)
+        self._came: deque[tuple[float, str]] = deque()
+        self._came_by_level: Counter[str] = Counter()
+        self._service: deque[tuple[float, float]] = deque(maxlen=_LATEST)
 
     def admits(self, job: Job, now: float) -> bool:
         self._now = now
@@ -74,6 +79,8 @@ class Admitting:
 
     def joined(self, job: Job, now: float) -> None:
         del now
+        self._came.append((self._now, job.level))
+        self._came_by_level[job.level] += 1
         spec = self._spec(job)
         self._admission.joined([spec], [Receipt(spec.id, Status.QUEUED, "", job.tag)])
 
@@ -85,14 +92,19 @@ class Admitting:
         self._running[job.level] -= 1
         self._ended.append((now, job.level))
         self._ended_by_level[job.level] += 1
-        self._service.append(job.service_seconds)
+        cost = weighted_tokens(job.arrival.input_tokens, job.arrival.output_tokens)
+        self._service.append((job.service_seconds, cost))
 
     def _spec(self, job: Job) -> JobSpec:
         return _spec(job.level, self._flows.setdefault(job.flow, len(self._flows)))
 
     def _look(self) -> None:
-        while self._ended and self._ended[0][0] <= self._now - WINDOW_SECONDS:
-            self._ended_by_level[self._ended.popleft()[1]] -= 1
+        for events, counts in (
+            (self._ended, self._ended_by_level),
+            (self._came, self._came_by_level),
+        ):
+            while events and events[0][0] <= self._now - WINDOW_SECONDS:
+                counts[events.popleft()[1]] -= 1
         rows = [self._row(level) for level in LEVELS] if len(self._queue) else []
         load = Load.of_rows(rows, [_endpoint(self._slots)], frozenset())
         self._admission.learn(NONE, load, cost_seconds=_LOOK_SECONDS)
@@ -105,16 +117,19 @@ class Admitting:
             heads = [job for _, _, job in islice(order.waiting, HEADS)]
             clock = order.level.clock
         oldest = self._now - min((job.submitted_at for job in heads), default=self._now)
-        service = sum(self._service) / len(self._service) if self._service else 0.0
+        ended = max(1, len(self._service))
         return (
             LEVELS.index(level),
             MODEL,
             len(order),
             [job.tag for job in heads],
+            [job.cost for job in heads],
             oldest,
             self._running[level],
-            self._ended_by_level[level],
-            service,
+            self._ended_by_level[level] / WINDOW_SECONDS,
+            self._came_by_level[level] / WINDOW_SECONDS,
+            sum(seconds for seconds, _ in self._service) / ended,
+            sum(cost for _, cost in self._service) / ended,
             clock,
             0,
             0.0,
