@@ -51,7 +51,8 @@ class Estimate:
         streams = endpoint.in_use
         measured = self.known_token_seconds(endpoint, situation)
         joined = measured * (self.batch + streams + 1) / (self.batch + streams)
-        crowded = endpoint.best_token_seconds * (1 + (streams + 1) / self.batch)
+        alone = min(measured, endpoint.best_token_seconds)
+        crowded = alone * (1 + (streams + 1) / self.batch)
         return max(joined, crowded)
 
     def finish_seconds(self, endpoint: EndpointSnapshot, situation: Situation) -> float:

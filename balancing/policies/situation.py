@@ -35,8 +35,10 @@ class Situation:
     @cached_property
     def best_token_seconds(self) -> float:
         """The fastest, as measured, among those that take work now; 0 when none was measured."""
-        well = (e for e in self.pool if e.is_healthy and e.ejected_until == 0.0)
-        return min((e.token_seconds for e in well if e.token_seconds > 0.0), default=0.0)
+        return min(
+            (e.token_seconds for e in self.pool if e.token_seconds > 0.0 and _takes_work(e)),
+            default=0.0,
+        )
 
     @cached_property
     def load_per_weight(self) -> float:
@@ -48,3 +50,14 @@ class Situation:
     @cached_property
     def largest_weight(self) -> float:
         return max((e.weight for e in self.pool), default=1.0)
+
+
+def _takes_work(endpoint: EndpointSnapshot) -> bool:
+    """Whether waiting for it makes sense: full it may be, but not away."""
+    return (
+        endpoint.is_healthy
+        and endpoint.ejected_until == 0.0
+        and not endpoint.on_trial
+        and endpoint.requests_left != 0
+        and endpoint.tokens_left != 0
+    )

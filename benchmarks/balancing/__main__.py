@@ -1,7 +1,4 @@
-"""Every balancing profile beside an oracle, in virtual time: `make bench-balancing`.
-
-Real workers over slow and failing endpoints are the other half, and a module of their own.
-"""
+"""Every balancing profile beside an oracle, in virtual time: `make bench-balancing`."""
 
 from __future__ import annotations
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmarks import drawing
-from benchmarks.balancing.scenarios import DEFAULT, ORACLE, Case, Figures, policies
+from benchmarks.balancing.scenarios import DEFAULT, ORACLE, Case, Figures
 from benchmarks.drawing import Bars
 from benchmarks.report import Row
 
 Results = Mapping[Case, Figures]
+Drawn = dict[str, list[float]]
 
 GOALS: Mapping[tuple[str, float], tuple[str, str | None]] = {
     ("healthy", 0.5): ("<= 1.1", None),
@@ -19,6 +20,8 @@ GOALS: Mapping[tuple[str, float], tuple[str, str | None]] = {
 }
 """By condition and load: of p99 by the oracle's, and of goodput in percent."""
 ATTEMPTS_GOAL = "<= 1.2"
+DRAWN = (ORACLE, DEFAULT, "prequal", "peak_ewma", "least_connections", "weighted_random")
+DRAWN_WITH_AFFINITY = (*DRAWN[:3], "session_affinity", "least_connections", "affinity")
 
 
 def goals(results: Results) -> list[Row]:
@@ -86,40 +89,27 @@ def _table(results: Results, condition: str, load: float) -> str:
 
 
 def picture(results: Results) -> str:
-    """The figures that decide, as SVG."""
-    names = policies()
+    """The figures that decide, of the policies that differ, as SVG."""
 
-    def values(condition: str, load: float, field: str) -> list[float | None]:
-        found = (results.get(Case(name, condition, load)) for name in names)
-        return [None if each is None else float(getattr(each, field)) for each in found]
+    def bars(field: str, cases: Sequence[tuple[str, float]], names: Sequence[str]) -> Drawn:
+        return {
+            name: [float(getattr(results[Case(name, *case)], field)) for case in cases]
+            for name in names
+        }
 
+    kinds = [("healthy", 0.5), ("degraded", 0.5), ("healthy", 0.7), ("degraded", 0.7)]
+    degraded, long = [("degraded", 0.5), ("degraded", 0.7)], [("conversations", 0.7)]
+    good = bars("goodput", degraded, DRAWN)
+    poor = {name: [100 - value for value in values] for name, values in good.items()}
     charts = [
+        Bars("Slowest of a hundred", "seconds, p99", _names(kinds), bars("p99", kinds, DRAWN)),
+        Bars("Too late or too slow", "% of requests", _names(degraded), poor),
+        Bars("Slots in use", "% of all", _names(kinds), bars("slots", kinds, DRAWN)),
         Bars(
-            f"99th percentile, {load:.0%} load",
-            "seconds, end to end",
-            names,
-            {kind: values(kind, load, "p99") for kind in ("healthy", "degraded")},
-        )
-        for load in (0.5, 0.7)
-    ]
-    charts += [
-        Bars(
-            "Late or too slow, while degraded",
-            "% of requests",
-            names,
-            {
-                f"{load:.0%} load": [
-                    None if each is None else 100 - each
-                    for each in values("degraded", load, "goodput")
-                ]
-                for load in (0.5, 0.7)
-            },
-        ),
-        Bars(
-            "Long conversations: prompt tokens not read again",
+            "Prompts that begin alike: not read again",
             "% of what one unlimited cache saves",
-            names,
-            {"saved": values("conversations", 0.7, "saved")},
+            _names(long),
+            bars("saved", long, DRAWN_WITH_AFFINITY),
         ),
     ]
     return drawing.picture(
@@ -127,3 +117,7 @@ def picture(results: Results) -> str:
         title="Where requests run: six unequal endpoints, simulated",
         subtitle="speeds 1, 1, 1, .5, .5, .25; degraded: one fast endpoint 10 x slower for 300 s",
     )
+
+
+def _names(cases: Sequence[tuple[str, float]]) -> list[str]:
+    return [f"{condition}, {load:.0%}" for condition, load in cases]

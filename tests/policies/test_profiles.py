@@ -1,70 +1,36 @@
-"""One behaviour of every balancing profile, and what filters, scorers and pickers promise."""
+"""One behaviour of every balancing profile."""
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancing.policies import filters, profiles, scorers
+from balancing.policies import profiles
 from balancing.policies.filters import (
     below_limit,
     has_room,
     is_healthy,
     not_ejected,
     not_failing,
-    not_slow,
     serves_kind,
     serves_model,
     untried,
-    within_bound,
     within_rate_limits,
 )
-from balancing.policies.pickers import Highest, SmoothWeightedTurns
-from balancing.policies.profile import Filter, Profile, Scorer
+from balancing.policies.profile import Profile
 from balancing.policies.situation import Situation
 from balancing.policies.snapshot import EndpointSnapshot, Wanted
+from tests.policies.endpoints import NOW, endpoint, pools, wishes
 
-NOW = 1_700_000_000.0
-
-
-def named(module: Any) -> dict[str, Any]:
-    """The functions and instances that a module defines itself, by name."""
-    return {
-        name: found
-        for name, found in vars(module).items()
-        if not name.startswith("_") and not inspect.isclass(found) and callable(found)
-        if getattr(found, "__module__", "") == module.__name__
-    }
-
-
-PROFILES = [found for _, found in inspect.getmembers(profiles, lambda o: isinstance(o, Profile))]
-FILTERS: dict[str, Filter] = named(filters)
-SCORERS: dict[str, Scorer] = named(scorers)
-EVERYWHERE = {"serves_model", "serves_kind"}
-
-
-def endpoint(number: int = 1, **fields: Any) -> EndpointSnapshot:
-    values: dict[str, Any] = {
-        "id": number,
-        "name": f"e{number}",
-        "model_names": frozenset({"m"}),
-        "weight": 1.0,
-        "max_concurrent": 8,
-        "free": 4,
-    }
-    return EndpointSnapshot(**{**values, **fields})
-
-
-def situation(*pool: EndpointSnapshot, now: float = NOW, **fields: Any) -> Situation:
-    return Situation(Wanted(**{"model": "m", **fields}), now, pool)
+# Of each property, for each profile: the profiles share most of their parts.
+few = settings(max_examples=30)
+PROFILES = [found for found in vars(profiles).values() if isinstance(found, Profile)]
 
 
 def fresh(profile: Profile) -> Profile:
@@ -80,45 +46,6 @@ def able(profile: Profile, pool: list[EndpointSnapshot], wanted: Wanted) -> list
     return [e for e in serving if all(f(e, seen) for f in profile.required)]
 
 
-seconds = st.one_of(st.just(0.0), st.floats(0.001, 100))
-snapshots = st.builds(
-    endpoint,
-    st.integers(1, 50),
-    model_names=st.sets(st.sampled_from(["m", "n"])).map(frozenset),
-    weight=st.floats(0.001, 1000),
-    max_concurrent=st.integers(1, 64),
-    in_use=st.integers(0, 70),
-    free=st.integers(-1, 4),
-    failing_until=st.sampled_from([0.0, NOW - 1, NOW + 1]),
-    limit=st.integers(0, 64),
-    ejected_until=st.sampled_from([0.0, NOW - 1, NOW + 1]),
-    on_trial=st.booleans(),
-    returned_at=st.sampled_from([0.0, NOW - 5, NOW - 500]),
-    is_healthy=st.sampled_from([True, True, True, False]),
-    first_token_seconds=seconds,
-    peak_first_token_seconds=seconds,
-    token_seconds=seconds,
-    best_token_seconds=seconds,
-    measured_at=st.sampled_from([0.0, NOW, NOW - 100]),
-    running_cost=st.floats(0, 1e6),
-    waiting=st.integers(0, 100),
-    requests_left=st.sampled_from([None, None, 0, 9]),
-    tokens_left=st.sampled_from([None, None, 0, 9, 10**6]),
-    kinds=st.sampled_from([frozenset(), frozenset({"chat"}), frozenset({"embedding"})]),
-)
-pools = st.lists(snapshots, max_size=8, unique_by=lambda found: found.id)
-wishes = st.builds(
-    Wanted,
-    st.just("m"),
-    st.frozensets(st.integers(1, 50)),
-    input_tokens=st.integers(0, 5000),
-    output_tokens=st.integers(0, 5000),
-    affinity=st.sampled_from(["", "one", "other"]),
-    prefix=st.sampled_from([(), ("a",), ("a", "b")]),
-    cached=st.dictionaries(st.integers(1, 50), st.integers(0, 9000)),
-)
-
-
 class TestEveryProfile:
     @pytest.fixture(params=PROFILES, ids=lambda found: str(found.name))
     def profile(self, request: pytest.FixtureRequest) -> Profile:
@@ -129,6 +56,7 @@ class TestEveryProfile:
         return random.Random(1)
 
     @pytest.mark.parametrize("found", PROFILES, ids=lambda found: str(found.name))
+    @few
     @given(pool=pools, wanted=wishes, seed=st.integers())
     def test_an_endpoint_that_fails_a_required_filter_is_never_chosen(
         self, found: Profile, pool: list[EndpointSnapshot], wanted: Wanted, seed: int
@@ -142,6 +70,7 @@ class TestEveryProfile:
         assert choice is None or choice.endpoint in allowed
 
     @pytest.mark.parametrize("found", PROFILES, ids=lambda found: str(found.name))
+    @few
     @given(pool=pools, wanted=wishes, seed=st.integers())
     def test_a_preferred_filter_is_kept_where_it_can_be(
         self, found: Profile, pool: list[EndpointSnapshot], wanted: Wanted, seed: int
@@ -204,6 +133,7 @@ class TestEveryProfile:
         assert getattr(profiles, profile.name).name == profile.name
 
     @pytest.mark.parametrize("found", PROFILES, ids=lambda found: str(found.name))
+    @few
     @given(pool=pools, wanted=wishes, seed=st.integers())
     def test_scores_are_in_0_to_1_times_the_weights(
         self, found: Profile, pool: list[EndpointSnapshot], wanted: Wanted, seed: int
@@ -214,6 +144,7 @@ class TestEveryProfile:
         assert choice is None or all(0 <= s <= most + 1e-4 for s in choice.scores.values())
 
     @pytest.mark.parametrize("found", PROFILES, ids=lambda found: str(found.name))
+    @few
     @given(pool=pools, wanted=wishes, seed=st.integers())
     def test_the_same_seed_chooses_the_same(
         self, found: Profile, pool: list[EndpointSnapshot], wanted: Wanted, seed: int
@@ -225,6 +156,7 @@ class TestEveryProfile:
         assert one == other
 
     @pytest.mark.parametrize("found", PROFILES, ids=lambda found: str(found.name))
+    @few
     @given(pool=pools)
     def test_its_room_is_what_its_filters_would_take(
         self, found: Profile, pool: list[EndpointSnapshot]
@@ -242,110 +174,80 @@ class TestEveryProfile:
             assert 0 <= room[seen.id] <= seen.max_concurrent
 
 
-class TestFilters:
-    @pytest.mark.parametrize(
-        ("passes", "good", "bad"),
-        [
-            (serves_model, endpoint(), endpoint(model_names=frozenset({"n"}))),
-            (serves_kind, endpoint(), endpoint(kinds=frozenset({"embedding"}))),
-            (has_room, endpoint(free=1), endpoint(free=0)),
-            (is_healthy, endpoint(), endpoint(is_healthy=False)),
-            (not_ejected, endpoint(ejected_until=NOW), endpoint(ejected_until=NOW + 0.1)),
-            (not_ejected, endpoint(on_trial=True), endpoint(on_trial=True, in_use=1)),
-            (below_limit, endpoint(in_use=7), endpoint(in_use=8)),
-            (below_limit, endpoint(in_use=2, limit=3), endpoint(in_use=3, limit=3)),
-            (below_limit, endpoint(in_use=3), endpoint(in_use=3, returned_at=NOW - 10)),
-            (within_rate_limits, endpoint(requests_left=1), endpoint(requests_left=0)),
-            (within_rate_limits, endpoint(tokens_left=30), endpoint(tokens_left=29)),
-            (not_slow, endpoint(token_seconds=0.06), endpoint(token_seconds=0.061)),
-            (untried, endpoint(2), endpoint(1)),
-            (not_failing, endpoint(failing_until=NOW), endpoint(failing_until=NOW + 0.1)),
-            (within_bound, endpoint(in_use=1), endpoint(in_use=2)),
-        ],
-    )
-    def test_each_asks_one_question(
-        self, passes: Filter, good: EndpointSnapshot, bad: EndpointSnapshot
-    ) -> None:
-        fastest = endpoint(9, token_seconds=0.01)
-        bad, good = (replace(e, measured_at=NOW) for e in (bad, good))
-
-        def seen(found: EndpointSnapshot) -> Situation:
-            return situation(
-                found, fastest, tried=frozenset({1}), input_tokens=20, output_tokens=10
-            )
-
-        assert passes(good, seen(good))
-        assert not passes(bad, seen(bad))
-
-    def test_all_of_them_are_used(self) -> None:
-        used = {f for profile in PROFILES for f in (*profile.required, *profile.preferred)}
-
-        assert used == {f for name, f in FILTERS.items() if name not in EVERYWHERE}
+def placed(name: str, pool: list[EndpointSnapshot], jobs: list[Wanted]) -> Counter[int]:
+    """Where a profile puts jobs that all keep running."""
+    profile, rng, calls = fresh(getattr(profiles, name)), random.Random(2), Counter[int]()
+    for wanted in jobs:
+        seen = [replace(e, in_use=calls[e.id], free=e.max_concurrent - calls[e.id]) for e in pool]
+        choice = profile.choose(seen, wanted, now=NOW, rng=rng)
+        assert choice is not None
+        calls[choice.endpoint.id] += 1
+    return calls
 
 
-class TestScorers:
-    @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
-    @given(pool=st.lists(snapshots, min_size=1, max_size=8), wanted=wishes)
-    def test_a_score_is_between_0_and_1(
-        self, scorer: Scorer, pool: list[EndpointSnapshot], wanted: Wanted
-    ) -> None:
-        assert 0.0 <= scorer(pool[0], Situation(wanted, NOW, pool)) <= 1.0
+class TestShares:
+    weighted = [endpoint(n, weight=weight) for n, weight in ((1, 4.0), (2, 2.0), (3, 1.0))]
 
-    def test_least_connections_counts_by_weight(self) -> None:
-        def score(**fields: Any) -> float:
-            return scorers.least_connections(endpoint(**fields), situation())
+    def shares(self, name: str) -> list[float]:
+        """Of jobs that end at once."""
+        profile, rng = fresh(getattr(profiles, name)), random.Random(3)
+        choices = [
+            profile.choose(self.weighted, Wanted("m"), now=NOW, rng=rng) for _ in range(2100)
+        ]
+        seen = Counter(choice.endpoint.id for choice in choices if choice)
+        return [seen[n] / 2100 for n in (1, 2, 3)]
 
-        assert score(in_use=0) == 1.0
-        assert score(in_use=1) > score(in_use=2)
-        assert score(in_use=4, weight=2.0) == score(in_use=2)
-        assert score(in_use=1, weight=0.0) < 1e-6, "a weight of nothing divides by nothing"
+    def test_turns_ignore_the_weights(self) -> None:
+        assert self.shares("round_robin") == pytest.approx([1 / 3, 1 / 3, 1 / 3])
 
+    def test_weighted_turns_follow_them_exactly(self) -> None:
+        assert self.shares("weighted_round_robin") == pytest.approx([4 / 7, 2 / 7, 1 / 7])
 
-class TestHighest:
-    @given(scores=st.lists(st.floats(0, 1), min_size=1, max_size=9), seed=st.integers())
-    def test_the_best_score_wins(self, scores: list[float], seed: int) -> None:
-        scored = [(endpoint(n), score) for n, score in enumerate(scores)]
+    def test_chance_follows_them_roughly(self) -> None:
+        assert self.shares("weighted_random") == pytest.approx([4 / 7, 2 / 7, 1 / 7], abs=0.04)
 
-        picked = Highest().pick(scored, random.Random(seed))
+    def test_connections_are_in_proportion_to_them(self) -> None:
+        pool = [replace(e, max_concurrent=100) for e in self.weighted]
 
-        assert scores[picked.id] == pytest.approx(max(scores), abs=1e-12)
+        calls = placed("least_connections", pool, [Wanted("m")] * 140)
 
-    def test_ties_are_broken_by_chance(self) -> None:
-        rng = random.Random(3)
-        scored = [(endpoint(1), 0.5), (endpoint(2), 0.5), (endpoint(3), 0.4)]
-
-        picked = Counter(Highest().pick(scored, rng).id for _ in range(400))
-
-        assert set(picked) == {1, 2}
-        assert min(picked.values()) > 140
+        assert calls == {1: 80, 2: 40, 3: 20}
 
 
-class TestSmoothWeightedTurns:
-    @given(weights=st.lists(st.integers(1, 12), min_size=1, max_size=6), rounds=st.integers(1, 5))
-    def test_turns_are_in_proportion_to_the_weights(self, weights: list[int], rounds: int) -> None:
-        turns = SmoothWeightedTurns()
-        scored = [(endpoint(n, weight=float(w)), 0.0) for n, w in enumerate(weights)]
+class TestAffinity:
+    pool = [endpoint(n, max_concurrent=100) for n in range(1, 6)]
 
-        picked = Counter(
-            turns.pick(scored, random.Random()).id for _ in range(sum(weights) * rounds)
-        )
+    @pytest.mark.parametrize("name", ["session_affinity", "affinity"])
+    def test_even_a_single_conversation_stays_within_the_bound(self, name: str) -> None:
+        for jobs in range(1, 120, 7):
+            calls = placed(name, self.pool, [Wanted("m", affinity="popular")] * jobs)
 
-        assert picked == {n: w * rounds for n, w in enumerate(weights)}
+            assert max(calls.values()) <= -(-1.25 * jobs // len(self.pool))
 
-    def test_they_are_spread_evenly(self) -> None:
-        turns = SmoothWeightedTurns()
-        scored = [(endpoint(1, weight=5.0), 0.0), (endpoint(2), 0.0), (endpoint(3), 0.0)]
+    @pytest.mark.parametrize("name", ["session_affinity", "affinity", "expected_work"])
+    def test_a_conversation_comes_back(self, name: str) -> None:
+        profile = getattr(profiles, name)
 
-        picked = [turns.pick(scored, random.Random()).id for _ in range(7)]
+        for key in map(str, range(20)):
+            wanted = Wanted("m", affinity=key, output_tokens=100)
+            homes = {
+                choice.endpoint.id
+                for seed in range(10)
+                if (choice := profile.choose(self.pool, wanted, now=NOW, rng=random.Random(seed)))
+            }
+            assert len(homes) == 1
 
-        assert picked == [1, 1, 2, 1, 3, 1, 1], "nginx's own example"
+    def test_without_a_conversation_work_is_spread(self) -> None:
+        calls = placed("session_affinity", self.pool, [Wanted("m")] * 50)
 
-    def test_an_endpoint_that_was_away_does_not_catch_up_for_ever(self) -> None:
-        turns = SmoothWeightedTurns()
-        both = [(endpoint(1), 0.0), (endpoint(2), 0.0)]
-        for _ in range(100):
-            turns.pick(both[:1], random.Random())
+        assert set(calls.values()) == {10}
 
-        picked = Counter(turns.pick(both, random.Random()).id for _ in range(10))
+    @pytest.mark.parametrize("name", ["expected_work", "affinity"])
+    def test_a_known_prefix_draws_its_job(self, name: str) -> None:
+        pool = [replace(e, token_seconds=0.02) for e in self.pool]
+        wanted = Wanted("m", input_tokens=9000, output_tokens=100, cached={4: 8704})
 
-        assert picked == {1: 5, 2: 5}
+        choice = getattr(profiles, name).choose(pool, wanted, now=NOW, rng=random.Random(1))
+
+        assert choice is not None
+        assert choice.endpoint.id == 4
