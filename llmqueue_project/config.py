@@ -45,7 +45,33 @@ class WebConfig(BaseModel):
         5.0, ge=0, description="how old a web process's list of priority rules may be"
     )
     database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="in production, browsers that came by HTTPS ask for nothing else this long; "
+        "0 is off",
+    )
+    login_failures: int = Field(
+        8,
+        ge=1,
+        description="wrong passwords for one operator from one address until both must wait",
+    )
+    login_lockout_seconds: float = Field(900.0, gt=0, description="how long they wait")
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="proxies in front that append to `X-Forwarded-For`: whose entry a client's "
+        "address is, for the login limit",
+    )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
+
+
+class LevelConfig(BaseModel):
+    """One priority level."""
+
+    max_concurrent: int = Field(
+        0, ge=0, description="most slots the level may hold over all workers; 0 is no limit"
+    )
 
 
 class SchedulingConfig(BaseModel):
@@ -86,6 +112,20 @@ class SchedulingConfig(BaseModel):
     floors: dict[str, float] = Field(
         {"high": 0.20, "normal": 0.15, "low": 0.10},
         description="share of picks that a level is sure of while it has work",
+    )
+    levels: dict[str, LevelConfig] = Field(
+        {},
+        description='limits of single levels: `{"low": {"max_concurrent": 4}}` leaves it at most'
+        " four slots over all workers",
+    )
+    capacity_strategy: str = Field(
+        "static",
+        description="how levels share the slots: `static` (their own limits), `dynamic` (by"
+        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " or a dotted path",
+    )
+    capacity_seconds: float = Field(
+        2.0, gt=0, description="how often each worker works out the levels' shares again"
     )
     max_wait: dict[str, float] = Field(
         {"realtime": 3.0, "high": 30.0, "normal": 120.0, "low": 600.0},
@@ -130,7 +170,7 @@ class BalancingConfig(BaseModel):
     """Where a request runs. Timeouts are in seconds."""
 
     profile: str = Field(
-        "balancing.policies.profiles.least_connections",
+        "balancing.policies.profiles.expected_work",
         description="dotted path of the choice among endpoints with room",
     )
     connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")

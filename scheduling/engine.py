@@ -29,11 +29,12 @@ from balancing.client import Client
 from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
-from scheduling import control, metrics, usage
+from scheduling import control, level_caps, metrics, usage
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import gate
+from scheduling.level_slots import LevelSlots
 from scheduling.models import Job, Priority, Status
 from scheduling.outbox import FINAL, Feed, Outbox
 from scheduling.outcomes import Outcomes
@@ -135,6 +136,7 @@ class Engine:
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
                     self._every(config.balancing.registry_seconds, self._discover),
                     self._every(USAGE_SECONDS, self._fold_usage),
+                    self._every(config.scheduling.capacity_seconds, self._refresh_caps),
                     control.listen(valkey, control.CHANNEL, self._hear),
                 )
             ]
@@ -171,8 +173,19 @@ class Engine:
             outbox=self.outbox,
             outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announce=self._announce),
         )
+        self.levels = LevelSlots(
+            valkey,
+            gate,
+            lease_seconds=config.scheduling.lease_seconds,
+            reservation_seconds=config.balancing.reservation_seconds,
+        )
         self.dispatcher = Dispatcher(
-            claims=self.claims, pool=self.pool, gate=gate, client=valkey, start=self._begin
+            claims=self.claims,
+            pool=self.pool,
+            levels=self.levels,
+            gate=gate,
+            client=valkey,
+            start=self._begin,
         )
         self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
 
@@ -183,6 +196,7 @@ class Engine:
                 await self._declare()
                 await self._refresh()
                 self.pool.check_credentials()
+                await self._refresh_caps()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
@@ -200,7 +214,9 @@ class Engine:
             await ended
 
     def _begin(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
-        return asyncio.create_task(self.runner.run(job, bound, binding))
+        task = asyncio.create_task(self.runner.run(job, bound, binding))
+        task.add_done_callback(lambda _: self.levels.release(job))
+        return task
 
     async def _every(self, seconds: float, chore: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while True:
@@ -217,6 +233,8 @@ class Engine:
         if not gate.is_short:
             return
         mark = gate.mark()
+        if gate.capped:
+            await self.levels.look()
         reservation = await self.pool.reserve(0)
         gate.settle(tickets=0, room=self.pool.free(reservation), since=mark)
         gate.reopen()
@@ -236,6 +254,10 @@ class Engine:
     async def _declare(self) -> None:
         """Have the endpoints that the configuration names."""
         await self._loop.run_in_executor(self._discoverer, _closing(declared.apply_configured))
+
+    async def _refresh_caps(self) -> None:
+        """How many slots each level may hold, by the configured strategy."""
+        await self.levels.follow(await level_caps.compute(self._database, self.pool.allowed()))
 
     async def _see_pauses(self) -> None:
         gate.pause(Pauses.of_rows(await fetch(self._database.relaxed, PAUSES)).levels)
@@ -259,6 +281,7 @@ class Engine:
                 held.setdefault(run.bound.target.id, []).append(run.job.lease)
         try:
             await self.pool.renew(held)
+            await self.levels.renew([run.job for run in self.runner.running.values()])
         except RedisError as error:
             log.info("slots.renewal_waits", error=str(error))
 

@@ -229,6 +229,14 @@ class EndpointPool:
             )
         return snapshots
 
+    def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        return [
+            (each.max_concurrent, each.max_concurrent, each.model_names)
+            for each in self._targets.values()
+            if each.takes_work
+        ]
+
     def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
         """Whether an endpoint not yet tried could serve the model by an API."""
         return any(

@@ -78,7 +78,7 @@ class History:
 
     def submit(self, group: list[tuple[int, int, int]]) -> None:
         asked = self.shares(group)
-        specs = [spec(s.flow, cost=s.cost, level=level) for s, level in asked]  # type: ignore[arg-type]
+        specs = [spec(int(str(s.flow)), cost=s.cost, level=level) for s, level in asked]
         self.run(SUBMIT, parameters(specs))
         for number in LEVELS:
             mine = [i for i, (_, level) in enumerate(asked) if level == number]
@@ -90,7 +90,7 @@ class History:
         """Backlog, or due later: not charged yet."""
         for share, level in self.shares(group):
             one = spec(
-                share.flow,  # type: ignore[arg-type]
+                int(str(share.flow)),
                 cost=share.cost,
                 level=Priority(level),
                 backlog=reason == "backlog",
@@ -124,6 +124,7 @@ class History:
                 "limit": limit,
                 "models": [MODEL],
                 "slots": [limit],
+                "apis": ["chat"],
                 "worker": "w",
                 "lease_seconds": 30,
             },
@@ -159,6 +160,11 @@ class History:
             "endpoint_id": None,
             "outcome": "ok",
             "why": None,
+            "endpoint_name": "",
+            "spent_prompt": 0,
+            "spent_completion": 0,
+            "spent_micros": None,
+            "spent_estimated": False,
         }
         self.run(FINISH, {**{name: [value] for name, value in values.items()}, "window": WINDOW})
         job.state = status
@@ -317,3 +323,25 @@ def test_duplicate_and_lost_tickets_change_no_order(
         assert len(started) == len(expected), "a top-up serves what lost tickets left behind"
         clock = world.levels[LEVELS[0]].clock
         assert clock == expected[-1][0]
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_queued_moves_by_what_its_flow_was_settled_since_it_was_tagged() -> None:
+    with history() as world:
+        world.submit([(1, 0, 10)])
+        world.claim(0, 1)
+        world.finish(0, 0, 1000, "completed")
+        world.submit([(1, 0, 10), (1, 0, 400), (0, 0, 10)])
+        world.claim(0, 1)
+        world.finish(0, 0, 3, "completed")
+        world.submit([(1, 0, 10), (1, 0, 10)])
+        world.claim(0, 1)
+        world.finish(0, 0, 500, "completed")
+        before = {i: job.tag for i, job in world.jobs.items()}
+
+        world.settle()
+
+        world.check()
+        moved = [job.tag - before[i] for i, job in world.jobs.items() if job.tag != before[i]]
+        assert moved
+        assert all(step < 1000 for step in moved), "the first settlement is in their tags already"

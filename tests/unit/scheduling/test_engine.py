@@ -55,10 +55,15 @@ async def running(endpoint: int = 1, **fields: Any) -> Running:
     return Running(job, Bound(target, "{}"), Feed(job.id, "", False, 1), binding, **fields)
 
 
+async def nothing_capped(_jobs: Sequence[Claimed]) -> None:
+    return
+
+
 def engine(stub: Stub) -> Any:
     made = cast(Any, object.__new__(Engine))
     made.runner = made.claims = made.pool = stub
     made._config = SimpleNamespace()
+    made.levels = SimpleNamespace(renew=nothing_capped)
     return made
 
 
