@@ -26,6 +26,8 @@ from redis.exceptions import RedisError
 
 from balancing import declared, discovery
 from balancing.client import Client
+from balancing.health import Watch
+from balancing.load import Load
 from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
@@ -47,6 +49,7 @@ from scheduling.sweep import Ended, Sweeper
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 USAGE_SECONDS = 5.0
 
@@ -132,6 +135,8 @@ class Engine:
                 for chore in (
                     self._every(REFRESH_SECONDS, self._look_for_room),
                     self._every(config.balancing.registry_seconds, self._refresh),
+                    self._every(config.balancing.refresh_seconds, self.pool.look),
+                    self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
                     self._every(config.balancing.registry_seconds, self._discover),
@@ -143,6 +148,7 @@ class Engine:
             self._ready.set_result(None)
             await self._stopping.wait()
             await self._drain()
+            await self.watch.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -155,7 +161,9 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        self.pool = EndpointPool(slots, Rates(valkey), database)
+        live = Load(valkey)
+        self.pool = EndpointPool(slots, Rates(valkey), live, database)
+        self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
         )
@@ -196,6 +204,7 @@ class Engine:
                 await self._declare()
                 await self._refresh()
                 self.pool.check_credentials()
+                await self.pool.look()
                 await self._refresh_caps()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
@@ -277,8 +286,8 @@ class Engine:
     async def _keep_slots(self) -> None:
         held: dict[int, list[str]] = {}
         for run in self.runner.running.values():
-            if run.holds_slot:
-                held.setdefault(run.bound.target.id, []).append(run.job.lease)
+            for endpoint, lease in run.slots:
+                held.setdefault(endpoint, []).append(lease)
         try:
             await self.pool.renew(held)
             await self.levels.renew([run.job for run in self.runner.running.values()])
