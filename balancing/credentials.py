@@ -44,7 +44,8 @@ def _keys(configured: str) -> MultiFernet | None:
 
 
 def _fernet() -> MultiFernet | None:
-    return _keys(load().credential_keys.get_secret_value())
+    configured = load().credential_keys
+    return _keys(configured.get_secret_value()) if configured else None
 
 
 def encrypt(secret: str) -> str:

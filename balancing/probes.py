@@ -7,16 +7,19 @@ list of models. Whatever is not an error of the server (5xx) shows that there is
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import orjson
 
-from balancing.models import CREDENTIAL_VARIABLE
+from balancing.credentials import Unreadable
+from balancing.kinds import KINDS
+from balancing.outbound import guarded_socket
 from balancing.registry import Target
+from llmqueue_project.config import load
 
 LARGEST = 512 * 1024
 # Servers gain a path when they are replaced by a newer version.
@@ -48,7 +51,10 @@ class Prober:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=32),
+            connector=aiohttp.TCPConnector(
+                limit=32,
+                socket_factory=None if load().balancing.allow_link_local else guarded_socket,
+            ),
         )
         self._absent: dict[tuple[str, str], float] = {}
 
@@ -59,39 +65,58 @@ class Prober:
         """Never raises: what goes wrong is what was seen."""
         root = target.base_url.removesuffix("/v1")
         try:
-            status = await self._status(root, "/health")
+            status = await self._health(target, root)
             if status in (404, 405, 501):
-                status = await self._status(target.base_url, "/models", _credential(target))
+                status = await self._list_models(target)
+        except Unreadable as error:
+            return Seen(error=f"the stored credential is unreadable: {error}")
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return Seen(error=str(error)[:200] or type(error).__name__)
         if status >= 500:
             return Seen(error=f"HTTP {status}")
         try:
-            return Seen(waiting=await self._waiting(root, in_use))
+            return Seen(waiting=await self._waiting(target, root, in_use))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return Seen()
 
-    async def _waiting(self, root: str, in_use: int) -> int | None:
-        found = _WAITING.findall(await self._body(root, "/metrics"))
+    async def _waiting(self, target: Target, root: str, in_use: int) -> int | None:
+        found = _WAITING.findall(await self._body(target, root, "/metrics"))
         if found:
             return int(sum(map(float, found)))
-        body = await self._body(root, "/slots")
+        body = await self._body(target, root, "/slots")
         slots = orjson.loads(body) if body else None
         # Of more calls of ours than it has slots, the rest waits in its queue.
         return max(0, in_use - len(slots)) if isinstance(slots, list) and slots else None
 
-    async def _status(self, root: str, path: str, headers: dict[str, str] | None = None) -> int:
-        if self._is_absent(root, path):
+    async def _health(self, target: Target, root: str) -> int:
+        if self._is_absent(root, "/health"):
             return 404
-        async with self._session.get(root + path, headers=headers, allow_redirects=False) as reply:
-            if reply.status in (404, 405, 501) and path == "/health":
-                self._absent[root, path] = time.monotonic()
-            return reply.status
+        async with self._get(target, f"{root}/health") as reply:
+            if reply.status in (404, 405, 501):
+                self._absent[root, "/health"] = time.monotonic()
+            return int(reply.status)
 
-    async def _body(self, root: str, path: str) -> bytes:
+    async def _list_models(self, target: Target) -> int:
+        credential = target.access.credential(target.api_key_variable)
+        asking = KINDS[target.access.kind].listing(target, credential)
+        async with self._get(target, asking.url, asking.headers) as reply:
+            return int(reply.status)
+
+    def _get(self, target: Target, url: str, headers: dict[str, str] | None = None) -> Any:
+        """As calls reach it: by its name, its proxy and its idea of whom to trust."""
+        return self._session.get(
+            url,
+            headers={**(headers or {}), **target.naming},
+            server_hostname=target.server_hostname,
+            allow_redirects=False,
+            ssl=target.access.tls,
+            proxy=target.access.proxy_url or None,
+        )
+
+    async def _body(self, target: Target, root: str, path: str) -> bytes:
         if self._is_absent(root, path):
             return b""
-        async with self._session.get(root + path, allow_redirects=False) as reply:
+        async with self._get(target, root + path) as reply:
             if reply.status != 200:
                 self._absent[root, path] = time.monotonic()
                 return b""
@@ -103,9 +128,3 @@ class Prober:
 
     def _is_absent(self, root: str, path: str) -> bool:
         return time.monotonic() - self._absent.get((root, path), -1e9) < ASK_AGAIN_SECONDS
-
-
-def _credential(target: Target) -> dict[str, str] | None:
-    if not re.match(CREDENTIAL_VARIABLE, target.api_key_variable):
-        return None
-    return {"Authorization": f"Bearer {os.environ.get(target.api_key_variable, '')}"}

@@ -282,8 +282,8 @@ class Config(BaseSettings):
         SecretStr(UNSAFE_SECRET),
         description="signs operators' sessions; at least 32 characters in production",
     )
-    credential_keys: SecretStr = Field(
-        SecretStr(""),
+    credential_keys: SecretStr | None = Field(
+        None,
         description="Fernet keys that encrypt endpoints' credentials, separated by commas: the "
         "first encrypts, all decrypt; `manage.py credentials new-key` makes one",
     )
@@ -346,8 +346,9 @@ class Config(BaseSettings):
 
     @field_validator("credential_keys")
     @classmethod
-    def _are_fernet_keys(cls, value: SecretStr) -> SecretStr:
-        for key in filter(None, map(str.strip, value.get_secret_value().split(","))):
+    def _are_fernet_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        keys = value.get_secret_value() if value else ""
+        for key in filter(None, map(str.strip, keys.split(","))):
             try:
                 usable = len(urlsafe_b64decode(key)) == 32
             except ValueError:

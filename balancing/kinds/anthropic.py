@@ -41,7 +41,7 @@ class Anthropic:
 
     def blames_endpoint(self, status: int, error: Any) -> bool:
         """An account without credit answers 400, like a bad request."""
-        return status == 400 and "credit balance" in str(error.get("error", ""))
+        return status == 400 and "credit balance" in str(error)
 
     def retry_after_seconds(self, error: Any) -> float:
         return 0.0

@@ -7,17 +7,22 @@ those that exist already and were not given.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
-import urllib.request
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from balancing.client import Client
 from balancing.declared import apply_configured
+from balancing.errors import CallError
+from balancing.models import Endpoint
+from balancing.registry import Target, target_of
 from balancing.services import register
+from balancing.trial import PATIENCE
 from conversations.models import ApiKey, Operator, Tenant, User
 
 ENDPOINT = "default"
@@ -90,16 +95,19 @@ def _endpoint(base_url: str) -> None:
 
 
 def _served(base_url: str) -> list[str]:
-    """The models that the endpoint says it serves."""
-    request = urllib.request.Request(  # noqa: S310 - an operator's own http(s) URL
-        base_url.rstrip("/") + "/models",
-        headers={"Authorization": f"Bearer {os.environ.get('LLM_API_KEY', '')}"},
-    )
+    """The models that the endpoint says it serves, asked as workers would ask it."""
+    row = Endpoint(name=ENDPOINT, base_url=base_url, api_key_variable="LLM_API_KEY")
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-            listed = json.load(response)["data"]
-        return [str(model["id"]) for model in listed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return asyncio.run(_list(target_of(row)))
+    except CallError as error:
         raise CommandError(
             f"LLM_BASE_URL does not list its models ({error}): set LLM_MODEL to name one"
         ) from None
+
+
+async def _list(target: Target) -> list[str]:
+    client = Client()
+    try:
+        return await client.models(target, PATIENCE)
+    finally:
+        await client.close()

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,6 +24,7 @@ from balancing.access import Access
 from balancing.answer import Call, Timeouts
 from balancing.client import Client
 from balancing.errors import CallError, TimedOut, Unavailable
+from balancing.probes import Prober
 from balancing.registry import Target
 from balancing.validators import validate_ca_bundle
 from tests.fake_llm import FakeLLM
@@ -129,9 +131,34 @@ class TestTls:
 
         assert len(heads) == 1
 
+    async def test_probes_trust_whom_calls_trust(
+        self, context: ssl.SSLContext, certificate: Path
+    ) -> None:
+        bundle = certificate.with_name("cert.pem").read_text()
+        prober = Prober(timeout_seconds=5)
+        async with server(context) as (port, _):
+            url = f"https://127.0.0.1:{port}/v1"
+            plain = Target(1, "e", url, frozenset(["m"]), "", 1.0, 8, "enabled")
+            trusting = replace(plain, access=Access(ca_bundle=bundle))
+            seen = [await prober.look(target, in_use=0) for target in (plain, trusting)]
+        await prober.close()
+
+        assert "certificate verify failed" in seen[0].error
+        assert seen[1].error == ""
+
     def test_a_private_key_is_not_kept(self, certificate: Path) -> None:
         with pytest.raises(ValidationError, match="private key"):
             validate_ca_bundle(certificate.read_text())
+
+
+async def test_probes_go_where_calls_may_go() -> None:
+    prober = Prober(timeout_seconds=5)
+    metadata = Target(1, "e", "http://169.254.169.254/v1", frozenset(["m"]), "", 1.0, 8, "enabled")
+
+    seen = await prober.look(metadata, in_use=0)
+
+    await prober.close()
+    assert "refused to connect" in seen.error
 
 
 async def test_extra_headers_are_sent(client: Client) -> None:
