@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import orjson
 import structlog
@@ -19,11 +20,14 @@ from redis.exceptions import RedisError
 
 from balancing.registry import known_endpoints
 from balancing.slots import slots_in_use
+from conversations.models import Tenant
 from llmqueue_project.config import load
+from scheduling import usage
 from scheduling.capacity import desired_replicas
 from scheduling.control import client
 from scheduling.outlook import level_summary
 
+MOST_TENANTS = 500
 log = structlog.get_logger(__name__)
 
 
@@ -34,6 +38,8 @@ class QueueCollector(Collector):
         yield from _levels()
         yield from _endpoints()
         yield from _replicas()
+        if load().metrics_tenants:
+            yield from _tenants()
 
 
 def _levels() -> Iterator[Metric]:
@@ -91,6 +97,26 @@ def _replicas() -> Iterator[Metric]:
         log.warning("metrics.no_replicas", error=str(error))
         return
     yield desired
+
+
+def _tenants() -> Iterator[Metric]:
+    """What the dearest tenants have spent today; a series each, so on request only."""
+    spent = GaugeMetricFamily(
+        "llmqueue_tenant_cost_today", "Money spent today (UTC), by tenant", labels=["tenant"]
+    )
+    today = datetime.now(UTC).date()
+    try:
+        rows = usage.totals(usage.Span(first=today, last=today), ["tenant"], limit=MOST_TENANTS)
+        names = dict(
+            Tenant.objects.filter(pk__in=[row["tenant"] for row in rows]).values_list("pk", "name")
+        )
+    except OperationalError as error:
+        log.warning("metrics.no_tenants", error=str(error))
+        return
+    for row in rows:
+        if row["tenant"] in names:
+            spent.add_metric([names[row["tenant"]]], row["spent_micros"] / 1e6)
+    yield spent
 
 
 _queue_registry = CollectorRegistry()
