@@ -47,8 +47,7 @@ class Generation:
         self._first_token_at = 0.0
         self._over = False
         connection.work = self
-        around.counters.begin()
-        around.counters.by_prompt[asked.prompt] += 1
+        self._call = around.counters.begin(asked.prompt)
         self._after(behaviour.latency, self._start)
 
     def hung_up(self) -> None:
@@ -147,7 +146,7 @@ class Generation:
 
     def _leave(self) -> None:
         self._over = True
-        self._around.counters.running -= 1
+        self._around.counters.end(self._call)
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         if seconds <= 0:

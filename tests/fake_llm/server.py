@@ -103,6 +103,8 @@ class FakeLLM:
                 self._list_models(connection)
             case "GET", "/stats":
                 connection.respond(200, orjson.dumps(self.stats()))
+            case "GET", "/journal":
+                connection.respond(200, orjson.dumps(self._counters.take_journal()))
             case "GET", "/health":
                 self._health(connection)
             case "GET", "/metrics":
