@@ -61,13 +61,17 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to one endpoint. `body` is sent as it is."""
+    """One request to one endpoint. `body` is sent as it is.
+
+    `model` is the client's name of the model where the endpoint has another; else empty.
+    """
 
     job_id: UUID
     kind: str
     body: str
     stream: bool
     timeouts: Timeouts
+    model: str = ""
 
     @property
     def public_id(self) -> str:
@@ -197,6 +201,7 @@ def _take_chunk(
             "endpoint_error", message_of(chunk), body=payload.decode("utf-8", "replace")
         )
     chunk["id"] = call.public_id
+    _rename(chunk, call)
     try:
         spoke = assembly.feed(chunk)
     except (AttributeError, KeyError, TypeError):
@@ -204,6 +209,12 @@ def _take_chunk(
     if spoke and answer.first_token_at is None:
         answer.first_token_at = datetime.now(UTC)
     on_chunk(orjson.dumps(chunk).decode(), not chunk.get("choices") and "usage" in chunk)
+
+
+def _rename(answer: dict[str, Any], call: Call) -> None:
+    """An alias stays one: the answer speaks of the model by the client's name."""
+    if call.model and "model" in answer:
+        answer["model"] = call.model
 
 
 async def read_whole(
@@ -231,6 +242,7 @@ async def read_whole(
             raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
     if "id" in whole:
         whole["id"] = call.public_id
+    _rename(whole, call)
     answer = Answer(
         body=orjson.dumps(whole).decode(), text=_text(whole), first_token_at=datetime.now(UTC)
     )

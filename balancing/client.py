@@ -73,7 +73,9 @@ class Client:
             Unavailable, TimedOut, Broken: worth another attempt.
         """
         kind = KINDS[target.access.kind]
-        outgoing = _request(kind, target, call)
+        asked = upstream(target, call)
+        outgoing = _request(kind, target, asked)
+        call = replace(call, model=asked.model) if asked.model else call
         timeouts = call.timeouts.of(target.access)
         guard = Guard(timeouts)
         with failures(guard):
@@ -125,7 +127,7 @@ class Client:
 
 def _request(kind: EndpointKind, target: Target, call: Call) -> Outgoing:
     try:
-        return kind.request(target, upstream(target, call), _credential(target))
+        return kind.request(target, call, _credential(target))
     except UNKNOWN_SHAPE:
         raise unsupported("the model's provider does not take a request of this shape") from None
 
@@ -135,9 +137,11 @@ def upstream(target: Target, call: Call) -> Call:
     if not target.model_aliases:
         return call
     fields = orjson.loads(call.body)
-    if isinstance(fields.get("model"), str):
-        fields["model"] = target.upstream_model(fields["model"])
-    return replace(call, body=orjson.dumps(fields).decode())
+    name = fields.get("model")
+    if not isinstance(name, str) or target.upstream_model(name) == name:
+        return call
+    fields["model"] = target.upstream_model(name)
+    return replace(call, body=orjson.dumps(fields).decode(), model=name)
 
 
 def _credential(target: Target) -> str:

@@ -310,6 +310,9 @@ class Config(BaseSettings):
     metrics_public: bool = Field(
         False, description="serve `/metrics` without a token, where the network guards it"
     )
+    metrics_tenants: bool = Field(
+        False, description="`/metrics` names the cost of up to 500 tenants today, one series each"
+    )
     worker_metrics_port: int = Field(
         0, ge=0, le=65535, description="where a worker serves Prometheus; 0 is off"
     )

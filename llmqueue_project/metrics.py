@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import orjson
 import structlog
@@ -21,7 +22,9 @@ from redis.exceptions import RedisError
 from balancing.load import read_live
 from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
+from conversations.models import Tenant
 from llmqueue_project.config import load
+from scheduling import usage
 from scheduling.capacity import desired_replicas, level_caps
 from scheduling.control import client
 from scheduling.outlook import level_summary
@@ -34,6 +37,7 @@ LIVE = {
     "first_token_seconds": "Time to first token, moving average",
     "token_seconds": "Time per output token of one stream, moving average",
 }
+MOST_TENANTS = 500
 log = structlog.get_logger(__name__)
 
 
@@ -45,6 +49,8 @@ class QueueCollector(Collector):
         yield from _endpoints()
         yield from _replicas()
         yield from _caps()
+        if load().metrics_tenants:
+            yield from _tenants()
 
 
 def _levels() -> Iterator[Metric]:
@@ -145,6 +151,26 @@ def _caps() -> Iterator[Metric]:
         used.add_metric([level], count)
     yield most
     yield used
+
+
+def _tenants() -> Iterator[Metric]:
+    """What the dearest tenants have spent today; a series each, so on request only."""
+    spent = GaugeMetricFamily(
+        "llmqueue_tenant_cost_today", "Money spent today (UTC), by tenant", labels=["tenant"]
+    )
+    today = datetime.now(UTC).date()
+    try:
+        rows = usage.totals(usage.Span(first=today, last=today), ["tenant"], limit=MOST_TENANTS)
+        names = dict(
+            Tenant.objects.filter(pk__in=[row["tenant"] for row in rows]).values_list("pk", "name")
+        )
+    except OperationalError as error:
+        log.warning("metrics.no_tenants", error=str(error))
+        return
+    for row in rows:
+        if row["tenant"] in names:
+            spent.add_metric([names[row["tenant"]]], row["spent_micros"] / 1e6)
+    yield spent
 
 
 _queue_registry = CollectorRegistry()

@@ -211,6 +211,7 @@ class Hedger:
             await self._claims.note(
                 run.job,
                 endpoint_id=side.bound.target.id,
+                endpoint_name=side.bound.target.name,
                 outcome=outcome,
                 error_code=error.code if error else "hedge_lost",
                 error_message=str(error) if error else "another call of it spoke first",

@@ -32,7 +32,7 @@ class Outcomes:
         job = run.job
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         target = run.bound.target
-        spent = spending.of_answer(target, job.model, job.body, answer)
+        spent = spending.of_answer(target, run.bound.model or job.model, job.body, answer)
         finish = Finish(
             id=job.id,
             lease_token=job.lease_token,
@@ -70,7 +70,7 @@ class Outcomes:
     ) -> None:
         run.ending = True
         job, target = run.job, run.bound.target
-        spent = spending.of_failure(target, job.model, job.body, run.pieces)
+        spent = spending.of_failure(target, run.bound.model or job.model, job.body, run.pieces)
         finish = Finish(
             id=job.id,
             lease_token=job.lease_token,

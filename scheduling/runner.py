@@ -12,7 +12,6 @@ from redis.exceptions import RedisError
 
 from balancing.client import Client
 from balancing.errors import CallError
-from balancing.registry import Target
 from balancing.slots import NotReady
 from llmqueue_project.config import load
 from scheduling import metrics
@@ -150,18 +149,18 @@ class Runner:
         bound = await self._elsewhere(run)
         if bound is None:
             return False
-        failed, failed_why = run.bound.target, run.bound.why
+        failed = run.bound
         run.side = Side(bound, job.lease, job.stream)
         ours = await self._claims.retry(
             job,
             delay_seconds=0,
-            endpoint_id=failed.id,
-            endpoint_name=failed.name,
+            endpoint_id=failed.target.id,
+            endpoint_name=failed.target.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
-            why=failed_why,
+            why=failed.why,
             spent=self._charge(run, failed),
         )
         if not ours:
@@ -172,10 +171,10 @@ class Runner:
         run.spoke, run.pieces, run.first_token_at = False, 0, None
         return True
 
-    def _charge(self, run: Running, target: Target) -> Spent:
+    def _charge(self, run: Running, bound: Bound) -> Spent:
         """What a failed attempt cost."""
-        spent = of_failure(target, run.job.model, run.job.body, run.pieces)
-        metrics.count_spent(run.job.model, target.name, spent)
+        spent = of_failure(bound.target, bound.model or run.job.model, run.job.body, run.pieces)
+        metrics.count_spent(run.job.model, bound.target.name, spent)
         return spent
 
     async def _elsewhere(self, run: Running) -> Bound | None:
@@ -227,7 +226,7 @@ class Runner:
             public=error.public,
             first_token_at=run.first_token_at,
             why=run.bound.why,
-            spent=self._charge(run, run.bound.target),
+            spent=self._charge(run, run.bound),
         )
         if not held:
             await self._cancelled(run)

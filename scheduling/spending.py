@@ -2,7 +2,7 @@
 
 An answer without usage is estimated at four characters a token. An attempt that failed after it
 had begun to answer is charged for its prompt and the pieces that came: providers charge for them.
-One that failed before, or whose worker died, is charged nothing.
+One that failed before, or whose worker died, is charged nothing; nor is the hedge that lost.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ NOTHING = Spent()
 
 
 def of_answer(target: Target, model: str, body: str, answer: Answer) -> Spent:
+    """Embeddings report no output, and have none."""
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
-    estimated = prompt is None
+    estimated = prompt is None or (completion is None and bool(answer.text))
     if prompt is None:
         prompt = _tokens(body)
     if completion is None:
         completion = _tokens(answer.text)
-        estimated = True
     return _priced(target, model, prompt, completion, answer.cached_tokens, estimated)
 
 

@@ -7,8 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 
 from conversations.models import Tenant, User
+from llmqueue_project import metrics
+from llmqueue_project.config import load
 from scheduling.models import DailyUsage, Job, UsageEntry
 from tests.integration.rest.conftest import Api, api_of, finish
 
@@ -114,6 +117,18 @@ def test_bad_questions(api: Api, query: str, field: str) -> None:
 @pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
 def test_the_ends_of_time(api: Api, day: str) -> None:
     assert api.get(f"/usage?to={day}").data["total"]["requests"] == 0
+
+
+def test_metrics_name_tenants_on_request(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    spend(tenant.pk, 1_500_000)
+    series = 'llmqueue_tenant_cost_today{tenant="acme"} 1.5'
+    config = load().model_copy(update={"metrics_public": True})
+    monkeypatch.setattr(metrics, "load", lambda: config)
+    assert series not in Client().get("/metrics").content.decode()
+
+    config = config.model_copy(update={"metrics_tenants": True})
+
+    assert series in Client().get("/metrics").content.decode()
 
 
 def test_a_message_tells_its_cost(api: Api) -> None:

@@ -519,6 +519,18 @@ class TestAlias:
 
         assert (body["model"], body["seed"]) == ("m-q4", 7)
 
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_client_hears_the_name_it_used(
+        self, client: Client, llm: FakeLLM, stream: bool
+    ) -> None:
+        known = replace(target(llm.base_url), model_aliases={"m": "m-q4"})
+        chunks = Chunks()
+
+        answer = await client.call(known, chat(stream=stream), chunks)
+
+        assert orjson.loads(answer.body)["model"] == "m"
+        assert {chunk["model"] for chunk, _ in chunks.all} <= {"m"}
+
     def test_other_models_keep_their_names(self) -> None:
         known = replace(target("http://x"), model_aliases={"other": "x"})
 

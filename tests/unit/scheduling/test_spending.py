@@ -25,6 +25,10 @@ def test_what_was_not_reported_is_estimated_and_said_to_be() -> None:
     assert of_answer(TARGET, "m", "x" * 9, whole) == Spent(3, 2, 3 + 4, True)
 
 
+def test_embeddings_have_no_output() -> None:
+    assert of_answer(TARGET, "m", "", Answer(prompt_tokens=8)) == Spent(8, 0, 8, False)
+
+
 def test_without_a_price_the_tokens_are_known_and_the_cost_is_not() -> None:
     answer = Answer(prompt_tokens=100, completion_tokens=10)
 
