@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.utils.html import format_html_join
-from unfold.decorators import action, display
+from unfold.decorators import display
 
-from balancing import credentials, membership, registry, services, trial
+from balancing import credentials, membership, profiles, registry, services, trial
 from balancing.forms import EndpointForm
-from balancing.listing import ListAdmin
-from balancing.models import Endpoint
+from balancing.listing import ListAdmin, span
+from balancing.models import Endpoint, ModelPool
 from balancing.object_actions import ObjectActions
-from balancing.occupancy import slots_lately
+from balancing.occupancy import live_lately, slots_lately
 
 State = Endpoint.State
-MANAGED = {
-    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
-    "What is changed here lasts until the file is applied again; its state is yours.",
-    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
-    "What is changed here lasts until the next lookup; its state is yours.",
-}
-
-
 MOST_TESTS = 5
 KIND_HELP = format_html_join(
     " ",
@@ -41,6 +33,19 @@ KIND_HELP = format_html_join(
         ("Google Gemini:", "https://generativelanguage.googleapis.com/v1beta."),
     ),
 )
+MANAGED = {
+    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
+    "What is changed here lasts until the file is applied again; its state is yours.",
+    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
+    "What is changed here lasts until the next lookup; its state is yours.",
+}
+HEALTH_COLOURS = {
+    "healthy": "success",
+    "returning": "info",
+    "trial": "warning",
+    "ejected": "danger",
+    "unhealthy": "danger",
+}
 
 
 @admin.register(Endpoint)
@@ -49,9 +54,11 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     list_display = (
         "name",
         "shown_state",
+        "health",
         "kind",
         "shown_models",
         "slots",
+        "speed",
         "weight",
         "base_url",
         "shown_manager",
@@ -61,6 +68,9 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     search_fields = ("name", "base_url")
     readonly_fields = (
         "state",
+        "health",
+        "slots",
+        "speed",
         "stored_credential",
         "managed_by",
         "group",
@@ -71,7 +81,6 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         "updated_at",
     )
     actions = object_actions = ("test", "enable", "drain", "disable")
-    actions_submit_line = ("save_and_test",)
     conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
         (
@@ -107,6 +116,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             "Share of the work",
             {"fields": ("weight", "max_concurrent", "requests_per_minute", "tokens_per_minute")},
         ),
+        ("Just now", {"fields": ("health", "slots", "speed")}),
         (
             "Timeouts",
             {
@@ -146,19 +156,42 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     def shown_models(self, row: Endpoint) -> str:
         return ", ".join(row.model_names)
 
+    @display(description="health", label=HEALTH_COLOURS)
+    def health(self, row: Endpoint) -> tuple[str, str]:
+        live = live_lately(row.pk)
+        word = live.health(time.time())
+        if word == "ejected":
+            left = live.ejected_until - time.time()
+            return word, f"ejected, {span(max(0.0, left))} left"
+        if word == "unhealthy":
+            return word, f"unhealthy: {live.probe_error}" if live.probe_error else word
+        return word, word
+
     @display(description="slots in use", ordering="max_concurrent")
     def slots(self, row: Endpoint) -> str:
         if row.discover:
             return "group"
-        return f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
+        used = f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
+        limit = int(live_lately(row.pk).limit)
+        return f"{used}, limited to {limit}" if 0 < limit < row.max_concurrent else used
 
-    @display(description="managed by", ordering="managed_by")
-    def shown_manager(self, row: Endpoint) -> str:
-        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
+    @display(description="speed")
+    def speed(self, row: Endpoint) -> str:
+        live = live_lately(row.pk)
+        parts = []
+        if live.token:
+            parts.append(f"{1 / live.token:.0f} tokens/s a stream")
+        if live.first_token:
+            parts.append(f"first after {span(live.first_token)}")
+        return ", ".join(parts) or "-"
 
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
         return credentials.described(row)
+
+    @display(description="managed by", ordering="managed_by")
+    def shown_manager(self, row: Endpoint) -> str:
+        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -191,18 +224,6 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         for row in rows[:MOST_TESTS]:
             self._test(request, row)
 
-    @action(description="Save and test")
-    def save_and_test(self, request: HttpRequest, obj: Endpoint) -> None:
-        # The call may last a minute: no transaction stays open for it.
-        transaction.on_commit(lambda: self._test(request, obj))
-
-    def response_change(self, request: HttpRequest, obj: Endpoint) -> HttpResponse:
-        """After a test the form is shown again, with what came of it."""
-        if any(name.endswith("save_and_test") for name in request.POST):
-            return HttpResponseRedirect(request.get_full_path())
-        answer: HttpResponse = super().response_change(request, obj)
-        return answer
-
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
         found = trial.of(row)
         level = messages.SUCCESS if found.worked else messages.ERROR
@@ -229,3 +250,29 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         self.message_user(
             request, f"{outcome}: {', '.join(name for _, name in names)}", messages.SUCCESS
         )
+
+
+@admin.register(ModelPool)
+class ModelPoolAdmin(ListAdmin):
+    list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
+    search_fields = ("pattern",)
+    readonly_fields = ("created_at", "updated_at")
+    fieldsets = (
+        (None, {"fields": ("pattern", "profile", "hedging", "fallback_models")}),
+        ("Times", {"fields": ("created_at", "updated_at")}),
+    )
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        form = super().get_form(request, obj, **options)
+        field = form.base_fields.get("profile")
+        if field is not None:
+            field.help_text = f"{field.help_text}. One of: {', '.join(profiles.names())}"
+        return form
+
+    @display(description="profile", ordering="profile")
+    def shown_profile(self, row: ModelPool) -> str:
+        return row.profile or "as in the settings"
+
+    @display(description="fallback models")
+    def shown_fallbacks(self, row: ModelPool) -> str:
+        return ", ".join(row.fallback_models) or "-"

@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 
 from balancing.prices import wrong_prices
+from balancing.profiles import UnknownProfile, resolve
 from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
 from balancing.validators import validate_apis as validate_apis
 from balancing.validators import validate_base_url as validate_base_url
@@ -50,6 +51,18 @@ def _a_minute(help_text: str) -> Any:
         validators=[MinValueValidator(1)],
         help_text=f"Over all workers, in any 60 seconds; empty is no limit. {help_text}",
     )
+
+
+def validate_profile(value: str) -> None:
+    try:
+        resolve(value)
+    except UnknownProfile as error:
+        raise ValidationError(str(error)) from None
+
+
+def validate_fallbacks(value: Any) -> None:
+    if value != []:
+        validate_models(value)
 
 
 class Endpoint(models.Model):
@@ -274,3 +287,39 @@ SUPPORTED: dict[str, frozenset[str]] = {
 def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
     """The APIs that an endpoint serves: those it lists, else chat and completion if it can."""
     return frozenset(apis) or SUPPORTED[kind] & {"chat", "completion"}
+
+
+class ModelPool(models.Model):
+    """How requests for some models are balanced; those that no row names follow the settings."""
+
+    pattern = models.CharField(
+        max_length=200,
+        unique=True,
+        validators=[
+            RegexValidator(r"\A[^\s\[\]]+\Z", "A model's name, or a pattern such as llama-*")
+        ],
+        help_text="A model's name, or a pattern such as llama-*; the longest that matches counts",
+    )
+    profile = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[validate_profile],
+        help_text="Such as expected_work, or a dotted path; empty for the one in the settings",
+    )
+    fallback_models: models.JSONField[Any] = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_fallbacks],
+        help_text='Such as ["m"]: asked when no endpoint can answer, for tenants that allow it',
+    )
+    hedging = models.BooleanField(
+        default=True, help_text="ask a second endpoint when a first token is overdue"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["pattern"]
+
+    def __str__(self) -> str:
+        return self.pattern

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from balancing import credentials, membership, registry
-from balancing.models import Endpoint
+from balancing.models import Endpoint, ModelPool
 
 RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"
 
@@ -72,12 +72,6 @@ def change(
     return endpoint
 
 
-def delete(*, endpoint_id: int) -> None:
-    """Forget an endpoint, a group with its members; requests that run there finish."""
-    Endpoint.objects.filter(pk=endpoint_id).delete()
-    registry.forget()
-
-
 def _refuse_to_carry(
     before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
 ) -> None:
@@ -88,6 +82,12 @@ def _refuse_to_carry(
         raise ValidationError({"credential": RESTATE})
     if after.api_key_variable and "api_key_variable" not in restated:
         raise ValidationError({"api_key_variable": RESTATE})
+
+
+def delete(*, endpoint_id: int) -> None:
+    """Forget an endpoint, a group with its members; requests that run there finish."""
+    Endpoint.objects.filter(pk=endpoint_id).delete()
+    registry.forget()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -108,3 +108,17 @@ def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
     membership.members_follow(endpoint_id, state)
     registry.forget()
+
+
+def set_pool(*, pattern: str, **fields: Any) -> ModelPool:
+    """Say how requests for some models are balanced, or change it; workers know within seconds.
+
+    Raises:
+        django.core.exceptions.ValidationError: a field is not valid.
+    """
+    pool = ModelPool.objects.filter(pattern=pattern).first() or ModelPool(pattern=pattern)
+    for field, value in fields.items():
+        setattr(pool, field, value)
+    pool.full_clean()
+    pool.save()
+    return pool

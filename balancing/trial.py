@@ -39,6 +39,8 @@ async def _try(target: Target) -> Trial:
     client = Client()
     try:
         listed = await _models(client, target)
+        if not target.model_names:
+            return Trial(False, f"{target.name}: no model is known of it. {listed}")
         began = time.perf_counter()
         try:
             answer = await _ask(client, target)

@@ -238,6 +238,8 @@ def _spec(
         due_at=due_at,
         deadline_at=(due_at or now) + timedelta(seconds=draft.timeout_seconds),
         sequence_key=message.conversation_id,
+        affinity=message.conversation_id.hex if message.conversation_id else "",
+        allow_fallback=caller.allow_fallback,
         request_id=request_id[:64],
     )
 

@@ -45,7 +45,33 @@ class WebConfig(BaseModel):
         5.0, ge=0, description="how old a web process's list of priority rules may be"
     )
     database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="in production, browsers that came by HTTPS ask for nothing else this long; "
+        "0 is off",
+    )
+    login_failures: int = Field(
+        8,
+        ge=1,
+        description="wrong passwords for one operator from one address until both must wait",
+    )
+    login_lockout_seconds: float = Field(900.0, gt=0, description="how long they wait")
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="proxies in front that append to `X-Forwarded-For`: whose entry a client's "
+        "address is, for the login limit",
+    )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
+
+
+class LevelConfig(BaseModel):
+    """One priority level."""
+
+    max_concurrent: int = Field(
+        0, ge=0, description="most slots the level may hold over all workers; 0 is no limit"
+    )
 
 
 class SchedulingConfig(BaseModel):
@@ -86,6 +112,20 @@ class SchedulingConfig(BaseModel):
     floors: dict[str, float] = Field(
         {"high": 0.20, "normal": 0.15, "low": 0.10},
         description="share of picks that a level is sure of while it has work",
+    )
+    levels: dict[str, LevelConfig] = Field(
+        {},
+        description='limits of single levels: `{"low": {"max_concurrent": 4}}` leaves it at most'
+        " four slots over all workers",
+    )
+    capacity_strategy: str = Field(
+        "static",
+        description="how levels share the slots: `static` (their own limits), `dynamic` (by"
+        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " or a dotted path",
+    )
+    capacity_seconds: float = Field(
+        2.0, gt=0, description="how often each worker works out the levels' shares again"
     )
     max_wait: dict[str, float] = Field(
         {"realtime": 3.0, "high": 30.0, "normal": 120.0, "low": 600.0},
@@ -130,8 +170,12 @@ class BalancingConfig(BaseModel):
     """Where a request runs. Timeouts are in seconds."""
 
     profile: str = Field(
-        "balancing.policies.profiles.least_connections",
+        "balancing.policies.profiles.expected_work",
         description="dotted path of the choice among endpoints with room",
+    )
+    profile_modules: list[str] = Field(
+        ["balancing.policies.profiles"],
+        description="modules whose profiles a model pool may name; nothing else is imported",
     )
     connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")
     first_token_timeout: float = Field(
@@ -159,6 +203,37 @@ class BalancingConfig(BaseModel):
     )
     allow_unverified_tls: bool = Field(
         False, description="endpoints may be called without verifying their certificates"
+    )
+    refresh_seconds: float = Field(
+        0.5, gt=0, description="how old a worker's view of speeds, limits and health may be"
+    )
+    ejection_failures: int = Field(
+        5, ge=1, description="failures in a row after which an endpoint gets no work for a while"
+    )
+    ejection_seconds: float = Field(
+        30.0, gt=0, description="the first ejection; the next in short succession last longer"
+    )
+    ejection_share: float = Field(
+        0.5, ge=0, le=1, description="most of the endpoints of a model that may be ejected at once"
+    )
+    learn_limits: bool = Field(
+        True, description="lower an endpoint's slots while its tokens come slower than usual"
+    )
+    probe_seconds: float = Field(
+        10.0, ge=0, description="between two health probes of an endpoint; 0 turns probing off"
+    )
+    probe_timeout: float = Field(3.0, gt=0, description="a probe that takes longer has failed")
+    unhealthy_after: int = Field(3, ge=1, description="failed probes in a row")
+    healthy_after: int = Field(2, ge=1, description="answered probes in a row")
+    hedge_share: float = Field(
+        0.03, ge=0, le=1, description="most second calls by requests; 0 turns hedging off"
+    )
+    hedge_factor: float = Field(
+        3.0, ge=1, description="a first token is overdue after so many times what is usual, and ..."
+    )
+    hedge_extra_seconds: float = Field(2.0, ge=0, description="... so many seconds more")
+    hedge_levels: list[str] = Field(
+        ["realtime", "high"], description="priority levels whose requests are hedged"
     )
 
 

@@ -60,7 +60,8 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Balancing",
                 "items": [
-                    _page("Endpoints", "dns", "balancing_endpoint", "balancing.view_endpoint")
+                    _page("Endpoints", "dns", "balancing_endpoint", "balancing.view_endpoint"),
+                    _page("Model pools", "hub", "balancing_modelpool", "balancing.view_modelpool"),
                 ],
             },
             {

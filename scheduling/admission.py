@@ -15,6 +15,7 @@ from typing import Any
 
 from balancing.registry import Target, known_endpoints
 from llmqueue_project.config import load
+from scheduling import level_caps
 from scheduling.backlog import Load, Pool, parameters
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
@@ -54,6 +55,12 @@ def floors() -> list[float]:
         return [0.0] * len(Priority)
     configured = load().scheduling.floors
     return [configured.get(level.queue, 0.0) for level in Priority]
+
+
+def caps() -> list[int]:
+    """Each level's own limit of slots, highest level first; 0 is none."""
+    own = level_caps.limits()
+    return [own.get(level.queue, 0) for level in Priority]
 
 
 def limit_seconds(level: Priority) -> float:
@@ -229,7 +236,7 @@ def lately() -> Admission:
         if busy:
             cursor.execute(LOAD, parameters(_models(endpoints)))
             rows = cursor.fetchall()
-    seen = Load.of_rows(rows, endpoints, pauses.levels)
+    seen = Load.of_rows(rows, endpoints, pauses.levels, caps())
     _here.learn(pauses, seen, cost_seconds=time.monotonic() - began)
     return _here
 
@@ -247,7 +254,7 @@ async def look(database: Database, endpoints: Sequence[Target]) -> None:
         _here.pauses = pauses
         return
     rows = await read(database.relaxed, LOAD, parameters(_models(endpoints))) if busy else []
-    seen = Load.of_rows(rows, endpoints, pauses.levels)
+    seen = Load.of_rows(rows, endpoints, pauses.levels, caps())
     _here.learn(pauses, seen, cost_seconds=time.monotonic() - began)
 
 

@@ -17,7 +17,7 @@ from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
 from scheduling.policies.estimates import WINDOW
 from scheduling.spending import NOTHING, Spent
-from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, RETRY, STORED
+from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
 
 log = structlog.get_logger(__name__)
 ALL_APIS = frozenset({"chat", "completion", "embedding"})
@@ -51,12 +51,19 @@ class Claimed:
     created_at: datetime
     started_at: datetime
     deadline_at: datetime | None
+    affinity: str
+    allow_fallback: bool
     body: str
 
     @property
     def lease(self) -> str:
-        """The member under which the job's slot is held."""
-        return self.lease_token.hex
+        """The member under which the job's slot is held; its cost is freed with it."""
+        return f"{self.lease_token.hex}/{int(self.cost)}"
+
+    @property
+    def waited_seconds(self) -> float:
+        """From submit to claim."""
+        return max(0.0, (self.started_at - self.created_at).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +206,31 @@ class Claims:
             },
         )
         return bool(rows)
+
+    async def note(
+        self,
+        job: Claimed,
+        *,
+        endpoint_id: int,
+        outcome: Attempt.Outcome,
+        error_code: str,
+        error_message: str,
+        seconds: float,
+        why: str,
+    ) -> None:
+        """Keep a record of a call of this attempt that did not decide it, `seconds` long."""
+        values = {
+            "id": job.id,
+            "number": job.attempts,
+            "endpoint_id": endpoint_id,
+            "worker": self._worker,
+            "outcome": outcome.value,
+            "error_code": error_code[:40],
+            "error_message": _storable(error_message),
+            "seconds": seconds,
+            "why": why,
+        }
+        await fetch(self._database.relaxed, NOTE, values)
 
     async def finish(self, outcome: Finish) -> bool:
         """Store how a job ended, waiting out an absent server; False when its lease was lost."""

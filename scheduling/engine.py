@@ -26,14 +26,17 @@ from redis.exceptions import RedisError
 
 from balancing import declared, discovery
 from balancing.client import Client
+from balancing.health import Watch
+from balancing.load import Load
 from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
-from scheduling import control, metrics, usage
+from scheduling import control, level_caps, metrics, usage
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import gate
+from scheduling.level_slots import LevelSlots
 from scheduling.models import Job, Priority, Status
 from scheduling.outbox import FINAL, Feed, Outbox
 from scheduling.outcomes import Outcomes
@@ -46,6 +49,7 @@ from scheduling.sweep import Ended, Sweeper
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
 USAGE_SECONDS = 5.0
 
@@ -131,16 +135,20 @@ class Engine:
                 for chore in (
                     self._every(REFRESH_SECONDS, self._look_for_room),
                     self._every(config.balancing.registry_seconds, self._refresh),
+                    self._every(config.balancing.refresh_seconds, self.pool.look),
+                    self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
                     self._every(config.balancing.registry_seconds, self._discover),
                     self._every(USAGE_SECONDS, self._fold_usage),
+                    self._every(config.scheduling.capacity_seconds, self._refresh_caps),
                     control.listen(valkey, control.CHANNEL, self._hear),
                 )
             ]
             self._ready.set_result(None)
             await self._stopping.wait()
             await self._drain()
+            await self.watch.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,7 +161,9 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        self.pool = EndpointPool(slots, Rates(valkey), database)
+        live = Load(valkey)
+        self.pool = EndpointPool(slots, Rates(valkey), live, database)
+        self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
         )
@@ -171,8 +181,19 @@ class Engine:
             outbox=self.outbox,
             outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announce=self._announce),
         )
+        self.levels = LevelSlots(
+            valkey,
+            gate,
+            lease_seconds=config.scheduling.lease_seconds,
+            reservation_seconds=config.balancing.reservation_seconds,
+        )
         self.dispatcher = Dispatcher(
-            claims=self.claims, pool=self.pool, gate=gate, client=valkey, start=self._begin
+            claims=self.claims,
+            pool=self.pool,
+            levels=self.levels,
+            gate=gate,
+            client=valkey,
+            start=self._begin,
         )
         self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
 
@@ -183,6 +204,8 @@ class Engine:
                 await self._declare()
                 await self._refresh()
                 self.pool.check_credentials()
+                await self.pool.look()
+                await self._refresh_caps()
                 reservation = await self.pool.reserve(0)
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
@@ -200,7 +223,9 @@ class Engine:
             await ended
 
     def _begin(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
-        return asyncio.create_task(self.runner.run(job, bound, binding))
+        task = asyncio.create_task(self.runner.run(job, bound, binding))
+        task.add_done_callback(lambda _: self.levels.release(job))
+        return task
 
     async def _every(self, seconds: float, chore: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while True:
@@ -217,6 +242,8 @@ class Engine:
         if not gate.is_short:
             return
         mark = gate.mark()
+        if gate.capped:
+            await self.levels.look()
         reservation = await self.pool.reserve(0)
         gate.settle(tickets=0, room=self.pool.free(reservation), since=mark)
         gate.reopen()
@@ -237,6 +264,10 @@ class Engine:
         """Have the endpoints that the configuration names."""
         await self._loop.run_in_executor(self._discoverer, _closing(declared.apply_configured))
 
+    async def _refresh_caps(self) -> None:
+        """How many slots each level may hold, by the configured strategy."""
+        await self.levels.follow(await level_caps.compute(self._database, self.pool.allowed()))
+
     async def _see_pauses(self) -> None:
         gate.pause(Pauses.of_rows(await fetch(self._database.relaxed, PAUSES)).levels)
 
@@ -255,10 +286,11 @@ class Engine:
     async def _keep_slots(self) -> None:
         held: dict[int, list[str]] = {}
         for run in self.runner.running.values():
-            if run.holds_slot:
-                held.setdefault(run.bound.target.id, []).append(run.job.lease)
+            for endpoint, lease in run.slots:
+                held.setdefault(endpoint, []).append(lease)
         try:
             await self.pool.renew(held)
+            await self.levels.renew([run.job for run in self.runner.running.values()])
         except RedisError as error:
             log.info("slots.renewal_waits", error=str(error))
 

@@ -166,6 +166,12 @@ class Job(models.Model):
     )
     cost = models.FloatField(default=1.0, help_text="estimated, in weighted tokens")
     sequence_key = models.UUIDField(null=True, help_text="one running job a key")
+    affinity = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="prefers one endpoint"
+    )
+    allow_fallback = models.BooleanField(
+        default=False, db_default=False, help_text="another model may answer"
+    )
 
     attempts = models.SmallIntegerField(default=0)
     max_attempts = models.SmallIntegerField(default=3)

@@ -107,6 +107,7 @@ class Outcomes:
             "status": status.value,
             "queue_ms": round(run.waited_seconds * 1000),
             "endpoint": run.bound.target.name,
+            **({"model": run.bound.model} if run.bound.model else {}),
             **details,
         }
         self._outbox.put(run.feed, FINAL, orjson.dumps(summary).decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +27,8 @@ class JobSpec:
         origin: mailbox of the web process that waits for the answer; empty when none does.
         priority_reason: why it has its level, for people; at most 200 characters.
         backlog: held until its level has room; then it is charged and joins in fair order.
+        affinity: what should meet one endpoint again (`affinity_of`); or empty.
+        allow_fallback: whether another model may answer when no endpoint of its own can.
     """
 
     level: Priority
@@ -47,6 +50,8 @@ class JobSpec:
     request_id: str = ""
     priority_reason: str = ""
     backlog: bool = False
+    affinity: str = ""
+    allow_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,13 @@ def estimated_tokens(body: str, cost: float) -> int:
     """Input and output tokens together, of a request whose cost was estimated."""
     inputs = max(1, len(body) // CHARS_PER_TOKEN)
     return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+
+
+def affinity_of(tenant_id: UUID, name: str) -> str:
+    """A conversation's or session's name as a key of fixed length; empty when there is none."""
+    if not name:
+        return ""
+    return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
 
 
 def estimate_cost(body: str, output_tokens: float) -> float:

@@ -12,8 +12,8 @@ from itertools import islice
 from uuid import UUID
 
 from balancing.registry import Target
+from benchmarks.simulation.fair_tags import FairTags
 from benchmarks.simulation.jobs import Job
-from benchmarks.simulation.orders import FairTags
 from benchmarks.simulation.queues import Levels
 from scheduling.admission import Admission
 from scheduling.backlog import HEADS, Load

@@ -13,6 +13,7 @@ class Job:
 
     Attributes:
         number: its place among all arrivals; ties are broken by it.
+        cost, tag, settled: as in `scheduling/policies/fairness.py`.
         estimated_wait: what admission expected when it was submitted; None if it did not say.
     """
 
@@ -21,6 +22,7 @@ class Job:
     service_seconds: float
     cost: float = 0.0
     tag: float = 0.0
+    settled: float = 0.0
     started_at: float = 0.0
     estimated_wait: float | None = None
 

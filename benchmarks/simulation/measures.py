@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from benchmarks.simulation.jobs import Job
@@ -28,6 +29,11 @@ class Histogram:
         self.total += seconds
         place = int(math.log(seconds / _LEAST_SECONDS) / _GROWTH) if seconds > _LEAST_SECONDS else 0
         self._buckets[place + 1 if seconds > _LEAST_SECONDS else 0] += 1
+
+    def include(self, other: Histogram) -> None:
+        self._buckets.update(other._buckets)
+        self.count += other.count
+        self.total += other.total
 
     @property
     def mean(self) -> float:
@@ -55,7 +61,6 @@ class Meter:
     """Watches one run.
 
     Attributes:
-        until: the last arrival: later picks and waiting say nothing about a load.
         timeline: mean wait of a level's jobs by the bin in which they were submitted.
     """
 
@@ -70,9 +75,10 @@ class Meter:
         self.backlogged_seconds = 0.0
         self.busy_backlogged_seconds = 0.0
         self._by_flow = by_flow
+        self._draining = False
         self._queued: Counter[str] = Counter()
         self._picks: Counter[str] = Counter()
-        self._contested: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
 
     # ---- what the run reports ----------------------------------------------------------------
 
@@ -82,6 +88,10 @@ class Meter:
         if waiting:
             self.backlogged_seconds += seconds
             self.busy_backlogged_seconds += seconds * busy
+
+    def drains(self) -> None:
+        """Nothing more arrives: who runs now says nothing about shares."""
+        self._draining = True
 
     def submitted(self, job: Job, *, admitted: bool) -> None:
         figures = self.levels[job.level]
@@ -109,23 +119,19 @@ class Meter:
         self.levels[job.level].ended += 1
 
     def _count_pick(self, job: Job) -> None:
-        """Of the picks at which a level had work and a better one too, which were its own."""
-        contested = False
+        """Of the picks at which a level had work, which were its own; while requests arrive."""
+        if self._draining:
+            return
         for level in LEVELS:
-            if not self._queued[level]:
-                continue
-            if contested:
-                self._contested[level] += 1
+            if self._queued[level]:
+                self._seen[level] += 1
                 self._picks[level] += level == job.level
-            contested = True
 
     # ---- what is asked of it -----------------------------------------------------------------
 
     def share(self, level: str) -> float | None:
-        """Of the picks made while the level and a better one had work; None without any."""
-        if not self._contested[level]:
-            return None
-        return self._picks[level] / self._contested[level]
+        """Of the picks made while the level had work, those that it got; None without any."""
+        return self._picks[level] / self._seen[level] if self._seen[level] else None
 
     def wait(self, level: str, quantile: float) -> float | None:
         return self.levels[level].waits.quantile(quantile)
@@ -133,6 +139,13 @@ class Meter:
     def refused(self, level: str) -> float:
         figures = self.levels[level]
         return figures.refused / figures.arrived if figures.arrived else 0.0
+
+    def waits_of(self, flows: Iterable[str]) -> Histogram:
+        """Of several flows together."""
+        pooled = Histogram()
+        for flow in flows:
+            pooled.include(self.flows[flow])
+        return pooled
 
     def slot_use(self, slots: int) -> float | None:
         """Of the slots, while anything waits."""

@@ -1,19 +1,14 @@
-"""The order within a level: the product's fair tags, and what they are compared with."""
+"""Orders within a level with which the product's fair tags (`fair_tags.py`) are compared."""
 
 from __future__ import annotations
 
 import random
-from bisect import insort
-from collections import Counter, deque
+from collections import deque
 from typing import Protocol
 from zlib import crc32
 
 from benchmarks.simulation.jobs import Job
-from scheduling.policies import estimates, fairness
-from scheduling.policies.estimates import Estimate
-from scheduling.policies.fairness import Share, weighted_tokens
-
-DEFAULT_OUTPUT_TOKENS = 256
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT
 
 
 class Order(Protocol):
@@ -49,46 +44,6 @@ class ByArrival:
         del job, now
 
 
-class FairTags:
-    """The product's start-time fair queueing, with costs estimated and settled as there."""
-
-    def __init__(self) -> None:
-        self.level = fairness.Level()
-        self.waiting: list[tuple[float, int, Job]] = []
-        self._lengths: dict[str, Estimate] = {}
-
-    def __len__(self) -> int:
-        return len(self.waiting)
-
-    def add(self, job: Job, now: float) -> None:
-        del now
-        job.cost = weighted_tokens(job.arrival.input_tokens, self._expected(job.flow))
-        (job.tag,) = self.level.submit([Share(job.flow, job.cost)])
-        insort(self.waiting, (job.tag, job.number, job))
-
-    def take(self, now: float) -> Job:
-        del now
-        tag, _, job = self.waiting.pop(0)
-        self.level.claim(tag)
-        return job
-
-    def ended(self, job: Job, now: float) -> None:
-        del now
-        tokens = job.arrival.output_tokens
-        actual = weighted_tokens(job.arrival.input_tokens, tokens)
-        self.level.finish(Share(job.flow, job.cost), actual)
-        for flow in (job.flow, ""):
-            self._lengths[flow] = self._lengths.get(flow, Estimate()).learn([tokens])
-
-    def _expected(self, flow: str) -> float:
-        return estimates.expected_output(
-            own=self._lengths.get(flow),
-            model=self._lengths.get(""),
-            default=DEFAULT_OUTPUT_TOKENS,
-            max_tokens=None,
-        )
-
-
 class TokenCounters:
     """Per-tenant virtual token counters: the waiting tenant served least goes next.
 
@@ -100,7 +55,6 @@ class TokenCounters:
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Job]] = {}
         self._counters: dict[str, float] = {}
-        self._running: Counter[str] = Counter()
         self._pace: dict[str, float] = {}
         self._counted_at: dict[str, float] = {}
         self._length = 0
@@ -125,7 +79,7 @@ class TokenCounters:
             del self._waiting[flow]
         self._length -= 1
         self._last_served = flow
-        self._counters[flow] = self._count(flow, now) + job.arrival.input_tokens
+        self._counters[flow] = self._count(flow, now) + INPUT_WEIGHT * job.arrival.input_tokens
         self._pace[flow] = self._pace.get(flow, 0.0) + _output_pace(job)
         return job
 
@@ -142,7 +96,7 @@ class TokenCounters:
 
 
 def _output_pace(job: Job) -> float:
-    return fairness.OUTPUT_WEIGHT * job.arrival.output_tokens / max(job.service_seconds, 1e-9)
+    return OUTPUT_WEIGHT * job.arrival.output_tokens / max(job.service_seconds, 1e-9)
 
 
 class ShuffleSharding:

@@ -46,6 +46,10 @@ class Observer(Protocol):
 
     def submitted(self, job: Job, *, admitted: bool) -> None: ...
 
+    def drains(self) -> None:
+        """The last request has arrived."""
+        ...
+
     def starts(self, job: Job) -> None: ...
 
     def ended(self, job: Job, now: float) -> None: ...
@@ -93,6 +97,7 @@ class Replay:
             self._pass_to(arrival.ts)
             self._submit(Job(number, arrival, self._service_seconds(arrival)))
             yield self.now
+        self._observer.drains()
         self._until(float("inf"))
 
     def _until(self, instant: float) -> None:

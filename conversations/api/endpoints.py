@@ -29,10 +29,6 @@ CHANGEABLE = (
     "api_key_variable",
     "weight",
     "max_concurrent",
-    "model_aliases",
-    "prices",
-    "discover",
-    "discover_models",
     "kind",
     "apis",
     "api_version",
@@ -46,6 +42,10 @@ CHANGEABLE = (
     "total_timeout",
     "requests_per_minute",
     "tokens_per_minute",
+    "model_aliases",
+    "prices",
+    "discover",
+    "discover_models",
 )
 
 

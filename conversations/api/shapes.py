@@ -274,6 +274,18 @@ class Resource(serializers.Serializer[Any]):
     status = serializers.CharField(read_only=True, help_text="enabled, draining or disabled")
 
 
+class ModelPool(serializers.Serializer[Any]):
+    id = serializers.IntegerField(read_only=True)
+    pattern = serializers.CharField(help_text="A model's name, or a pattern such as llama-*.")
+    profile = serializers.CharField(
+        required=False, help_text="Such as expected_work; empty: as in the settings."
+    )
+    fallback_models = serializers.ListField(child=serializers.CharField(), required=False)
+    hedging = serializers.BooleanField(required=False)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+
+
 class PriorityRule(serializers.Serializer[Any]):
     id = serializers.IntegerField(read_only=True)
     name = serializers.CharField(max_length=100)

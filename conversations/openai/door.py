@@ -27,7 +27,7 @@ from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.submission import JobSpec, Receipt, estimate_cost
+from scheduling.submission import JobSpec, Receipt, affinity_of, estimate_cost
 
 log = structlog.get_logger(__name__)
 PATHS = {
@@ -110,9 +110,14 @@ class Door:
         return self._models
 
     async def spec(
-        self, caller: Caller, request: Completion, choice: Choice, request_id: str
+        self,
+        caller: Caller,
+        request: Completion,
+        choice: Choice,
+        request_id: str,
+        session: str = "",
     ) -> JobSpec:
-        """The job that a request becomes.
+        """The job that a request becomes; requests of one `session` prefer one endpoint.
 
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
@@ -135,6 +140,8 @@ class Door:
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
             request_id=request_id,
+            affinity=affinity_of(caller.tenant_id, session or request.session),
+            allow_fallback=caller.allow_fallback,
         )
         _admit(spec)
         return spec

@@ -31,6 +31,15 @@ class Completion:
     fields: dict[str, Any]
     upstream: str
 
+    @property
+    def session(self) -> str:
+        """What the client says belongs together: OpenAI's own fields for it; or empty."""
+        for name in ("prompt_cache_key", "user"):
+            value = self.fields.get(name)
+            if isinstance(value, str) and value:
+                return value
+        return ""
+
 
 def parse(raw: bytes, kind: str) -> Completion:
     """Check a body.

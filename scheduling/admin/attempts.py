@@ -7,9 +7,12 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from balancing.explaining import in_words
 from balancing.listing import ReadOnlyAdmin
 from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
@@ -21,9 +24,23 @@ def where(row: Attempt) -> str:
     return link("balancing_endpoint_change", row.endpoint_id, name) if row.endpoint else name
 
 
+def why_lines(row: Attempt) -> str:
+    """How the endpoint was chosen: profile, scores, and why the others were not."""
+    return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in in_words(row.why))) or "-"
+
+
 class AttemptInline(TabularInline):
     model = Attempt
-    fields = ("number", "shown_outcome", "where", "took", "spent", "worker", "error")
+    fields = (
+        "number",
+        "shown_outcome",
+        "where",
+        "took",
+        "spent",
+        "worker",
+        "error",
+        "shown_why",
+    )
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -55,6 +72,10 @@ class AttemptInline(TabularInline):
     def spent(self, row: Attempt) -> str:
         return spent(row.spent_micros)
 
+    @display(description="why there")
+    def shown_why(self, row: Attempt) -> str:
+        return why_lines(row)
+
     @display(description="error")
     def error(self, row: Attempt) -> str:
         return f"{row.error_code} {row.error_message}"[:300].strip() or "-"
@@ -67,6 +88,17 @@ class AttemptAdmin(ReadOnlyAdmin):
     list_select_related = ("endpoint",)
     search_fields = ("job__id",)
     search_help_text = "Job id"
+    fieldsets = (
+        (None, {"fields": ("shown_job", "number", "shown_outcome", "endpoint", "worker")}),
+        ("Why this endpoint", {"fields": ("shown_why",)}),
+        ("Error", {"fields": ("error_code", "error_message")}),
+        ("Times", {"fields": ("started_at", "first_token_at", "ended_at", "took")}),
+    )
+    readonly_fields = ("shown_job", "shown_outcome", "shown_why", "took")
+
+    @display(description="why there")
+    def shown_why(self, row: Attempt) -> str:
+        return why_lines(row)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str

@@ -42,6 +42,6 @@ clock as (
 )
 select c.id, c.level, c.lease_token, c.attempts, c.max_attempts, c.model, c.kind, c.source,
        c.stream, c.origin, c.request_id, c.flow_id, c.sequence_key, c.cost, c.created_at,
-       c.started_at, c.deadline_at, p.body
+       c.started_at, c.deadline_at, c.affinity, c.allow_fallback, p.body
   from claimed c join scheduling_jobpayload p on p.job_id = c.id
  order by c.fair_tag, c.id

@@ -1,7 +1,7 @@
 -- What waits and how fast it goes, by level and model: the figures of every estimated wait.
 --
--- A burst is no rate: what arrived is twice the lesser of the window's two halves. Where more ended
--- than are counted, the window is as long as the counted ones span.
+-- A burst is no rate: what arrived is the middle one of twice the window's thirds. Where more ended
+-- or came than are counted, the window is as long as the counted ones span.
 -- Indexes job_claim, job_held, job_leases, job_finished, job_created. Counts stop at a cap.
 with queued as materialized (
     select l.level, m.model, q.jobs, h.tags, h.costs, h.oldest
@@ -45,17 +45,28 @@ span as materialized (
 ended as materialized (
     select level, model, count(*) as jobs from recent group by level, model
 ),
+came as materialized (
+    select j.level, j.model, extract(epoch from now() - j.created_at) as age
+      from scheduling_job j
+     where j.created_at > now() - make_interval(secs => 2 * %(window_seconds)s)
+       and j.status <> 'held'
+     order by j.created_at desc
+     limit %(counted)s
+),
+thirds as materialized (
+    select case when count(*) < %(counted)s then 2 * %(window_seconds)s
+                else greatest(0.1, max(age)) end / 3.0 as seconds
+      from came
+),
 arrived as materialized (
-    select n.level, n.model,
-           2 * least(count(*) filter (where n.age < %(window_seconds)s / 2.0),
-                     count(*) filter (where n.age >= %(window_seconds)s / 2.0)) as jobs
-      from (select j.level, j.model, extract(epoch from now() - j.created_at) as age
-              from scheduling_job j
-             where j.created_at > now() - make_interval(secs => %(window_seconds)s)
-               and j.status <> 'held'
-             order by j.created_at desc
-             limit %(counted)s) n
-     group by n.level, n.model
+    select t.level, t.model,
+           greatest(least(t.a, t.b), least(greatest(t.a, t.b), t.c)) / t.seconds as per_second
+      from (select n.level, n.model, s.seconds,
+                   count(*) filter (where n.age < s.seconds) as a,
+                   count(*) filter (where n.age >= s.seconds and n.age < 2 * s.seconds) as b,
+                   count(*) filter (where n.age >= 2 * s.seconds) as c
+              from came n cross join thirds s
+             group by n.level, n.model, s.seconds) t
 ),
 service as materialized (
     select latest.model, avg(latest.seconds) as seconds, avg(latest.cost) as cost
@@ -82,7 +93,7 @@ newest as materialized (
 )
 select q.level, q.model, q.jobs, q.tags, q.costs, q.oldest, coalesce(r.jobs, 0),
        (coalesce(e.jobs, 0) / span.seconds)::double precision,
-       (coalesce(a.jobs, 0) / %(window_seconds)s)::double precision,
+       coalesce(a.per_second, 0)::double precision,
        coalesce(s.seconds, 0)::double precision, coalesce(s.cost, 0)::double precision,
        c.virtual_time, held.jobs, newest.bytes
   from queued q

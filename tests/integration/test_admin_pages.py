@@ -35,7 +35,7 @@ def limited(client: Client, *permissions: str) -> Client:
     return client
 
 
-def page(client: Client, name: str, *arguments: Any, **query: Any) -> str:
+def page(client: Client, name: str, *arguments: Any, **query: str) -> str:
     response = client.get(reverse(f"admin:{name}", args=arguments), query)
     assert response.status_code == 200
     return response.content.decode()
@@ -80,7 +80,7 @@ class TestCosts:
         spend(acme, 12_340_000, user_id=user.pk)
         spend(other, 5_000_000, model="big")
 
-        text = page(operator, "scheduling_dailyusage_changelist", tenant=acme.pk)
+        text = page(operator, "scheduling_dailyusage_changelist", tenant=str(acme.pk))
 
         assert "Costs of acme" in text
         assert "zoe" in text

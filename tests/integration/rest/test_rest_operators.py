@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ from cryptography.fernet import Fernet
 from django.db import OperationalError
 from pydantic import SecretStr
 
+from balancing.live import live_key
 from balancing.models import Endpoint
 from llmqueue_project.config import load
+from scheduling.control import client
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Job, Status
 from tests.integration.rest.conftest import Api, finish
@@ -33,6 +36,10 @@ NEW = {"name": "two", "base_url": "http://two:8000/v1", "models": ["big"]}
         ("POST", "/resources"),
         ("GET", "/resources/stats"),
         ("DELETE", "/endpoints/1"),
+        ("GET", "/model-pools"),
+        ("POST", "/model-pools"),
+        ("PATCH", "/model-pools/1"),
+        ("DELETE", "/model-pools/1"),
         ("DELETE", "/admin/queues/normal/msg_" + "0" * 32),
         ("POST", "/admin/dead-letter/requeue/msg_" + "0" * 32),
         ("POST", "/admin/dead-letter/requeue-all"),
@@ -203,6 +210,60 @@ class TestEndpoints:
 
         assert (item["name"], item["max_concurrent"]) == ("one", 4)
         assert item["last_hour"]["attempts"] == 0
+        assert (item["health"], item["learned_limit"], item["ejected_until"]) == (
+            "healthy",
+            None,
+            None,
+        )
+
+    def test_stats_say_what_workers_know(self, operator: Api) -> None:
+        identifier = operator.get("/endpoints/stats").data["items"][0]["id"]
+        live = {"ejected_until": int(time.time() * 1000) + 20_000, "limit": "3.7", "token": "0.02"}
+        client().hset(live_key(identifier), mapping=live)  # type: ignore[arg-type]
+
+        try:
+            item = operator.get("/endpoints/stats").data["items"][0]
+        finally:
+            client().delete(live_key(identifier))
+
+        assert (item["health"], item["learned_limit"]) == ("ejected", 3)
+        assert item["token_seconds"] == 0.02
+        assert item["ejected_until"].endswith("Z")
+
+
+class TestModelPools:
+    def test_a_pool_is_made_changed_and_deleted(self, operator: Api) -> None:
+        body = {"pattern": "llama-*", "profile": "affinity", "fallback_models": ["tiny"]}
+        created = operator.post("/model-pools", body)
+        identifier = created.data["id"]
+
+        assert (created.status, created.data["hedging"]) == (201, True)
+        operator.post("/model-pools", body).refused(409, 1013, "pattern")
+        changed = operator.patch(f"/model-pools/{identifier}", {"hedging": False, "profile": ""})
+        assert (changed.data["hedging"], changed.data["profile"]) == (False, "")
+        assert changed.data["fallback_models"] == ["tiny"]
+        assert operator.get("/model-pools").data["pagination"]["total"] == 1
+        assert operator.delete(f"/model-pools/{identifier}").data["deleted"]
+        operator.delete(f"/model-pools/{identifier}").refused(404, 1016)
+
+    @pytest.mark.parametrize(
+        ("fields", "field"),
+        [
+            ({"profile": "no_such"}, "profile"),
+            ({"profile": "os.system"}, "profile"),
+            ({"profile": "balancing.policies.profiles.Profile"}, "profile"),
+            ({"profile": 3}, "profile"),
+            ({"pattern": "has space"}, "pattern"),
+            ({"pattern": ""}, "pattern"),
+            ({"fallback_models": "tiny"}, "fallback_models"),
+            ({"fallback_models": [1]}, "fallback_models"),
+            ({"hedging": "yes"}, "hedging"),
+        ],
+    )
+    def test_what_is_not_valid_is_refused(
+        self, operator: Api, fields: dict[str, object], field: str
+    ) -> None:
+        operator.post("/model-pools", {"pattern": "m", **fields}).refused(400, 1014, field)
 
 
 class TestResources:
