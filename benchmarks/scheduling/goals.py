@@ -151,9 +151,13 @@ def _promises(runs: Sequence[Run]) -> list[Row]:
     if not ours:
         return []
     errors = measures.promise_errors(ours)
-    value = median(errors) if errors else None
-    found = [Row("promised wait against the true one, median error", value, "x", "<= 2")]
-    found.append(Row("promised wait, promises compared", float(len(errors)), ""))
+    found = [Row("promised wait, promises compared", float(len(errors)), "")]
+    if errors:
+        name = "promised wait against the true one, median error"
+        found.insert(0, Row(name, median(errors), "x", "<= 2"))
+    if early := measures.promise_errors(ours, learnt=False):
+        name = "promised wait against the true one, from an idle start on"
+        found.append(Row(name, median(early), "x"))
     for way in ("estimated_wait", "/events eta", "/v1 comment"):
         if some := measures.promise_errors(ours, way):
             found.append(Row(f"promised wait against the true one, {way}", median(some), "x"))
