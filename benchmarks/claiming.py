@@ -1,111 +1,127 @@
-"""Time single claims, submits and sweep rounds against a queue as it is; prints JSON.
+"""Time claims, submits and sweeps on several databases by turns; prints JSON, one object each.
 
-Run by `queue_depth.py` in a process of its own, whose environment names the database. Each claim
-is followed by a submit, so that the queue keeps its depth.
+Run by `queue_depth.py` in a process of its own. By turns, so that the machine's mood meets all
+alike. Each claim is followed by a submit, so that a queue keeps its depth.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import time
+from collections import defaultdict
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
+from typing import Any
+from uuid import uuid4
 
 import django
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from scheduling.database import Database
+import psycopg
 
 WARM_UP = 50
+SWEEP_EVERY = 25
+Seconds = dict[str, list[float]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--level", type=int, required=True)
-    parser.add_argument("--flow", type=int, required=True)
+    parser.add_argument("urls", nargs="+", help="of databases with jobs queued")
     parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--sweeps", type=int, required=True)
     options = parser.parse_args()
     django.setup()
-    print(json.dumps(asyncio.run(_measure(options))))
+    queues = [Queue(url) for url in options.urls]
+    for number in range(WARM_UP + options.rounds):
+        if number == WARM_UP:
+            for queue in queues:
+                queue.seconds.clear()
+        # Whoever is second finds the processor's caches as the first left them: change places.
+        for queue in queues if number % 2 else queues[::-1]:
+            queue.turn()
+            if number % SWEEP_EVERY == 0:
+                queue.sweep()
+    print(json.dumps([queue.figures() for queue in queues]))
 
 
-async def _measure(options: argparse.Namespace) -> dict[str, float]:
-    from redis.asyncio import Redis
+class Queue:
+    """One database, with connections like a worker's and a web process's."""
 
-    from llmqueue_project.config import load
-    from scheduling.database import Database
+    def __init__(self, url: str) -> None:
+        relaxed = "-c synchronous_commit=off"
+        self._worker = psycopg.connect(url, autocommit=True, options=relaxed)
+        self._web = psycopg.connect(url, autocommit=True)
+        self.seconds: Seconds = defaultdict(list)
+        statement = "select level, model, flow_id from scheduling_job limit 1"
+        found = self._web.execute(statement).fetchone()
+        assert found is not None, "no jobs are queued"
+        self._level, self._model, self._flow = found
 
-    async with (
-        Database(4) as database,
-        Redis.from_url(load().redis_url.get_secret_value()) as valkey,
-    ):
-        claims, submits = await _claims(database, options)
-        sweeps = await _sweeps(database, valkey, options.sweeps)
-    return {
-        "claim_p50": median(claims) * 1000,
-        "claim_p99": quantiles(claims, n=100)[98] * 1000,
-        "submit_p50": median(submits) * 1000,
-        "sweep_p50": median(sweeps) * 1000,
-    }
+    def turn(self) -> None:
+        """Claim one job and submit another."""
+        from scheduling.models import Priority
+        from scheduling.statements import CLAIM, SUBMIT
+        from scheduling.submission import JobSpec, parameters
 
-
-async def _claims(
-    database: Database, options: argparse.Namespace
-) -> tuple[list[float], list[float]]:
-    """Seconds of each claim and of each submit."""
-    from uuid import uuid4
-
-    from scheduling.claims import Claims
-    from scheduling.database import fetch
-    from scheduling.models import Priority
-    from scheduling.statements import SUBMIT
-    from scheduling.submission import JobSpec, parameters
-
-    claiming = Claims(database, worker="benchmark", lease_seconds=3600)
-    claims, submits = [], []
-    for place in range(WARM_UP + options.rounds):
+        claim = {
+            "level": self._level,
+            "limit": 1,
+            "models": [self._model],
+            "slots": [1],
+            "worker": "benchmark",
+            "lease_seconds": 3600,
+        }
         spec = JobSpec(
-            level=Priority(options.level),
-            model=options.model,
+            level=Priority(self._level),
+            model=self._model,
             body="{}",
-            flow_id=options.flow,
+            flow_id=self._flow,
             tenant_id=uuid4(),
             cost=100.0,
             source="openai",
         )
+        self._timed("claim", self._worker, CLAIM, claim)
+        self._timed("submit", self._web, SUBMIT, parameters([spec]))
+
+    def sweep(self) -> None:
+        """The statements of a round, without tickets."""
+        from scheduling.policies.fairness import SETTLED_WORKS
+        from scheduling.statements import (
+            BACKLOG,
+            RELEASE_BACKLOG,
+            SETTLE,
+            SWEEP_DEADLINES,
+            SWEEP_DUE,
+            SWEEP_LEASES,
+        )
+        from scheduling.sweep import LEAST_QUEUED, MOST_TICKETS, SETTLED_HEADS
+
+        steps: list[tuple[str, dict[str, Any] | None]] = [
+            (SWEEP_LEASES, None),
+            (SWEEP_DEADLINES, None),
+            (SWEEP_DUE, None),
+            (RELEASE_BACKLOG, {"least": LEAST_QUEUED, "most": MOST_TICKETS}),
+            (SETTLE, {"heads": SETTLED_HEADS, "works": SETTLED_WORKS}),
+            (BACKLOG, {"cap": MOST_TICKETS}),
+        ]
         began = time.perf_counter()
-        (job,) = await claiming.claim(options.level, limit=1, room={options.model: 1})
-        claimed = time.perf_counter()
-        await fetch(database.durable, SUBMIT, parameters([spec]))
-        submitted = time.perf_counter()
-        assert job.level == options.level
-        if place >= WARM_UP:
-            claims.append(claimed - began)
-            submits.append(submitted - claimed)
-    return claims, submits
+        with self._web.transaction():
+            for statement, values in steps:
+                self._web.execute(statement.encode(), values).fetchall()
+        self.seconds["sweep"].append(time.perf_counter() - began)
 
+    def figures(self) -> dict[str, float]:
+        """Milliseconds."""
+        claims = self.seconds["claim"]
+        return {
+            **{f"{name}_p50": median(taken) * 1000 for name, taken in self.seconds.items()},
+            "claim_p99": quantiles(claims, n=100)[98] * 1000,
+        }
 
-async def _sweeps(database: Database, valkey: Redis, rounds: int) -> list[float]:
-    """Seconds of each round of the sweep; the first publishes tickets and does not count."""
-    from scheduling.sweep import Ended, Sweeper
-
-    async def ignore(_: Ended) -> None:
-        return
-
-    sweeper = Sweeper(database=database, client=valkey, on_end=ignore)
-    seconds = []
-    for place in range(rounds + 3):
+    def _timed(
+        self, name: str, connection: psycopg.Connection, statement: str, values: dict[str, Any]
+    ) -> None:
         began = time.perf_counter()
-        assert await sweeper.once()
-        if place >= 3:
-            seconds.append(time.perf_counter() - began)
-    return seconds
+        rows = connection.execute(statement.encode(), values).fetchall()
+        self.seconds[name].append(time.perf_counter() - began)
+        assert len(rows) == 1
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Lines:
     Attributes:
         limits: dashed horizontals with a name, such as goals.
         log: whether y is logarithmic; what lies below `least` is drawn there.
+        most: the axis reaches at least so far: for charts that are compared.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Lines:
     limits: Mapping[str, float] = field(default_factory=dict)
     log: bool = False
     least: float = 0.01
+    most: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Bars:
     limits: Mapping[str, float] = field(default_factory=dict)
     log: bool = False
     least: float = 0.01
+    most: float = 0.0
 
 
 Chart = Lines | Bars
@@ -124,7 +127,9 @@ def _chart(chart: Chart) -> list[str]:
         case Bars():
             values = [y for row in chart.bars.values() for y in row if y is not None]
             names = list(chart.bars)
-    scale = _y_scale([*values, *chart.limits.values()], log=chart.log, least=chart.least)
+    scale = _y_scale(
+        [*values, *chart.limits.values(), chart.most], log=chart.log, least=chart.least
+    )
     parts = [_text(LEFT, 18, chart.title, size=14, weight=600), *_legend(names)]
     parts += _y_axis(scale, chart.y)
     parts += _lines(chart, scale) if isinstance(chart, Lines) else _bars(chart, scale)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
@@ -67,48 +67,44 @@ def _benchmark(options: argparse.Namespace) -> list[Row]:
         tempfile.TemporaryDirectory(prefix="llmqueue-bench-") as folder,
         Services() as services,
     ):
-        environment = _environment(services, Path(folder), options.rows)
-        _say("creating tables")
-        run([*MANAGE, "migrate", "--verbosity", "0"], environment=environment)
-        run([*MANAGE, "bootstrap"], environment=environment)
-        few = _submit(environment, Path(folder), FEW)
-        # By turns of what is short, so that the machine's mood meets both.
-        shallow = [_claim(environment, options.rounds) for _ in range(2)]
-        many = _submit(environment, Path(folder), options.rows - FEW)
-        deep = [_claim(environment, options.rounds) for _ in range(2)]
-        waiting = _waiting(environment)
-        if waiting != options.rows:
-            raise ProcessFailedError(f"{waiting} rows wait instead of {options.rows}")
-        _say("emptying the queue to a thousand again")
-        _cut(environment)
-        shallow += [_claim(environment, options.rounds)]
-    _say(
-        f"{time.monotonic() - began:.0f} s, CPU of the machine {machine_cpu_seconds() - cpu:.0f} s"
-    )
-    return _rows(shallow, deep, few, many)
+        deep = _environment(services, Path(folder), options.rows)
+        shallow = deep | {"DATABASE_URL": _another_database(services.database_url)}
+        for environment in (shallow, deep):
+            run([*MANAGE, "migrate", "--verbosity", "0"], environment=environment)
+            run([*MANAGE, "bootstrap"], environment=environment)
+        few = _submit(shallow, Path(folder), FEW)
+        many = _submit(deep, Path(folder), options.rows)
+        _must_wait(deep, options.rows)
+        # What the bulk has left to be written is no part of a claim.
+        with psycopg.connect(deep["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute("checkpoint")
+        urls = [shallow["DATABASE_URL"], deep["DATABASE_URL"]]
+        claiming = [sys.executable, "-m", "benchmarks.claiming", "--rounds", str(options.rounds)]
+        short, long = json.loads(run([*claiming, *urls], environment=deep))
+    busy = (machine_cpu_seconds() - cpu) / (time.monotonic() - began) / (os.cpu_count() or 1)
+    return [
+        *_rows(short, long, few, many),
+        Row("CPU of the machine in use", round(100 * busy), "%"),
+    ]
 
 
-def _rows(
-    shallow: list[dict[str, float]], deep: list[dict[str, float]], few: Bulk, many: Bulk
-) -> list[Row]:
+def _rows(shallow: dict[str, float], deep: dict[str, float], few: Bulk, many: Bulk) -> list[Row]:
     rows = []
     for key, name, goal in (
         ("claim_p50", "claim p50", "<= 1.5"),
         ("claim_p99", "claim p99", None),
         ("submit_p50", "submit p50", None),
-        ("sweep_p50", "sweep round p50", None),
+        ("sweep_p50", "sweep p50", None),
     ):
-        short, long = (median(run[key] for run in runs) for runs in (shallow, deep))
-        depth = f"{many.rows + few.rows:,}"
         rows += [
-            Row(f"{name}, {FEW:,} queued", round(short, 3), "ms"),
-            Row(f"{name}, {depth} queued", round(long, 3), "ms"),
-            Row(f"{name}, {depth} / {FEW:,}", round(long / short, 3), "ratio", goal),
+            Row(f"{name}, {few.rows:,} queued", round(shallow[key], 3), "ms"),
+            Row(f"{name}, {many.rows:,} queued", round(deep[key], 3), "ms"),
+            Row(f"{name}, ratio", round(deep[key] / shallow[key], 3), "ratio", goal),
         ]
     return [
         *rows,
-        Row("bulk submission", round(many.rows / many.seconds), "rows/s"),
         Row(f"bulk submission of {many.rows:,} rows", round(many.seconds, 1), "s"),
+        Row("bulk submission", round(many.rows / many.seconds), "rows/s"),
         Row("bulk submission, peak memory", round(many.megabytes, 1), "MB"),
         Row(
             f"bulk submission, peak memory / that of {few.rows:,} rows",
@@ -153,38 +149,23 @@ def _submit(environment: Mapping[str, str], folder: Path, rows: int) -> Bulk:
     return Bulk(rows, time.monotonic() - began, used.ru_maxrss / 1024)
 
 
-def _claim(environment: Mapping[str, str], rounds: int) -> dict[str, float]:
-    with psycopg.connect(environment["DATABASE_URL"]) as connection:
-        level, flow = _one(connection, "select level, flow_id from scheduling_job limit 1")
-    command = [sys.executable, "-m", "benchmarks.claiming", "--model", MODEL]
-    command += ["--level", str(level), "--flow", str(flow)]
-    command += ["--rounds", str(rounds), "--sweeps", "10"]
-    found: dict[str, float] = json.loads(run(command, environment=environment))
-    _say(", ".join(f"{name} {value:.2f} ms" for name, value in found.items()))
-    return found
+def _another_database(url: str) -> str:
+    """An empty database beside the one that the URL names."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create database shallow")
+    return urlunsplit(urlsplit(url)._replace(path="/shallow"))
 
 
-def _waiting(environment: Mapping[str, str]) -> int:
+def _must_wait(environment: Mapping[str, str], rows: int) -> None:
+    """
+    Raises:
+        ProcessFailedError: another number of rows is queued.
+    """
     with psycopg.connect(environment["DATABASE_URL"]) as connection:
         statement = "select count(*) from scheduling_job where status = 'queued'"
-        return int(_one(connection, statement)[0])
-
-
-def _cut(environment: Mapping[str, str]) -> None:
-    """End all but the last thousand, as workers would have."""
-    with psycopg.connect(environment["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(
-            "update scheduling_job set status = 'completed', finished_at = now()"
-            " where status = 'queued' and id not in (select id from scheduling_job"
-            " where status = 'queued' order by fair_tag desc limit 1000)"
-        )
-        connection.execute("vacuum analyze scheduling_job")
-
-
-def _one(connection: psycopg.Connection, statement: str) -> tuple[int, ...]:
-    row = connection.execute(statement.encode()).fetchone()
-    assert row is not None
-    return tuple(row)
+        found = connection.execute(statement).fetchone()
+    if found != (rows,):
+        raise ProcessFailedError(f"{found} rows are queued instead of {rows}")
 
 
 def _say(text: str) -> None:

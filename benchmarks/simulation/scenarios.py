@@ -121,8 +121,12 @@ def main_scenarios() -> list[Scenario]:
 def fairness_scenarios() -> list[Scenario]:
     """One level at 150 %: what a flood does to those who do not flood."""
     one_level = {"normal": 1.0}
+    one = traces.noisy_flows(FLOWS, noisy=1, share=0.6)
     four = traces.noisy_flows(FLOWS, noisy=4, share=0.6)
     return [
-        Scenario("one of 47", 1.5, trace=traces.servegen_tenants, mix=one_level, by_flow=True),
+        Scenario("1 of 50", 1.5, flows=one, mix=one_level, by_flow=True),
+        Scenario(
+            "ServeGen's largest", 1.5, trace=traces.servegen_tenants, mix=one_level, by_flow=True
+        ),
         Scenario("4 of 50", 1.5, flows=four, mix=one_level, by_flow=True),
     ]

@@ -12,6 +12,9 @@ from benchmarks.simulation.measures import Meter
 from llmqueue_project.config import load
 from scheduling.levels import LEVELS
 
+# Charts that stand side by side have one scale.
+MOST_SECONDS = 3000.0
+
 
 def waits(results: Results) -> str:
     """Waits as p50/p99 by load, policy and level, with the refused and the share of low."""
@@ -35,7 +38,7 @@ def _figures(meter: Meter) -> list[str]:
     ]
     refused = "/".join(f"{100 * meter.refused(level):.0f}" for level in LEVELS)
     share = meter.share("low")
-    used = meter.backlogged_seconds and meter.busy_backlogged_seconds / meter.backlogged_seconds
+    used = meter.elapsed and meter.busy_seconds / meter.elapsed
     return [*both, refused, "-" if share is None else f"{share:.0%}", f"{used:.1f}"]
 
 
@@ -74,6 +77,7 @@ def over_time(title: str, meter: Meter) -> Lines:
         limits=limits,
         log=True,
         least=0.01,
+        most=MOST_SECONDS,
     )
 
 
@@ -83,7 +87,7 @@ def p99(scenario: str, results: Results) -> Bars:
         level: [meter.wait(level, 0.99) for meter in by_policy.values()] for level in LEVELS
     }
     title = f"p99 wait by policy, {scenario} load"
-    return Bars(title, "seconds", list(by_policy), bars, log=True, least=0.1)
+    return Bars(title, "seconds", list(by_policy), bars, log=True, least=0.1, most=MOST_SECONDS)
 
 
 def flood(fairness: Results) -> Bars:
@@ -94,5 +98,7 @@ def flood(fairness: Results) -> Bars:
         row = [
             by_policy[name].waits_of(victims(by_policy[name])).quantile(0.99) for name in policies
         ]
-        bars[f"{scenario} tenants flood"] = row
-    return Bars("p99 wait of who does not flood, 150 % load", "seconds", policies, bars, log=True)
+        bars[scenario] = row
+    return Bars(
+        "p99 wait of those who do not flood, 150 % load", "seconds", policies, bars, log=True
+    )

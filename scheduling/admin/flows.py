@@ -22,13 +22,19 @@ class FlowAdmin(ListAdmin):
 
     list_display = ("name", "weight", "key", "created_at")
     search_fields = ("name", "key")
-    readonly_fields = ("name", "key", "created_at", "standing")
+    readonly_fields = ("name", "key", "created_at", "standing", "expected")
     actions = ("pause", "resume")
 
     @display(description="virtual finish by level")
     def standing(self, row: Flow) -> str:
         tags = row.tags.order_by("level")
         shown = [f"{Priority(tag.level).label}: {tag.last_finish:.0f}" for tag in tags]
+        return ", ".join(shown) or "-"
+
+    @display(description="expected output tokens by model")
+    def expected(self, row: Flow) -> str:
+        learned = row.estimates.order_by("-updated_at")[:20]
+        shown = [f"{each.model}: {each.mean:.0f} ({each.samples} answers)" for each in learned]
         return ", ".join(shown) or "-"
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -54,19 +54,23 @@ class Strict:
 
 
 class Floors:
-    """Strict, except that a level owed a whole pick of its floor goes first.
+    """Strict, except that a level owed a pick of its floor goes first; the best gives way at three.
 
     Every pick earns each level its floor, and costs the picked level one as far as it had earned
     it: what a level takes while nobody better wants it is no debt. A level ordered before the
     picked one was empty and loses what it was owed: an idle level banks no credit. What is left
     is the one case floors are for, a level with work that better ones keep passing over; it gets
-    exactly its floor. The balance never exceeds 4 picks.
+    exactly its floor, in turns that a burst of the best level may delay. The balance never exceeds
+    4 picks.
 
     Args:
         shares: floor per level as a share of picks, for example `{"low": 0.1}`.
     """
 
     CLAMP = 4.0
+    # The best level lets the others' floors wait for so long: its requests come in bursts and are
+    # soon gone, and then the floors are paid. Beyond it they go first, so that they hold.
+    PATIENCE = 3.0
     _ROUNDING = 1e-9
 
     def __init__(self, shares: Mapping[str, float]) -> None:
@@ -78,7 +82,10 @@ class Floors:
     def order(self, levels: Sequence[str]) -> list[str]:
         owed = [level for level in levels if self._owed.get(level, 0.0) >= 1 - self._ROUNDING]
         owed.sort(key=lambda level: -self._owed[level])
-        self._last_order = owed + [level for level in levels if level not in owed]
+        late = [level for level in owed if self._owed[level] >= self.PATIENCE - self._ROUNDING]
+        best = [level for level in levels[:1] if level not in late]
+        first = [*late, *best, *(level for level in owed if level not in [*late, *best])]
+        self._last_order = first + [level for level in levels if level not in first]
         return list(self._last_order)
 
     def charge(self, level: str) -> None:
@@ -108,8 +115,9 @@ class Floors:
         behind = self._last_order[self._last_order.index(level) + 1 :]
         if any(levels.index(other) < levels.index(level) for other in behind):
             return 0
+        due = self.PATIENCE if level == levels[0] else 1.0
         waits = [
-            (1 - self._owed[other]) / self._floors[other]
+            (due - self._owed[other]) / self._floors[other]
             for other in behind
             if self._floors.get(other)
         ]

@@ -294,7 +294,7 @@ async def test_a_failed_claim_gives_the_reserved_slots_back(valkey: Redis) -> No
 
 async def test_a_pick_that_found_nothing_is_refunded(valkey: Redis, policy: Floors) -> None:
     world = World(valkey)
-    for _ in range(2):
+    for _ in range(6):
         policy.order(LEVELS)
         policy.charge("realtime")
     assert policy.order(LEVELS)[0] == "low"
