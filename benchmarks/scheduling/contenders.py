@@ -199,7 +199,6 @@ def product(
     """llmqueue with its defaults, wait limits compressed like everything else."""
     settings = {
         "LLMQUEUE_SCHEDULING__MAX_WAIT": json.dumps(plan.limits()),
-        "LLMQUEUE_WEB__COMMENT_SECONDS": "0.25",
     }
     shape = Shape(1, WORKERS, 100, None, SLOTS, settings, tuple(tenants))
     with llmqueue(_made(directory / "product"), endpoint, shape) as stack:

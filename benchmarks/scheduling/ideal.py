@@ -38,7 +38,7 @@ class Strict:
 class Counters:
     """The flow that has been served least so far; one that was idle starts level with the rest.
 
-    Source: Virtual Token Counter, Sheng et al., OSDI 2024, with service time as the cost.
+    Source: Virtual Token Counter, Sheng et al., OSDI 2024.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Counters:
             return None
         flow = min(flows, key=lambda each: self._served[each])
         request = self._waiting[flow].popleft()
-        self._served[flow] += request.service_seconds  # type: ignore[assignment]
+        self._served[flow] += request.cost  # type: ignore[assignment]
         return request
 
 

@@ -11,9 +11,13 @@ from benchmarks.load import percentile
 from benchmarks.scheduling.plan import FLOORS, HURT_SECONDS, SLOTS, compression, limits, victims
 from benchmarks.scheduling.records import Promise, Record, Run
 from scheduling.levels import LEVELS
+from scheduling.policies.waiting import WINDOW_SECONDS
 
 LEAST_PROMISE_SECONDS = 5.0
 """Of a shorter real wait, compressed like everything, no promise need be good."""
+LEARNING_SECONDS = 2.0 * WINDOW_SECONDS
+"""Rates are counted over a window of real seconds, which is not compressed: from an idle start they
+are known after two of them. In real time a limit is many windows long; here low's is three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +96,17 @@ def wait_at(run: Run, level: str, part: float) -> float | None:
     return percentile(waits, part) if waits else None
 
 
-def sustained(run: Run, level: str) -> list[Record]:
+def sustained(run: Run, level: str, *, learnt: bool = True) -> list[Record]:
     """Requests so early that arrivals still came while they could wait.
 
     By the level's limit and not by what they waited, which would choose the lucky ones: when
     arrivals end, what is left of a queue goes sooner than anybody could promise.
+
+    Args:
+        learnt: leave out those sent before the estimates had seen the load, too.
     """
-    last = run.scenario.seconds - limits()[level]
-    return [record for record in run.at_level(level) if record.request.at <= last]
+    first, last = LEARNING_SECONDS if learnt else 0.0, run.scenario.seconds - limits()[level]
+    return [record for record in run.at_level(level) if first <= record.request.at <= last]
 
 
 def wait_by_limit(run: Run, level: str) -> float | None:
@@ -114,7 +121,9 @@ def refused_share(run: Run, level: str) -> float:
     return sum(record.refused for record in records) / max(1, len(records))
 
 
-def promise_errors(runs: Iterable[Run], way: str | None = None) -> list[float]:
+def promise_errors(
+    runs: Iterable[Run], way: str | None = None, *, learnt: bool = True
+) -> list[float]:
     """How far off each promise was: the larger of foretold and true by the smaller.
 
     Both count as no less than `LEAST_PROMISE_SECONDS` (compressed), and a pair that is below it
@@ -123,7 +132,7 @@ def promise_errors(runs: Iterable[Run], way: str | None = None) -> list[float]:
     errors = []
     for run in runs:
         least = LEAST_PROMISE_SECONDS / compression()
-        for record, promise in _promises(run, way):
+        for record, promise in _promises(run, way, learnt):
             assert record.began is not None
             foretold, true = promise.seconds, record.began - promise.at
             if max(foretold, true) >= least:
@@ -132,9 +141,9 @@ def promise_errors(runs: Iterable[Run], way: str | None = None) -> list[float]:
     return errors
 
 
-def _promises(run: Run, way: str | None) -> Iterator[tuple[Record, Promise]]:
+def _promises(run: Run, way: str | None, learnt: bool) -> Iterator[tuple[Record, Promise]]:
     for level in LEVELS:
-        for record in sustained(run, level):
+        for record in sustained(run, level, learnt=learnt):
             for promise in record.promises:
                 if record.began is not None and way in (None, promise.way):
                     yield record, promise

@@ -19,9 +19,10 @@ from typing import Literal
 from benchmarks import traces
 from benchmarks.traces import Arrival
 from scheduling.levels import LEVELS
+from scheduling.policies.fairness import weighted_tokens
 
 SLOTS = 16
-SERVICE_SECONDS = 0.32
+USUAL_SERVICE_SECONDS = 0.32
 """Mean time a request holds its slot: with 16 slots 50 requests a second."""
 OVERHEAD, READ_PER_SECOND, WRITTEN_PER_SECOND = 0.1, 5000.0, 50.0
 """A real endpoint's seconds a request and tokens a second, before the compression."""
@@ -31,9 +32,6 @@ FLOORS = {"high": 0.20, "normal": 0.15, "low": 0.10}
 HURT_SECONDS = 30.0
 PROMISED_SHARE = 0.2
 """Of the requests above which a promise is read: half of them at `/api/v1`, half on a stream."""
-UNIT_SECONDS = SERVICE_SECONDS / SLOTS
-"""Between two slots that free, on average."""
-
 Way = Literal["plain", "stream", "rest"]
 
 
@@ -54,6 +52,11 @@ class Request:
     service_seconds: float
     way: Way = "plain"
 
+    @property
+    def cost(self) -> float:
+        """In the currency of fairness, the Virtual Token Counter's."""
+        return weighted_tokens(self.input_tokens, self.output_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
@@ -73,6 +76,26 @@ class Scenario:
         return round(self.load * 100)
 
 
+_slower = 1.0
+
+
+def slow_down(times: float) -> None:
+    """Compress time so much less: for machines on which 50 requests a second are too many."""
+    global _slower
+    _slower = times
+    compression.cache_clear()
+
+
+def service_seconds() -> float:
+    """Mean time a request holds its slot."""
+    return USUAL_SERVICE_SECONDS * _slower
+
+
+def unit_seconds() -> float:
+    """Between two slots that free, on average."""
+    return service_seconds() / SLOTS
+
+
 def real_seconds(arrival: Arrival) -> float:
     """How long the recorded request holds a slot of a real endpoint."""
     return (
@@ -85,7 +108,7 @@ def real_seconds(arrival: Arrival) -> float:
 @lru_cache(maxsize=1)
 def compression() -> float:
     """By how much time is compressed: Azure's chat gets the wanted mean service time."""
-    return _mean_seconds(traces.azure_conversation()) / SERVICE_SECONDS
+    return _mean_seconds(traces.azure_conversation()) / service_seconds()
 
 
 def limits() -> dict[str, float]:
@@ -119,30 +142,30 @@ def flows(scenario: Scenario) -> list[str]:
 
 
 def victims(requests: Sequence[Request], load: float) -> list[str]:
-    """Flows that ask for less than the max-min fair share of the slots: others' floods only."""
+    """Flows that ask for less than the max-min fair share of what can be served at this load."""
     asked: Counter[str] = Counter()
     for request in requests:
-        asked[request.flow] += request.service_seconds  # type: ignore[assignment]
+        asked[request.flow] += request.cost  # type: ignore[assignment]
     capacity = sum(asked.values()) / load
     share = fair_share(asked, capacity)
-    return sorted(flow for flow, seconds in asked.items() if seconds < share)
+    return sorted(flow for flow, cost in asked.items() if cost < share)
 
 
 def fair_share(asked: Mapping[str, float], capacity: float) -> float:
     """The level L at which the sum of min(asked, L) fills the capacity (water filling)."""
     left, among = capacity, len(asked)
-    for seconds in sorted(asked.values()):
-        if seconds * among >= left:
+    for amount in sorted(asked.values()):
+        if amount * among >= left:
             return left / among
-        left -= seconds
+        left -= amount
         among -= 1
     return float("inf")
 
 
 def _slice(trace: Sequence[Arrival], load: float, seconds: float) -> list[Arrival]:
     """A piece of the trace, as many requests as arrive in so many seconds at this load."""
-    shrink = _mean_seconds(trace) / SERVICE_SECONDS
-    chosen = _typical(trace, round(seconds * load / UNIT_SECONDS))
+    shrink = _mean_seconds(trace) / service_seconds()
+    chosen = _typical(trace, round(seconds * load / unit_seconds()))
     return list(
         traces.at_load(
             chosen, load, slots=SLOTS, service_seconds=lambda each: real_seconds(each) / shrink
@@ -168,7 +191,7 @@ def _scenario(
     arrivals: Sequence[Arrival],
     contenders: Sequence[str],
 ) -> Scenario:
-    shrink, rng = _mean_seconds(trace) / SERVICE_SECONDS, random.Random(7)
+    shrink, rng = _mean_seconds(trace) / service_seconds(), random.Random(7)
     first = arrivals[0].ts if arrivals else 0.0
     requests = tuple(
         Request(

@@ -80,14 +80,24 @@ def test_picks_without_a_better_level_waiting_are_not_contested() -> None:
 
 def test_promises_are_judged_both_ways_and_small_ones_not_at_all() -> None:
     least = measures.LEAST_PROMISE_SECONDS / plan.compression()
-    records = [record(n, 0.0, 10 * least, 11.0) for n in range(4)]
-    records[0].promises = [Promise(0.0, 20 * least, "estimated_wait")]
-    records[1].promises = [Promise(0.0, 5 * least, "estimated_wait")]
-    records[2].promises = [Promise(0.0, 0.0, "estimated_wait")]
-    records[3].promises = [Promise(10 * least - least / 2, least / 4, "estimated_wait")]
+    at = measures.LEARNING_SECONDS
+    records = [record(n, at, at + 10 * least, at + 11.0) for n in range(4)]
+    records[0].promises = [Promise(at, 20 * least, "estimated_wait")]
+    records[1].promises = [Promise(at, 5 * least, "estimated_wait")]
+    records[2].promises = [Promise(at, 0.0, "estimated_wait")]
+    records[3].promises = [Promise(at + 9.5 * least, least / 4, "estimated_wait")]
     seen = run([*records, record(999, 1000.0)])
 
     assert measures.promise_errors([seen]) == pytest.approx([2.0, 2.0, 10.0])
+
+
+def test_promises_from_an_idle_start_are_judged_apart() -> None:
+    early = record(0, 1.0, 5.0, 6.0)
+    early.promises = [Promise(1.0, 2.0, "estimated_wait")]
+    seen = run([early, record(999, 1000.0)])
+
+    assert measures.promise_errors([seen]) == []
+    assert measures.promise_errors([seen], learnt=False) == [2.0]
 
 
 def test_promises_near_the_end_of_the_arrivals_are_not_judged() -> None:
@@ -99,7 +109,8 @@ def test_promises_near_the_end_of_the_arrivals_are_not_judged() -> None:
 
 def test_admitted_waits_are_measured_by_their_levels_limit() -> None:
     limit = plan.limits()["normal"]
-    records = [record(n, 0.0, limit / 2, limit) for n in range(20)]
+    at = measures.LEARNING_SECONDS
+    records = [record(n, at, at + limit / 2, at + limit) for n in range(20)]
 
     assert measures.wait_by_limit(run([*records, record(999, 1000.0)]), "normal") == (
         pytest.approx(0.5)
