@@ -8,11 +8,14 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
 from unfold.decorators import display
 
-from balancing import profiles, registry, services
+from balancing import credentials, membership, profiles, registry, services, trial
+from balancing.forms import EndpointForm
 from balancing.listing import ListAdmin, span
 from balancing.models import Endpoint, ModelPool
+from balancing.object_actions import ObjectActions
 from balancing.occupancy import live_lately, slots_lately
 
 State = Endpoint.State
@@ -23,27 +26,120 @@ HEALTH_COLOURS = {
     "ejected": "danger",
     "unhealthy": "danger",
 }
+MOST_TESTS = 5
+KIND_HELP = format_html_join(
+    " ",
+    "<p><b>{}</b> {}</p>",
+    (
+        ("OpenAI-compatible:", "http://gpu-1:8000/v1, or https://api.openai.com/v1."),
+        (
+            "Azure OpenAI:",
+            "https://NAME.openai.azure.com; the models are the names of deployments.",
+        ),
+        ("Anthropic:", "https://api.anthropic.com/v1."),
+        ("Google Gemini:", "https://generativelanguage.googleapis.com/v1beta."),
+    ),
+)
+MANAGED = {
+    Endpoint.ManagedBy.FILE: "This endpoint comes from the configuration file: change it there. "
+    "What is changed here lasts until the file is applied again; its state is yours.",
+    Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
+    "What is changed here lasts until the next lookup; its state is yours.",
+}
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ListAdmin):
+class EndpointAdmin(ObjectActions, ListAdmin):
+    form = EndpointForm
     list_display = (
         "name",
         "shown_state",
         "health",
+        "kind",
         "shown_models",
         "slots",
         "speed",
         "weight",
         "base_url",
+        "shown_manager",
     )
-    list_filter = ("state",)
+    list_filter = ("state", "kind", "managed_by", "discover")
+    list_select_related = ("group",)
     search_fields = ("name", "base_url")
-    readonly_fields = ("state", "health", "slots", "speed", "created_at", "updated_at")
-    actions = ("enable", "drain", "disable")
+    readonly_fields = (
+        "state",
+        "health",
+        "slots",
+        "speed",
+        "stored_credential",
+        "managed_by",
+        "group",
+        "refreshed_at",
+        "refresh_error",
+        "vanished_at",
+        "created_at",
+        "updated_at",
+    )
+    actions = object_actions = ("test", "enable", "drain", "disable")
+    conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
-        (None, {"fields": ("name", "state", "base_url", "model_names", "api_key_variable")}),
-        ("Share of the work", {"fields": ("weight", "max_concurrent")}),
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "state",
+                    "kind",
+                    "base_url",
+                    "api_version",
+                    "model_names",
+                    "apis",
+                ),
+                "description": KIND_HELP,
+            },
+        ),
+        (
+            "Credential",
+            {
+                "fields": (
+                    "api_key_variable",
+                    "stored_credential",
+                    "credential",
+                    "forget_credential",
+                    "send_elsewhere",
+                ),
+                "description": "One of the two: the name of a variable in the workers' "
+                "environment, or the credential itself, stored encrypted.",
+            },
+        ),
+        (
+            "Share of the work",
+            {"fields": ("weight", "max_concurrent", "requests_per_minute", "tokens_per_minute")},
+        ),
+        (
+            "Timeouts",
+            {
+                "fields": (
+                    "connect_timeout",
+                    "first_token_timeout",
+                    "stall_timeout",
+                    "total_timeout",
+                )
+            },
+        ),
+        ("Connection", {"fields": ("extra_headers", "proxy_url", "ca_bundle", "verify_tls")}),
+        (
+            "Discovery",
+            {
+                "fields": (
+                    ("discover", "discover_models"),
+                    "model_aliases",
+                    ("managed_by", "group"),
+                    ("refreshed_at", "refresh_error", "vanished_at"),
+                )
+            },
+        ),
+        ("Prices", {"fields": ("prices",)}),
         ("Just now", {"fields": ("health", "slots", "speed")}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
@@ -73,6 +169,8 @@ class EndpointAdmin(ListAdmin):
 
     @display(description="slots in use", ordering="max_concurrent")
     def slots(self, row: Endpoint) -> str:
+        if row.discover:
+            return "group"
         used = f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}"
         limit = int(live_lately(row.pk).limit)
         return f"{used}, limited to {limit}" if 0 < limit < row.max_concurrent else used
@@ -87,12 +185,49 @@ class EndpointAdmin(ListAdmin):
             parts.append(f"first after {span(live.first_token)}")
         return ", ".join(parts) or "-"
 
+    @display(description="stored credential")
+    def stored_credential(self, row: Endpoint) -> str:
+        return credentials.described(row)
+
+    @display(description="managed by", ordering="managed_by")
+    def shown_manager(self, row: Endpoint) -> str:
+        return f"DNS: {row.group}" if row.group else row.get_managed_by_display()
+
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
+        membership.ask_again(obj.pk)
         registry.forget()
+
+    def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
+        super().delete_model(request, obj)
+        registry.forget()
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> Any:
+        """Whoever edits what a file or DNS manages is told that the edit will not last."""
+        row = self.get_object(request, object_id) if object_id else None
+        warning = MANAGED.get(row.managed_by) if row and request.method == "GET" else None
+        if row is not None and warning:
+            self.message_user(request, warning.format(group=row.group), messages.WARNING)
+        return super().changeform_view(request, object_id, form_url, extra_context)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("balancing.change_endpoint"))
+
+    @admin.action(description="Test: list the models, ask for one token", permissions=["steer"])
+    def test(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
+        for row in rows[:MOST_TESTS]:
+            self._test(request, row)
+
+    def _test(self, request: HttpRequest, row: Endpoint) -> None:
+        found = trial.of(row)
+        level = messages.SUCCESS if found.worked else messages.ERROR
+        self.message_user(request, found.told, level)
 
     @admin.action(description="Enable", permissions=["steer"])
     def enable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:

@@ -66,7 +66,12 @@ class Landscape:
     def snapshots(self, reservation: Reservation) -> dict[int, EndpointSnapshot]:
         """By endpoint id, what a decision sees that may take the reserved slots."""
         return {
-            endpoint: self._snapshot(self.targets[endpoint], room, reservation.at)
+            endpoint: replace(
+                self._snapshot(self.targets[endpoint], room, reservation.at),
+                requests_left=reservation.allowance.left.get(endpoint),
+            )
+            if endpoint in reservation.allowance.left
+            else self._snapshot(self.targets[endpoint], room, reservation.at)
             for endpoint, room in reservation.rooms.items()
             if endpoint in self.targets
         }
@@ -97,6 +102,7 @@ class Landscape:
             measured_at=live.measured_at,
             running_cost=room.cost,
             waiting=live.waiting,
+            kinds=target.apis,
         )
 
     def mark_failing(self, endpoint_id: int) -> None:
@@ -119,10 +125,9 @@ class Landscape:
             and not other.model_names.isdisjoint(target.model_names)
         ]
 
-    def serving(self, model: str, tried: frozenset[int]) -> list[Target]:
-        """Endpoints that take work for a model and have not been tried."""
-        return [
-            target
+    def is_served(self, model: str, api: str, tried: frozenset[int]) -> bool:
+        """Whether an endpoint that takes work and has not been tried serves a model by an API."""
+        return any(
+            target.takes_work and target.serves(model, api) and target.id not in tried
             for target in self.targets.values()
-            if target.takes_work and model in target.model_names and target.id not in tried
-        ]
+        )

@@ -8,7 +8,7 @@ reservation is a slot that expires within seconds and becomes a lease when a job
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ import redis
 from redis.asyncio import Redis
 
 from balancing.live import Ending, Verdict, live_key
+from balancing.rates import NOTHING_LIMITED, Allowance
 from balancing.scripts import script
 
 EPOCH = "llmq:slots:epoch"
@@ -52,6 +53,17 @@ class Reservation:
     wanted: int
     rooms: Mapping[int, Room]
     at: float = 0.0
+    allowance: Allowance = NOTHING_LIMITED
+
+    def within(self, allowance: Allowance) -> Reservation:
+        """The same, with no more slots of an endpoint than its rate limits allow requests."""
+        rooms = {
+            endpoint: replace(room, reserved=min(room.reserved, allowance.taken[endpoint]))
+            if endpoint in allowance.taken
+            else room
+            for endpoint, room in self.rooms.items()
+        }
+        return replace(self, rooms=rooms, allowance=allowance)
 
 
 class NotReady(Exception):

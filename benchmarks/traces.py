@@ -73,6 +73,22 @@ TRACES: Mapping[str, Callable[[], tuple[Arrival, ...]]] = {
 }
 
 
+def from_file(path: Path) -> tuple[Arrival, ...]:
+    """A trace of one's own: columns ts, input_tokens, output_tokens, and tenant, level, session.
+
+    Raises:
+        ValueError: a column is missing, a figure is none, or nothing is in it.
+    """
+    try:
+        with path.open(newline="") as file:
+            arrivals = [_arrival(row) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a trace: {error!r}") from error
+    if not arrivals:
+        raise ValueError(f"{path} holds no arrivals")
+    return tuple(sorted(arrivals, key=lambda each: each.ts))
+
+
 @lru_cache(maxsize=len(TRACES))
 def _read(name: str) -> tuple[Arrival, ...]:
     with (FOLDER / name).open(newline="") as file:
@@ -86,6 +102,7 @@ def _arrival(row: Mapping[str, str]) -> Arrival:
         input_tokens=tokens,
         output_tokens=int(row["output_tokens"]),
         flow=row.get("tenant", ""),
+        level=row.get("level", "normal"),
         session=row.get("session", ""),
         prefix_tokens=min(tokens, int(row.get("prefix_hit_blocks", 0)) * BLOCK_TOKENS),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,12 +25,13 @@ from conversations.models import Conversation, Message, User
 from conversations.rules import Rule
 from conversations.turns import in_flight, refresh_prompt, touch
 from conversations.visibility import visible_conversations
-from scheduling import admission
+from scheduling import admission, estimates
 from scheduling import services as scheduling
+from scheduling.bulk import submit_bulk
 from scheduling.errors import UnknownModel
 from scheduling.ids import uuid7
-from scheduling.models import Priority, Status
-from scheduling.submission import JobSpec, Receipt, estimate_cost
+from scheduling.models import Held, Priority, Status
+from scheduling.submission import JobSpec, Receipt
 
 SOURCE = "message"
 TAKES_MESSAGES = (Conversation.State.ACTIVE, Conversation.State.INACTIVE)
@@ -62,7 +63,9 @@ def send(*, caller: Caller, draft: MessageDraft, request_id: str = "") -> Messag
         admission.lately().check([spec for _, spec in batch.turns])
         message, spec = batch.turns[0]
         _store(batch.turns)
-        _submitted(batch, [scheduling.submit(spec)])
+        receipt = scheduling.submit(spec)
+        admission.here().joined([spec], [receipt])
+        _refresh(batch, [receipt])
     return message
 
 
@@ -76,7 +79,8 @@ def send_many(
         admission.lately().check([spec for _, spec in batch.turns], batch=True)
         # Submitting comes last: it locks the tenant's fair tags until the commit.
         _store(batch.turns)
-        _submitted(batch, scheduling.submit_many([spec for _, spec in batch.turns]))
+        parts = submit_bulk(replace(spec, backlog=True) for _, spec in batch.turns)
+        _refresh(batch, [receipt for part in parts for receipt in part])
     return [message for message, _ in batch.turns]
 
 
@@ -88,24 +92,21 @@ class _Batch:
     busy: set[UUID]
 
 
-def _submitted(batch: _Batch, receipts: Sequence[Receipt]) -> None:
-    admission.here().joined([spec for _, spec in batch.turns], receipts)
-    _refresh(batch, receipts)
-
-
 def _refresh(batch: _Batch, receipts: Sequence[Receipt]) -> None:
-    """Rebuild the prompts of turns that were queued although a turn had been in flight.
+    """Rebuild the prompts of turns that wait for no other although one had been in flight.
 
     Workers finish jobs without asking for the conversation's lock: a turn that ended after the
     history was read and before its successor was stored is missing from the successor's prompt.
     """
     for (message, _), receipt in zip(batch.turns, receipts, strict=True):
-        if receipt.status == Status.QUEUED and message.conversation_id in batch.busy:
+        first = receipt.status == Status.QUEUED or receipt.held_reason == Held.BACKLOG
+        if first and message.conversation_id in batch.busy:
             refresh_prompt(message=message)
 
 
 def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) -> _Batch:
     """Messages and job specifications, with a fixed number of queries however many drafts."""
+    estimates.lately()
     talks = _locked_conversations(caller, drafts)
     _check_conversations(drafts, talks)
     names = [_user_name(draft, talks) for draft in drafts]
@@ -180,7 +181,7 @@ def _user_name(draft: MessageDraft, talks: dict[UUID, Conversation]) -> str | No
 
 def _models(drafts: Sequence[MessageDraft], talks: dict[UUID, Conversation]) -> list[str]:
     """The model of each draft: its own, its conversation's, or the default."""
-    known = known_models()
+    known = known_models("chat")
     default = default_model()
     chosen = []
     for draft in drafts:
@@ -233,7 +234,7 @@ def _spec(
         tenant_id=caller.tenant_id,
         user_id=message.user_id,
         flow_id=flow_id,
-        cost=estimate_cost(body, None),
+        cost=estimates.here().cost(body, flow_id=flow_id, model=model),
         due_at=due_at,
         deadline_at=(due_at or now) + timedelta(seconds=draft.timeout_seconds),
         sequence_key=message.conversation_id,

@@ -8,11 +8,12 @@ printed configuration shows stars.
 from __future__ import annotations
 
 import os
+from base64 import urlsafe_b64decode
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,7 +45,33 @@ class WebConfig(BaseModel):
         5.0, ge=0, description="how old a web process's list of priority rules may be"
     )
     database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="in production, browsers that came by HTTPS ask for nothing else this long; "
+        "0 is off",
+    )
+    login_failures: int = Field(
+        8,
+        ge=1,
+        description="wrong passwords for one operator from one address until both must wait",
+    )
+    login_lockout_seconds: float = Field(900.0, gt=0, description="how long they wait")
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="proxies in front that append to `X-Forwarded-For`: whose entry a client's "
+        "address is, for the login limit",
+    )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
+
+
+class LevelConfig(BaseModel):
+    """One priority level."""
+
+    max_concurrent: int = Field(
+        0, ge=0, description="most slots the level may hold over all workers; 0 is no limit"
+    )
 
 
 class SchedulingConfig(BaseModel):
@@ -86,6 +113,20 @@ class SchedulingConfig(BaseModel):
         {"high": 0.20, "normal": 0.15, "low": 0.10},
         description="share of picks that a level is sure of while it has work",
     )
+    levels: dict[str, LevelConfig] = Field(
+        {},
+        description='limits of single levels: `{"low": {"max_concurrent": 4}}` leaves it at most'
+        " four slots over all workers",
+    )
+    capacity_strategy: str = Field(
+        "static",
+        description="how levels share the slots: `static` (their own limits), `dynamic` (by"
+        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " or a dotted path",
+    )
+    capacity_seconds: float = Field(
+        2.0, gt=0, description="how often each worker works out the levels' shares again"
+    )
     max_wait: dict[str, float] = Field(
         {"realtime": 3.0, "high": 30.0, "normal": 120.0, "low": 600.0},
         description="seconds: a request that could not expect to start within them is refused",
@@ -101,6 +142,9 @@ class SchedulingConfig(BaseModel):
     )
     flow_by: Literal["tenant", "user"] = Field(
         "tenant", description="whom fairness within a level is between"
+    )
+    default_output_tokens: int = Field(
+        256, gt=0, description="expected length of an answer until a model's have been seen"
     )
     retry_base_seconds: float = Field(
         0.5, gt=0, description="first step of the backoff (full jitter)"
@@ -179,6 +223,39 @@ class BalancingConfig(BaseModel):
     hedge_levels: list[str] = Field(
         ["realtime", "high"], description="priority levels whose requests are hedged"
     )
+    default_max_tokens: int = Field(
+        8192,
+        gt=0,
+        description="longest answer of a request that names none, where the provider wants a limit",
+    )
+    allow_link_local: bool = Field(
+        False,
+        description="endpoints may have link-local addresses, where clouds keep credentials",
+    )
+    allow_unverified_tls: bool = Field(
+        False, description="endpoints may be called without verifying their certificates"
+    )
+
+
+class DiscoveryConfig(BaseModel):
+    """Endpoints and models that appear and vanish by themselves."""
+
+    dns_seconds: float = Field(
+        10.0, gt=0, description="between two lookups of an endpoint whose `discover` is `dns`"
+    )
+    models_seconds: float = Field(
+        30.0, gt=0, description="between two `GET /v1/models` of one that discovers its models"
+    )
+    timeout_seconds: float = Field(5.0, gt=0, description="for one lookup or one list")
+    linger_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="a vanished address is kept at least this long, draining, and may return",
+    )
+    dns_addresses: Literal["prefer_ipv4", "ipv4", "ipv6", "all"] = Field(
+        "prefer_ipv4",
+        description="which count where a name has both; `all` counts a dual-stack server twice",
+    )
 
 
 class StreamingConfig(BaseModel):
@@ -204,6 +281,11 @@ class Config(BaseSettings):
     secret_key: SecretStr = Field(
         SecretStr(UNSAFE_SECRET),
         description="signs operators' sessions; at least 32 characters in production",
+    )
+    credential_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Fernet keys that encrypt endpoints' credentials, separated by commas: the "
+        "first encrypts, all decrypt; `manage.py credentials new-key` makes one",
     )
     database_url: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/llmqueue"),
@@ -239,15 +321,40 @@ class Config(BaseSettings):
         "http://127.0.0.1:5555", description="where web finds Flower for `/flower/`"
     )
     default_model: str = Field("", description="model of requests that name none")
+    endpoints: list[dict[str, Any]] = Field(
+        [],
+        description="endpoints to have, each `name`, `base_url`, `models`, ...; applied at start "
+        "and by `manage.py endpoints apply`",
+    )
+    endpoints_file: Path | None = Field(None, description="a YAML file of such endpoints, instead")
+    endpoints_prune: bool = Field(
+        False, description="at start, delete endpoints that an earlier file made and this has not"
+    )
+    currency: str = Field(
+        "USD", pattern="^[A-Z]{3}$", description="of the endpoints' prices, as ISO 4217 has it"
+    )
 
     web: WebConfig = WebConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     balancing: BalancingConfig = BalancingConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     streaming: StreamingConfig = StreamingConfig()
 
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @field_validator("credential_keys")
+    @classmethod
+    def _are_fernet_keys(cls, value: SecretStr) -> SecretStr:
+        for key in filter(None, map(str.strip, value.get_secret_value().split(","))):
+            try:
+                usable = len(urlsafe_b64decode(key)) == 32
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("each key is 32 bytes in URL-safe base64")
+        return value
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Config:

@@ -28,6 +28,7 @@ WORDS: dict[Any, str] = {
     bool: "`true` or `false`",
     SecretStr: "secret",
     Path: "path",
+    Any: "any value",
 }
 INTRODUCTION = """\
 # Configuration
@@ -108,6 +109,8 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return f"map of {_type(arguments[0])} to {_type(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"`{{{', '.join(annotation.model_fields)}}}`"
     return WORDS[annotation]
 
 

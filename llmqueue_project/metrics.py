@@ -22,7 +22,7 @@ from balancing.load import read_live
 from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
 from llmqueue_project.config import load
-from scheduling.capacity import desired_replicas
+from scheduling.capacity import desired_replicas, level_caps
 from scheduling.control import client
 from scheduling.outlook import level_summary
 
@@ -44,6 +44,7 @@ class QueueCollector(Collector):
         yield from _levels()
         yield from _endpoints()
         yield from _replicas()
+        yield from _caps()
 
 
 def _levels() -> Iterator[Metric]:
@@ -130,6 +131,20 @@ def _replicas() -> Iterator[Metric]:
         log.warning("metrics.no_replicas", error=str(error))
         return
     yield desired
+
+
+def _caps() -> Iterator[Metric]:
+    most = GaugeMetricFamily(
+        "llmqueue_level_slots_max", "Slots that a capped level may hold", labels=["level"]
+    )
+    used = GaugeMetricFamily(
+        "llmqueue_level_slots_in_use", "Slots that a capped level holds", labels=["level"]
+    )
+    for level, (count, cap) in level_caps().items():
+        most.add_metric([level], cap)
+        used.add_metric([level], count)
+    yield most
+    yield used
 
 
 _queue_registry = CollectorRegistry()

@@ -80,6 +80,12 @@ UNFOLD: dict[str, Any] = {
                         "conversations.view_message",
                     ),
                     _page(
+                        "Costs",
+                        "payments",
+                        "scheduling_dailyusage",
+                        "scheduling.view_dailyusage",
+                    ),
+                    _page(
                         "Tenants", "apartment", "conversations_tenant", "conversations.view_tenant"
                     ),
                     _page("Users", "person", "conversations_user", "conversations.view_user"),

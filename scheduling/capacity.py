@@ -20,12 +20,13 @@ from redis.exceptions import RedisError
 
 from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
-from scheduling import admission, control, outlook
-from scheduling.admission import Load, Pool
+from scheduling import admission, control, level_slots, outlook
+from scheduling.backlog import Load, Pool
 from scheduling.models import Held, Priority
 from scheduling.outlook import LevelSummary
 from scheduling.pauses import Pauses
 from scheduling.policies import admission as policy
+from scheduling.policies import waiting
 from scheduling.statements import HELD, UNSERVED
 
 CAP = 100_000
@@ -44,6 +45,8 @@ class LevelCapacity:
     limit_seconds: float
     estimated_wait_seconds: float | None
     paused: bool
+    cap: int | None = None
+    """Most slots that the level may hold over all workers just now; None is no cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ def survey() -> Capacity:
     endpoints = known_endpoints()
     used = _in_use(endpoints)
     held, unserved = _held(), _unserved(endpoints)
+    capped = level_caps()
     summaries = {each.level: each for each in outlook.level_summary()}
     levels = [
         _level(
@@ -80,6 +84,7 @@ def survey() -> Capacity:
             seen.pauses,
             held=held.get(level, {}),
             unserved=unserved.get(level, {}),
+            cap=capped.get(level.queue, (0, None))[1],
         )
         for level in Priority
     ]
@@ -99,6 +104,14 @@ def survey() -> Capacity:
         intake_paused=seen.pauses.intake,
         reasons=_reasons(levels, unserved, endpoints, used),
     )
+
+
+def level_caps() -> dict[str, tuple[int, int]]:
+    """Level -> (slots in use, cap) of the capped levels; empty while Valkey is away."""
+    try:
+        return level_slots.shown(control.client())
+    except RedisError:
+        return {}
 
 
 def desired_replicas() -> int:
@@ -140,7 +153,7 @@ def _desired(load: Load, endpoints: Sequence[Target], used: Mapping[int, int]) -
 
 
 def _rate(pool: Pool, level: Priority) -> float | None:
-    return policy.level_rate(pool.load, int(level), admission.floors())
+    return waiting.level_rate(pool.load, int(level), admission.floors())
 
 
 def _level(
@@ -150,6 +163,7 @@ def _level(
     *,
     held: Mapping[str, int],
     unserved: Mapping[str, int],
+    cap: int | None,
 ) -> LevelCapacity:
     level = summary.level
     rates = [rate for pool in load.pools if (rate := _rate(pool, level)) is not None]
@@ -157,7 +171,7 @@ def _level(
         wait
         for pool in load.pools
         if (
-            wait := policy.wait_seconds(
+            wait := waiting.wait_seconds(
                 pool.load,
                 int(level),
                 ahead=pool.load.levels[level].queued,
@@ -177,6 +191,7 @@ def _level(
         limit_seconds=admission.limit_seconds(level),
         estimated_wait_seconds=None if paused or not waits or unserved else max(waits),
         paused=paused,
+        cap=cap,
     )
 
 
@@ -207,6 +222,8 @@ def _reasons(
 def _why(level: LevelCapacity, *, free: int) -> str:
     if level.paused:
         return "the level is paused"
+    if level.cap is not None and level.processing >= level.cap:
+        return f"the level holds the {level.cap} slots that it may"
     if free == 0:
         return "every slot is in use"
     return f"{free} slots are free: for other models, or a worker for this level is missing"

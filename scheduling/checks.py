@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
 from llmqueue_project.config import load
+from scheduling import level_caps
 from scheduling.models import Priority
 
 
@@ -18,6 +19,18 @@ def level_policy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         import_string(config.level_policy)(config.floors)
     except (ImportError, TypeError) as error:
         return [Error(f"scheduling.level_policy: {error}", id="scheduling.E001")]
+    return []
+
+
+@register()
+def capacity_strategy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        level_caps.strategy()
+    except ImportError as error:
+        return [Error(f"scheduling.capacity_strategy: {error}", id="scheduling.E004")]
+    unknown = set(load().scheduling.levels) - set(Priority.labels)
+    if unknown:
+        return [Error(f"scheduling.levels: no such level: {sorted(unknown)}", id="scheduling.E005")]
     return []
 
 

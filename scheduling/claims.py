@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,16 +12,22 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from balancing.registry import Target
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
+from scheduling.policies.estimates import WINDOW
+from scheduling.spending import NOTHING, Spent
 from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
 
 log = structlog.get_logger(__name__)
+ALL_APIS = frozenset({"chat", "completion", "embedding"})
 WAITING = """
 select exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s),
-       exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s
-                  and model = any(%(models)s::text[]))
+       exists (select 1 from unnest(%(models)s::text[], %(apis)s::text[]) as r(model, apis)
+                 join scheduling_job j on j.model = r.model
+                  and j.status = 'queued' and j.level = %(level)s
+                  and j.kind = any(string_to_array(r.apis, ',')))
 """
 
 
@@ -74,6 +80,7 @@ class Finish:
     number: int
     outcome: Attempt.Outcome | str = ""
     endpoint_id: int | None = None
+    endpoint_name: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     actual_cost: float | None = None
@@ -84,6 +91,10 @@ class Finish:
     result: str = ""
     text: str = ""
     why: str | None = None
+    spent_prompt: int = 0
+    spent_completion: int = 0
+    spent_micros: int | None = None
+    spent_estimated: bool = False
 
 
 _FINISH_COLUMNS = tuple(Finish.__dataclass_fields__)
@@ -101,8 +112,20 @@ class Claims:
         self._lease_seconds = lease_seconds
         self._finish = Grouped(self._finish_group, alone=(psycopg.DataError,))
 
-    async def claim(self, level: int, *, limit: int, room: Mapping[str, int]) -> list[Claimed]:
-        """Up to `limit` next jobs of a level; `room` is model -> slots free for it."""
+    async def claim(
+        self,
+        level: int,
+        *,
+        limit: int,
+        room: Mapping[str, int],
+        apis: Mapping[str, frozenset[str]] | None = None,
+    ) -> list[Claimed]:
+        """Up to `limit` next jobs of a level.
+
+        Args:
+            room: model -> slots free for it.
+            apis: model -> by which APIs it can be asked there; every one where it says nothing.
+        """
         rows = await fetch(
             self._database.relaxed,
             CLAIM,
@@ -111,15 +134,21 @@ class Claims:
                 "limit": limit,
                 "models": list(room),
                 "slots": list(room.values()),
+                "apis": _listed(room, apis),
                 "worker": self._worker,
                 "lease_seconds": self._lease_seconds,
             },
         )
         return [Claimed(*row) for row in rows]
 
-    async def waiting(self, level: int, models: Sequence[str]) -> tuple[bool, bool]:
-        """Whether anything is queued at a level, and whether for one of these models."""
-        values = {"level": level, "models": list(models)}
+    async def waiting(
+        self,
+        level: int,
+        models: Sequence[str],
+        apis: Mapping[str, frozenset[str]] | None = None,
+    ) -> tuple[bool, bool]:
+        """Whether anything is queued at a level, and whether for one of these models and APIs."""
+        values = {"level": level, "models": list(models), "apis": _listed(models, apis)}
         rows = await fetch(self._database.relaxed, WAITING, values)
         return bool(rows[0][0]), bool(rows[0][1])
 
@@ -143,11 +172,13 @@ class Claims:
         *,
         delay_seconds: float,
         endpoint_id: int,
+        endpoint_name: str,
         error_code: str,
         error_message: str,
         public: str,
         first_token_at: datetime | None,
         why: str | None,
+        spent: Spent = NOTHING,
     ) -> bool:
         """End the current attempt; hold the job for `delay_seconds`, or keep it when zero.
 
@@ -163,11 +194,16 @@ class Claims:
                 "number": job.attempts,
                 "delay_seconds": delay_seconds,
                 "endpoint_id": endpoint_id,
+                "endpoint_name": endpoint_name,
                 "error_code": error_code,
                 "error_message": _storable(error_message),
                 "public": public,
                 "first_token_at": first_token_at,
                 "why": why,
+                "spent_prompt": spent.prompt_tokens,
+                "spent_completion": spent.completion_tokens,
+                "spent_micros": spent.micros,
+                "spent_estimated": spent.estimated,
             },
         )
         return bool(rows)
@@ -176,7 +212,7 @@ class Claims:
         self,
         job: Claimed,
         *,
-        endpoint_id: int,
+        target: Target,
         outcome: Attempt.Outcome,
         error_code: str,
         error_message: str,
@@ -187,7 +223,8 @@ class Claims:
         values = {
             "id": job.id,
             "number": job.attempts,
-            "endpoint_id": endpoint_id,
+            "endpoint_id": target.id,
+            "endpoint_name": target.name,
             "worker": self._worker,
             "outcome": outcome.value,
             "error_code": error_code[:40],
@@ -209,10 +246,11 @@ class Claims:
                 pause = min(2.0, pause * 2)
 
     async def _finish_group(self, outcomes: Sequence[Finish]) -> list[bool]:
-        parameters: dict[str, list[Any]] = {
+        parameters: dict[str, Any] = {
             name: [_storable(getattr(outcome, name)) for outcome in outcomes]
             for name in _FINISH_COLUMNS
         }
+        parameters["window"] = WINDOW
         stored = {row[0] for row in await fetch(self._database.durable, FINISH, parameters)}
         if len(stored) < len(outcomes):
             # A connection may have broken after the commit: then this is the second time.
@@ -224,6 +262,12 @@ class Claims:
 
 def _leases(jobs: Sequence[Claimed] | Sequence[Finish]) -> dict[str, list[UUID]]:
     return {"id": [job.id for job in jobs], "lease_token": [job.lease_token for job in jobs]}
+
+
+def _listed(models: Iterable[str], apis: Mapping[str, frozenset[str]] | None) -> list[str]:
+    """The APIs of each model, separated by commas: PostgreSQL has no arrays of uneven ones."""
+    known = apis or {}
+    return [",".join(known.get(model, ALL_APIS)) for model in models]
 
 
 def _storable(value: Any) -> Any:

@@ -20,6 +20,8 @@ from balancing.slots import NotReady, Reservation
 from scheduling.claims import Claimed, Claims
 from scheduling.gate import Gate
 from scheduling.grouping import Grouped
+from scheduling.level_slots import LevelSlots, Share
+from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.pool import Bound, EndpointPool
 from scheduling.tickets import level_policy, render
@@ -34,10 +36,18 @@ class Dispatcher:
     """Serves the tickets of one worker process."""
 
     def __init__(
-        self, *, claims: Claims, pool: EndpointPool, gate: Gate, client: Redis, start: Start
+        self,
+        *,
+        claims: Claims,
+        pool: EndpointPool,
+        levels: LevelSlots,
+        gate: Gate,
+        client: Redis,
+        start: Start,
     ) -> None:
         self._claims = claims
         self._pool = pool
+        self._levels = levels
         self._gate = gate
         self._client = client
         self._start = start
@@ -80,32 +90,43 @@ class Dispatcher:
     async def _claim_and_bind(
         self, tickets: Counter[int]
     ) -> tuple[dict[int, list[Awaitable[None]]], int]:
-        reservation = await self._pool.reserve(tickets.total())
+        reservation, share = await asyncio.gather(
+            self._pool.reserve(tickets.total()),
+            self._levels.reserve({LEVELS[level]: count for level, count in tickets.items()}),
+        )
         free = self._pool.free(reservation)
         try:
-            jobs = await self._claim(tickets, reservation)
+            jobs = await self._claim(tickets, reservation, share)
         except psycopg.OperationalError:
+            await self._levels.hold(share, ())
             await self._pool.bind(reservation, (), ())
             raise
         bound = self._pool.choose(reservation, jobs)
         # The calls do not wait for the slots to be written down: they are reserved.
         binding = asyncio.create_task(self._pool.bind(reservation, jobs, bound))
+        holding = asyncio.create_task(self._levels.hold(share, jobs))
         started: dict[int, list[Awaitable[None]]] = {}
         for job, endpoint in zip(jobs, bound, strict=True):
             if endpoint is not None:
                 task = self._start(job, endpoint, binding)
                 started.setdefault(job.level, []).append(task)
-        await binding
+        await asyncio.gather(binding, holding)
         homeless = [job for job, endpoint in zip(jobs, bound, strict=True) if endpoint is None]
+        for job in homeless:
+            self._levels.release(job)
         if homeless:
             await self._claims.give_back(homeless, wrote=False)
         unserved = Counter({level: n - len(started.get(level, ())) for level, n in tickets.items()})
         if +unserved:
-            await self._settle_unserved(+unserved, self._pool.room_by_model(reservation, jobs))
+            room = self._pool.room_by_model(reservation, jobs)
+            await self._settle_unserved(+unserved, room, self._pool.apis_by_model(reservation))
         return started, free - sum(map(len, started.values()))
 
-    async def _claim(self, tickets: Counter[int], reservation: Reservation) -> list[Claimed]:
+    async def _claim(
+        self, tickets: Counter[int], reservation: Reservation, share: Share
+    ) -> list[Claimed]:
         jobs: list[Claimed] = []
+        apis = self._pool.apis_by_model(reservation)
         for level in sorted(tickets):
             if self._gate.is_paused(Priority(level).queue):
                 # Taken before the pause was known here; it goes back to its queue.
@@ -113,15 +134,21 @@ class Dispatcher:
             room = self._pool.room_by_model(reservation, jobs)
             if not room:
                 break
-            jobs += await self._claims.claim(level, limit=tickets[level], room=room)
+            if limit := share.limit(LEVELS[level], tickets[level]):
+                jobs += await self._claims.claim(level, limit=limit, room=room, apis=apis)
         return jobs
 
-    async def _settle_unserved(self, unserved: Counter[int], room: Mapping[str, int]) -> None:
+    async def _settle_unserved(
+        self,
+        unserved: Counter[int],
+        room: Mapping[str, int],
+        apis: Mapping[str, frozenset[str]],
+    ) -> None:
         for level, count in unserved.items():
             name = Priority(level).queue
             for _ in range(count):
                 level_policy().refund(name)
-            any_model, with_room = await self._claims.waiting(level, list(room))
+            any_model, with_room = await self._claims.waiting(level, list(room), apis)
             if not any_model:
                 continue
             if room and not with_room:

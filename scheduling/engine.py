@@ -20,20 +20,23 @@ import orjson
 import psycopg
 import structlog
 import uvloop
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from balancing import declared, discovery
 from balancing.client import Client
 from balancing.health import Watch
 from balancing.load import Load
+from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
-from scheduling import control, metrics
+from scheduling import control, level_caps, metrics, usage
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import gate
+from scheduling.level_slots import LevelSlots
 from scheduling.models import Job, Priority, Status
 from scheduling.outbox import FINAL, Feed, Outbox
 from scheduling.outcomes import Outcomes
@@ -48,6 +51,7 @@ log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
 WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
+USAGE_SECONDS = 5.0
 
 
 class Engine:
@@ -62,6 +66,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._announcers = ThreadPoolExecutor(4, "announce")
+        self._discoverer = ThreadPoolExecutor(1, "discover")
 
     def start(self) -> None:
         """Start the thread; returns when the loop serves.
@@ -98,6 +103,7 @@ class Engine:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._announcers.shutdown()
+        self._discoverer.shutdown()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -133,6 +139,9 @@ class Engine:
                     self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
+                    self._every(config.balancing.registry_seconds, self._discover),
+                    self._every(USAGE_SECONDS, self._fold_usage),
+                    self._every(config.scheduling.capacity_seconds, self._refresh_caps),
                     control.listen(valkey, control.CHANNEL, self._hear),
                 )
             ]
@@ -153,7 +162,7 @@ class Engine:
             reservation_seconds=config.balancing.reservation_seconds,
         )
         live = Load(valkey)
-        self.pool = EndpointPool(slots, live, database)
+        self.pool = EndpointPool(slots, Rates(valkey), live, database)
         self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
@@ -172,8 +181,19 @@ class Engine:
             outbox=self.outbox,
             outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announce=self._announce),
         )
+        self.levels = LevelSlots(
+            valkey,
+            gate,
+            lease_seconds=config.scheduling.lease_seconds,
+            reservation_seconds=config.balancing.reservation_seconds,
+        )
         self.dispatcher = Dispatcher(
-            claims=self.claims, pool=self.pool, gate=gate, client=valkey, start=self._begin
+            claims=self.claims,
+            pool=self.pool,
+            levels=self.levels,
+            gate=gate,
+            client=valkey,
+            start=self._begin,
         )
         self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
 
@@ -181,10 +201,13 @@ class Engine:
         """Wait for both servers: a worker that starts first is no error."""
         while True:
             try:
+                await self._declare()
                 await self._refresh()
                 await self.pool.look()
+                self.pool.check_credentials()
+                await self._refresh_caps()
                 reservation = await self.pool.reserve(0)
-            except (psycopg.OperationalError, RedisError) as error:
+            except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
             except NotReady:
                 break
@@ -200,14 +223,16 @@ class Engine:
             await ended
 
     def _begin(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
-        return asyncio.create_task(self.runner.run(job, bound, binding))
+        task = asyncio.create_task(self.runner.run(job, bound, binding))
+        task.add_done_callback(lambda _: self.levels.release(job))
+        return task
 
     async def _every(self, seconds: float, chore: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             try:
                 await chore()
-            except (psycopg.OperationalError, RedisError, NotReady) as error:
+            except (psycopg.OperationalError, OperationalError, RedisError, NotReady) as error:
                 log.info("engine.chore_waits", chore=chore.__qualname__, error=str(error))
             except Exception:
                 log.exception("engine.chore_failed", chore=chore.__qualname__)
@@ -217,6 +242,8 @@ class Engine:
         if not gate.is_short:
             return
         mark = gate.mark()
+        if gate.capped:
+            await self.levels.look()
         reservation = await self.pool.reserve(0)
         gate.settle(tickets=0, room=self.pool.free(reservation), since=mark)
         gate.reopen()
@@ -225,6 +252,21 @@ class Engine:
         """Endpoints and pauses, as operators have set them."""
         await self.pool.refresh()
         await self._see_pauses()
+
+    async def _discover(self) -> None:
+        """Endpoints and models that appear and vanish by themselves; see balancing/discovery.py."""
+        await self._loop.run_in_executor(self._discoverer, _closing(discovery.run_due))
+
+    async def _fold_usage(self) -> None:
+        await usage.fold(self._database.relaxed)
+
+    async def _declare(self) -> None:
+        """Have the endpoints that the configuration names."""
+        await self._loop.run_in_executor(self._discoverer, _closing(declared.apply_configured))
+
+    async def _refresh_caps(self) -> None:
+        """How many slots each level may hold, by the configured strategy."""
+        await self.levels.follow(await level_caps.compute(self._database, self.pool.allowed()))
 
     async def _see_pauses(self) -> None:
         gate.pause(Pauses.of_rows(await fetch(self._database.relaxed, PAUSES)).levels)
@@ -248,6 +290,7 @@ class Engine:
                 held.setdefault(endpoint, []).append(lease)
         try:
             await self.pool.renew(held)
+            await self.levels.renew([run.job for run in self.runner.running.values()])
         except RedisError as error:
             log.info("slots.renewal_waits", error=str(error))
 
@@ -306,3 +349,16 @@ class Engine:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await self.outbox.drain()
+
+
+def _closing(work: Callable[[], Any]) -> Callable[[], Any]:
+    """`work` in a thread: Django's connection is not left open behind it."""
+
+    def run() -> Any:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return run

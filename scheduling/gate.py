@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 
 class Gate:
@@ -26,6 +27,7 @@ class Gate:
             self._freed = 0
             self._closed: set[str] = set()
             self._paused: frozenset[str] = frozenset()
+            self._capped: frozenset[str] = frozenset()
             self._active = False
             self._refused = False
 
@@ -43,7 +45,7 @@ class Gate:
             if not self._active or self._room <= self._in_hand:
                 self._refused = True
                 return []
-            out = self._closed | self._paused
+            out = self._closed | self._paused | self._capped
             self._refused = any(level in out for level in levels)
             return [level for level in levels if level not in out]
 
@@ -60,9 +62,9 @@ class Gate:
 
     @property
     def is_short(self) -> bool:
-        """Whether something keeps tickets out: no room, or a level closed."""
+        """Whether something keeps tickets out: no room, a level closed or at its cap."""
         with self._lock:
-            return self._room <= self._in_hand or bool(self._closed)
+            return self._room <= self._in_hand or bool(self._closed) or bool(self._capped)
 
     def take(self, tickets: int = 1) -> None:
         with self._lock:
@@ -106,6 +108,22 @@ class Gate:
             self._paused = levels
         if opened:
             self._wake()
+
+    @property
+    def capped(self) -> frozenset[str]:
+        return self._capped
+
+    def cap(self, levels: AbstractSet[str]) -> None:
+        """Take no tickets of just these levels: they hold as many slots as they may."""
+        with self._lock:
+            opened = bool(self._capped - levels) and self._refused
+            self._capped = frozenset(levels)
+        if opened:
+            self._wake()
+
+    def uncap(self, level: str) -> None:
+        if level in self._capped:
+            self.cap(self._capped - {level})
 
     def is_paused(self, level: str) -> bool:
         return level in self._paused

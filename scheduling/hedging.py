@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import structlog
@@ -109,7 +111,9 @@ class Hedger:
     def _start(self, race: _Race) -> None:
         model = race.run.bound.model or race.run.job.model
         tried = frozenset({race.run.bound.target.id, *race.run.tried})
-        if race.winner is not None or not self._pool.others_serving(model, tried):
+        if race.winner is not None or not self._pool.others_serving(
+            model, tried, race.run.job.kind
+        ):
             return
         left = self.rule.spend(self._budget)
         if left is None:
@@ -148,7 +152,8 @@ class Hedger:
         return answer
 
     async def _take_slot(self, run: Running, model: str, tried: frozenset[int]) -> Side | None:
-        job, name = run.job, run.bound.target.name
+        # A lease of its own: rate limits are settled by lease, too.
+        job, name = replace(run.job, lease_token=uuid4()), run.bound.target.name
         fallback = model if model != job.model else ""
         try:
             reservation = await self._pool.reserve(1)
@@ -208,7 +213,7 @@ class Hedger:
         try:
             await self._claims.note(
                 run.job,
-                endpoint_id=side.bound.target.id,
+                target=side.bound.target,
                 outcome=outcome,
                 error_code=error.code if error else "hedge_lost",
                 error_message=str(error) if error else "another call of it spoke first",
@@ -248,6 +253,7 @@ class _Race:
                 self.decide(side)
                 if side is self.second and run.feed.keep:
                     self._outbox.put(run.feed, STARTED, start_of(run.job, side.bound))
+            run.pieces += 1
             if not run.spoke and not is_usage:
                 run.spoke = True
                 run.first_token_at = datetime.now(UTC)

@@ -21,7 +21,7 @@ from scheduling import control, tickets
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Status
-from scheduling.statements import SUBMIT
+from scheduling.statements import CANCEL, SUBMIT
 from scheduling.submission import JobSpec, Receipt, parameters, receipts
 
 log = structlog.get_logger(__name__)
@@ -29,15 +29,6 @@ log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 10.0
 EXISTING = """
 select id, status, held_reason, fair_tag from scheduling_job where id = any(%(ids)s::uuid[])
-"""
-CANCEL = """
-update scheduling_job
-   set status = case when status = 'processing' then status else 'cancelled' end,
-       cancel_requested = true, held_reason = '', updated_at = clock_timestamp(),
-       finished_at = case when status = 'processing' then null else clock_timestamp() end,
-       error_code = 'cancelled', error_message = 'the client went away'
- where id = any(%(ids)s::uuid[]) and status in ('held', 'queued', 'processing')
-returning id, status
 """
 FLOW = """
 insert into scheduling_flow (key, name, weight, created_at)
@@ -104,7 +95,7 @@ class Intake:
                 await asyncio.sleep(0.2)
 
     async def _cancel_group(self, ids: Sequence[UUID]) -> list[None]:
-        rows = await fetch(self._database.durable, CANCEL, {"ids": list(ids)})
+        rows = await fetch(self._database.durable, CANCEL, _hung_up(ids))
         running = [row[0] for row in rows if row[1] == Status.PROCESSING]
         if running:
             self._later(self._tell(running))
@@ -134,3 +125,7 @@ class Intake:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _hung_up(ids: Sequence[UUID]) -> dict[str, Any]:
+    return {"ids": list(ids), "why": "the client went away"}

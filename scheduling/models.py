@@ -14,6 +14,8 @@ from django.db import models
 from balancing.models import validate_finite
 from scheduling.ids import uuid7
 from scheduling.levels import LEVELS
+from scheduling.usage_models import DailyUsage as DailyUsage
+from scheduling.usage_models import UsageEntry as UsageEntry
 
 
 class Priority(models.IntegerChoices):
@@ -114,6 +116,22 @@ class FlowTag(models.Model):
     flow = models.ForeignKey(Flow, models.CASCADE, related_name="tags", db_constraint=False)
     level = models.SmallIntegerField(choices=Priority.choices)
     last_finish = models.FloatField(default=0.0)
+    settled = models.FloatField(
+        default=0.0, db_default=0.0, help_text="actual minus estimated cost so far, by weight"
+    )
+
+
+class OutputEstimate(models.Model):
+    """How long a flow's answers from a model are, learned (`policies/estimates.py`); in tokens."""
+
+    pk = models.CompositePrimaryKey("flow_id", "model")
+    flow = models.ForeignKey(
+        Flow, models.CASCADE, related_name="estimates", db_constraint=False, db_index=False
+    )
+    model = models.CharField(max_length=200)
+    mean = models.FloatField(default=0.0)
+    samples = models.BigIntegerField(default=0)
+    updated_at = models.DateTimeField()
 
 
 class LevelClock(models.Model):
@@ -143,6 +161,9 @@ class Job(models.Model):
     user_id = models.UUIDField(null=True)
     flow = models.ForeignKey(Flow, models.DO_NOTHING, db_constraint=False, related_name="jobs")
     fair_tag = models.FloatField(default=0.0)
+    settled = models.FloatField(
+        default=0.0, db_default=0.0, help_text="its flow's settlements up to its fair tag"
+    )
     cost = models.FloatField(default=1.0, help_text="estimated, in weighted tokens")
     sequence_key = models.UUIDField(null=True, help_text="one running job a key")
     affinity = models.CharField(
@@ -173,6 +194,12 @@ class Job(models.Model):
 
     prompt_tokens = models.IntegerField(null=True)
     completion_tokens = models.IntegerField(null=True)
+    spent_micros = models.BigIntegerField(
+        null=True, help_text="of all attempts, in millionths of the currency; empty without prices"
+    )
+    spent_estimated = models.BooleanField(
+        default=False, db_default=False, help_text="an endpoint reported no usage"
+    )
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
 
@@ -208,6 +235,11 @@ class Job(models.Model):
                 ),
             ),
             models.Index(fields=["level"], name="job_held", condition=models.Q(status="held")),
+            models.Index(
+                fields=["level", "flow", "id"],
+                name="job_backlog",
+                condition=models.Q(status="held", held_reason="backlog"),
+            ),
             models.Index(fields=["tenant_id", "-created_at"], name="job_tenant"),
             models.Index(fields=["-created_at"], name="job_created"),
             models.Index(
@@ -264,6 +296,9 @@ class Attempt(models.Model):
     endpoint = models.ForeignKey(
         "balancing.Endpoint", models.SET_NULL, null=True, db_constraint=False, related_name="+"
     )
+    endpoint_name = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="outlives the endpoint"
+    )
     worker = models.CharField(max_length=100, blank=True, default="")
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     error_code = models.CharField(max_length=40, blank=True, default="")
@@ -271,6 +306,7 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(null=True)
     first_token_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField()
+    spent_micros = models.BigIntegerField(null=True, help_text="in millionths of the currency")
     why: models.JSONField[Any] = models.JSONField(
         null=True, help_text="how the endpoint was chosen"
     )

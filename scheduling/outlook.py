@@ -1,19 +1,13 @@
-"""What a waiting request is told: its position, and how long it will be.
-
-One statement a second and process reads each level's next fair tags; positions are then looked
-up in memory, so that ten thousand waiting clients cost no more than one.
-"""
+"""How the levels stand, for people who look: one statement a second and process."""
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from scheduling.models import Job, Priority, Status
+from scheduling.models import Priority
 from scheduling.statements import OUTLOOK
 
 WINDOW_SECONDS = 15
@@ -22,37 +16,23 @@ FRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """`position` 1 is next; 0 means that it does not wait. `wait_seconds` is an estimate."""
-
-    position: int
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class LevelSummary:
-    """One level now, and over the last `WINDOW_SECONDS`.
-
-    `tags` are its next fair tags; `service_seconds` is the mean of the latest jobs of all levels.
-    """
+    """One level now, and over the last `WINDOW_SECONDS`."""
 
     level: Priority
     queued: int
     held: int
     processing: int
-    tags: tuple[float, ...]
     oldest_wait_seconds: float
     finished: int
     failed: int
     average_wait_seconds: float
     max_wait_seconds: float
-    service_seconds: float
 
     @classmethod
     def of_row(cls, row: tuple[Any, ...]) -> LevelSummary:
         """A row of `sql/outlook.sql`."""
-        level, queued, held, processing, tags, *rest = row
-        return cls(Priority(level), queued, held, processing, tuple(tags), *rest)
+        return cls(Priority(row[0]), *row[1:])
 
     @property
     def finished_per_minute(self) -> float:
@@ -73,30 +53,6 @@ class Board:
     @property
     def is_fresh(self) -> bool:
         return time.monotonic() - self.read_at < FRESH_SECONDS
-
-    @property
-    def queued(self) -> int:
-        return sum(summary.queued for summary in self.levels.values())
-
-    def of(self, level: Priority, fair_tag: float) -> Outlook:
-        """The outlook of a queued job: those above it and those before it in its level."""
-        summary = self.levels[level]
-        ahead = bisect_left(summary.tags, fair_tag)
-        if ahead == len(summary.tags):
-            ahead = max(ahead, summary.queued - 1)
-        position = ahead + 1
-        above = sum(s.queued for upper, s in self.levels.items() if upper < level)
-        return Outlook(position, round((above + position) / self._rate(), 2))
-
-    def _rate(self) -> float:
-        """Jobs ended per second: counted, or what runs by how long the latest took (ten seconds
-        before any has ended), whichever is more: after a pause the count is still low.
-        """
-        summaries = self.levels.values()
-        counted = sum(summary.finished for summary in summaries) / WINDOW_SECONDS
-        running = max(1, sum(summary.processing for summary in summaries))
-        service = max((summary.service_seconds for summary in summaries), default=0.0)
-        return max(counted, running / max(service or 10.0, 0.001))
 
 
 def parameters(models: Sequence[str]) -> dict[str, Any]:
@@ -128,15 +84,3 @@ def board() -> Board:
 
 def level_summary() -> list[LevelSummary]:
     return list(board().levels.values())
-
-
-def glance(job_ids: Iterable[UUID]) -> dict[UUID, Outlook]:
-    """The outlook of each of these jobs; those that no longer wait stand at position 0."""
-    ids = list(job_ids)
-    if not ids:
-        return {}
-    waiting = Job.objects.filter(pk__in=ids, status=Status.QUEUED)
-    looks = dict.fromkeys(ids, Outlook(0, 0.0))
-    for identifier, level, fair_tag in waiting.values_list("id", "level", "fair_tag"):
-        looks[identifier] = board().of(Priority(level), fair_tag)
-    return looks

@@ -11,6 +11,7 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
+from balancing import credentials
 from balancing.ejecting import Ejecting
 from balancing.explaining import explain
 from balancing.landscape import Landscape
@@ -19,12 +20,14 @@ from balancing.load import Load
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.snapshot import EndpointSnapshot
 from balancing.pools import POOLS, Rules
+from balancing.rates import NOTHING_LIMITED, Rates
 from balancing.registry import ENDPOINTS, Target, targets
 from balancing.slots import EpochMissing, NotReady, Reservation, Slots
 from llmqueue_project.config import load
 from scheduling.claims import Claimed
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
+from scheduling.submission import estimated_tokens
 from scheduling.wanting import wanted_of
 
 log = structlog.get_logger(__name__)
@@ -52,9 +55,10 @@ class Bound:
 class EndpointPool:
     """Reserve room, choose endpoints, hold and release slots."""
 
-    def __init__(self, slots: Slots, live: Load, database: Database) -> None:
+    def __init__(self, slots: Slots, rates: Rates, live: Load, database: Database) -> None:
         config = load()
         self._slots = slots
+        self._rates = rates
         self._live = live
         self._database = database
         self._heartbeat_seconds = config.scheduling.heartbeat_seconds
@@ -72,6 +76,15 @@ class EndpointPool:
         rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
         self.landscape.pools.learn(await fetch(self._database.relaxed, POOLS))
         self.landscape.learn_targets(rows)
+
+    def check_credentials(self) -> None:
+        """
+        Raises:
+            ImproperlyConfigured: in production, when a stored credential cannot be read.
+        """
+        credentials.check_readable(
+            t.access.encrypted_credential for t in self.landscape.targets.values()
+        )
 
     async def look(self) -> None:
         """Read the live state again, beside the requests.
@@ -99,6 +112,18 @@ class EndpointPool:
             redis.RedisError: Valkey is away.
         """
         limits = self.landscape.limits
+        working = [self.landscape.targets[endpoint] for endpoint in limits]
+        allowance = await self._rates.take(working, wanted)
+        if allowance is NOTHING_LIMITED:
+            return await self._reserve(limits, wanted)
+        try:
+            reservation = await self._reserve(allowance.open_to(limits), wanted)
+        except (NotReady, RedisError):
+            await self._rates.settle(allowance, {})
+            raise
+        return reservation.within(allowance)
+
+    async def _reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
         try:
             return await self._slots.reserve(limits, wanted)
         except EpochMissing:
@@ -123,10 +148,21 @@ class EndpointPool:
                 room[job.model] -= 1
         return {model: slots for model, slots in room.items() if slots > 0}
 
+    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
+        """Model -> the APIs by which the endpoints that have room for it can be asked."""
+        found: dict[str, frozenset[str]] = {}
+        for endpoint, held in reservation.rooms.items():
+            if held.reserved and endpoint in self.landscape.targets:
+                target = self.landscape.targets[endpoint]
+                for model in target.model_names:
+                    found[model] = found.get(model, target.apis) | target.apis
+        return found
+
     def free(self, reservation: Reservation) -> int:
-        """Slots that nobody had when the reservation was made."""
+        """Slots that nobody had when the reservation was made, and that may be used now."""
+        left = reservation.allowance.left
         return sum(
-            room.room
+            min(room.room, left.get(endpoint, room.room))
             for endpoint, room in reservation.rooms.items()
             if endpoint in self.landscape.targets
         )
@@ -206,14 +242,43 @@ class EndpointPool:
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
             self._unbound |= {(e, lease) for e, leases in taken.items() for lease in leases}
+        if reservation.allowance is not NOTHING_LIMITED:
+            await self._count(reservation, jobs, bound)
 
-    def others_serving(self, model: str, tried: frozenset[int]) -> bool:
-        """Whether an endpoint not yet tried could serve the model."""
-        return bool(self.landscape.serving(model, tried))
+    async def _count(
+        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+    ) -> None:
+        """What starts now counts against its endpoint's rate limits; the rest is refunded."""
+        started: dict[int, list[tuple[str, int]]] = {}
+        for job, endpoint in zip(jobs, bound, strict=True):
+            if endpoint is not None:
+                call = job.lease, estimated_tokens(job.body, job.cost)
+                started.setdefault(endpoint.target.id, []).append(call)
+        try:
+            await self._rates.settle(reservation.allowance, started)
+        except RedisError as error:
+            log.warning("rates.settle_waits", error=str(error))
+
+    def spent(self, lease: str, tokens: int | None) -> None:
+        """A call has ended and used so many tokens; None when its endpoint did not say."""
+        self._rates.spent(lease, tokens)
+
+    def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        return [
+            (target.max_concurrent, self.landscape.limits.get(target.id, 0), target.model_names)
+            for target in self.landscape.targets.values()
+            if target.takes_work
+        ]
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
+        """Whether an endpoint not yet tried could serve the model by an API."""
+        return self.landscape.is_served(model, api, tried)
 
     async def renew(self, held: Mapping[int, Sequence[str]]) -> None:
         """Keep slots; those whose binding or release failed are bound or released now."""
         await self._slots.renew(held)
+        await self._rates.flush()
         if self._unbound:
             running = {(e, lease) for e, leases in held.items() for lease in leases}
             await self._slots.add(sorted(self._unbound & running))
@@ -224,6 +289,7 @@ class EndpointPool:
 
     async def release(self, ending: Ending) -> None:
         """Free a slot and learn from its call; later, if Valkey is away."""
+        self._rates.spent(ending.lease, None)
         await self._release(ending)
 
     async def _release_group(self, endings: Sequence[Ending]) -> list[None]:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from balancing.client import Client
 from balancing.errors import CallError
+from balancing.registry import Target
 from balancing.slots import NotReady
 from llmqueue_project.config import load
 from scheduling import metrics
@@ -25,6 +26,7 @@ from scheduling.outcomes import Outcomes
 from scheduling.policies.retry import backoff_seconds
 from scheduling.pool import Bound, EndpointPool
 from scheduling.running import CANCELLED, LOST, Running
+from scheduling.spending import Spent, of_failure
 
 log = structlog.get_logger(__name__)
 
@@ -98,6 +100,7 @@ class Runner:
                 if not await self._again(run, error):
                     return
             else:
+                self._pool.spent(run.side.lease, answer.tokens)
                 self._release_soon(run)
                 self._pool.mark_well(run.bound.target)
                 metrics.attempts.labels(run.bound.target.name, "ok").inc()
@@ -148,24 +151,33 @@ class Runner:
         if bound is None:
             return False
         failed, failed_why = run.bound.target, run.bound.why
+        served = run.bound.model or job.model
         run.side = Side(bound, job.lease, job.stream)
         ours = await self._claims.retry(
             job,
             delay_seconds=0,
             endpoint_id=failed.id,
+            endpoint_name=failed.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
             why=failed_why,
+            spent=self._charge(run, failed, served),
         )
         if not ours:
             run.stop = CANCELLED
             raise asyncio.CancelledError
         job.attempts += 1
         run.feed.attempt, run.feed.seq = job.attempts, 0
-        run.spoke, run.first_token_at = False, None
+        run.spoke, run.pieces, run.first_token_at = False, 0, None
         return True
+
+    def _charge(self, run: Running, target: Target, model: str) -> Spent:
+        """What a failed attempt cost."""
+        spent = of_failure(target, model, run.job.body, run.pieces)
+        metrics.count_spent(model, target.name, spent)
+        return spent
 
     async def _elsewhere(self, run: Running) -> Bound | None:
         """A slot at an endpoint that has not failed this job: of its model, else of a fallback."""
@@ -173,7 +185,7 @@ class Runner:
         models = [job.model]
         if job.allow_fallback:
             models += self._pool.rules(job.model).fallback_models
-        models = [model for model in models if self._pool.others_serving(model, tried)]
+        models = [model for model in models if self._pool.others_serving(model, tried, job.kind)]
         if not models:
             return None
         bound: Bound | None = None
@@ -210,11 +222,13 @@ class Runner:
             run.job,
             delay_seconds=delay,
             endpoint_id=run.bound.target.id,
+            endpoint_name=run.bound.target.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
             why=run.bound.why,
+            spent=self._charge(run, run.bound.target, run.bound.model or run.job.model),
         )
         if not held:
             await self._cancelled(run)

@@ -37,6 +37,7 @@ class Running:
     task: asyncio.Task[Any] | None = None
     stop: str = ""
     spoke: bool = False
+    pieces: int = 0
     ending: bool = False
     tried: set[int] = field(default_factory=set)
     first_token_at: datetime | None = None

@@ -16,7 +16,7 @@ from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
 from scheduling.publishing import publish_on_commit
 from scheduling.signals import job_finished
-from scheduling.statements import REQUEUE, SUBMIT
+from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.submission import JobSpec, Receipt, parameters, receipts
 
 _flows: dict[tuple[str, str, float], int] = {}
@@ -57,24 +57,17 @@ def cancel(*, job_id: UUID) -> Status:
     Raises:
         JobNotFound, IllegalTransition: it has ended already.
     """
-    ended = Job.objects.filter(pk=job_id, status__in=[Status.HELD, Status.QUEUED]).update(
-        status=Status.CANCELLED,
-        held_reason="",
-        error_code="cancelled",
-        error_message="cancelled while waiting",
-        finished_at=timezone.now(),
-        updated_at=timezone.now(),
-    )
-    if ended:
+    with connection.cursor() as cursor:
+        cursor.execute(CANCEL, {"ids": [job_id], "why": "cancelled while waiting"})
+        row = cursor.fetchone()
+    if row is None:
+        raise _refusal(job_id, Status.CANCELLED)
+    status = Status(row[1])
+    if status == Status.CANCELLED:
         transaction.on_commit(partial(_announce_end, job_id))
-        return Status.CANCELLED
-    asked = Job.objects.filter(pk=job_id, status=Status.PROCESSING).update(
-        cancel_requested=True, updated_at=timezone.now()
-    )
-    if asked:
+    else:
         transaction.on_commit(partial(control.tell, cancel=str(job_id)))
-        return Status.PROCESSING
-    raise _refusal(job_id, Status.CANCELLED)
+    return status
 
 
 def requeue(*, job_id: UUID) -> Status:
@@ -102,20 +95,7 @@ def reprioritise(*, job_id: UUID, level: Priority) -> None:
         JobNotFound, IllegalTransition: it no longer waits.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            update scheduling_job j
-               set level = %(level)s, updated_at = now(),
-                   priority_reason = 'moved by an operator',
-                   fair_tag = greatest(
-                       (select virtual_time from scheduling_levelclock where level = %(level)s),
-                       coalesce((select last_finish from scheduling_flowtag t
-                                  where t.flow_id = j.flow_id and t.level = %(level)s), 0))
-             where id = %(id)s and status in ('held', 'queued')
-            returning status
-            """,
-            {"id": job_id, "level": int(level)},
-        )
+        cursor.execute(REPRIORITISE, {"id": job_id, "level": int(level)})
         row = cursor.fetchone()
     if row is None:
         raise _refusal(job_id, Status.QUEUED)
@@ -128,7 +108,7 @@ def next_held_turn(*, sequence_key: UUID) -> UUID | None:
     waiting = Job.objects.filter(sequence_key=sequence_key)
     if waiting.filter(status__in=[Status.QUEUED, Status.PROCESSING]).exists():
         return None
-    if waiting.filter(status=Status.HELD, held_reason=Held.PAUSED).exists():
+    if waiting.filter(status=Status.HELD, held_reason__in=[Held.PAUSED, Held.BACKLOG]).exists():
         return None
     held = waiting.filter(status=Status.HELD, held_reason=Held.TURN).order_by("created_at", "id")
     return held.values_list("id", flat=True).first()

@@ -12,10 +12,9 @@ from uuid import UUID
 from llmqueue_project.config import load
 from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 
-DEFAULT_OUTPUT_TOKENS = 256
-INPUT_WEIGHT, OUTPUT_WEIGHT = 1.0, 2.0
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +23,12 @@ class JobSpec:
 
     Attributes:
         body: the JSON object that goes upstream, as text, without fields of our own.
-        cost: estimated weighted tokens (`estimate_cost`).
+        cost: estimated weighted tokens (`scheduling/estimates.py`).
         origin: mailbox of the web process that waits for the answer; empty when none does.
         priority_reason: why it has its level, for people; at most 200 characters.
         affinity: what should meet one endpoint again (`affinity_of`); or empty.
         allow_fallback: whether another model may answer when no endpoint of its own can.
+        backlog: held until its level has room; then it is charged and joins in fair order.
     """
 
     level: Priority
@@ -51,6 +51,7 @@ class JobSpec:
     priority_reason: str = ""
     affinity: str = ""
     allow_fallback: bool = False
+    backlog: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +64,27 @@ class Receipt:
     fair_tag: float
 
 
-_COLUMNS = tuple(
-    name for name in JobSpec.__dataclass_fields__ if name not in {"level", "max_attempts"}
-)
+COLUMNS = tuple(JobSpec.__dataclass_fields__)
+_AS_THEY_ARE = tuple(name for name in COLUMNS if name not in {"level", "max_attempts"})
 
 
 def parameters(specs: Sequence[JobSpec]) -> dict[str, list[Any]]:
     """The arrays that `sql/submit.sql` takes, one element a job."""
     arrays: dict[str, list[Any]] = {
-        name: [getattr(spec, name) for spec in specs] for name in _COLUMNS
+        name: [getattr(spec, name) for spec in specs] for name in _AS_THEY_ARE
     }
     arrays["level"] = [int(spec.level) for spec in specs]
     default = load().scheduling.max_attempts
     arrays["max_attempts"] = [spec.max_attempts or default for spec in specs]
     return arrays
+
+
+def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
+    """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
+    values = {name: getattr(spec, name) for name in COLUMNS}
+    values["level"] = int(spec.level)
+    values["max_attempts"] = spec.max_attempts or load().scheduling.max_attempts
+    return (*values.values(), place)
 
 
 def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt]:
@@ -90,16 +98,21 @@ def affinity_of(tenant_id: UUID, name: str) -> str:
     return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
 
 
-def estimate_cost(body: str, max_tokens: int | None = None) -> float:
-    """Weighted tokens: input x 1 + expected output x 2, the Virtual Token Counter's weights.
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = max(1, len(body) // CHARS_PER_TOKEN)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
 
-    The input is estimated at four characters a token. Source: Sheng et al., "Fairness in Serving
-    Large Language Models", OSDI 2024.
+
+def estimate_cost(body: str, output_tokens: float) -> float:
+    """Weighted tokens of a request, its input estimated at four characters a token.
+
+    Args:
+        output_tokens: expected (`scheduling/estimates.py`).
     """
-    output = min(max_tokens or DEFAULT_OUTPUT_TOKENS, 4 * DEFAULT_OUTPUT_TOKENS)
-    return actual_cost(max(1, len(body) // _CHARS_PER_TOKEN), output)
+    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:
     """What a finished request cost, in the same unit."""
-    return INPUT_WEIGHT * prompt_tokens + OUTPUT_WEIGHT * completion_tokens
+    return weighted_tokens(prompt_tokens, completion_tokens)

@@ -18,10 +18,13 @@ from scheduling.database import Database
 from scheduling.levels import LEVELS
 from scheduling.models import Priority, Status
 from scheduling.pauses import PAUSES, Pauses
+from scheduling.policies.fairness import SETTLED_WORKS
 from scheduling.statements import (
     BACKLOG,
     HOLD_PAUSED,
+    RELEASE_BACKLOG,
     RESUME_PAUSED,
+    SETTLE,
     SWEEP_DEADLINES,
     SWEEP_DUE,
     SWEEP_LEASES,
@@ -32,6 +35,10 @@ log = structlog.get_logger(__name__)
 
 LOCK = 0x6C6C6D71  # "llmq"
 MOST_TICKETS = 10_000
+# Backlog keeps a level at least this far ahead, so that a worker that has just started finds work.
+LEAST_QUEUED = 32
+# Jobs of each level and model whose tags a round looks at; more than start within a second.
+SETTLED_HEADS = 500
 # Rounds between two looks for jobs that a pause or its end has missed; it reads all that wait.
 PAUSE_ROUNDS = 30
 TRY_LOCK = "select pg_try_advisory_xact_lock(%(lock)s)"
@@ -107,6 +114,8 @@ class Sweeper:
             if self._pauses_need_care(Pauses.of_rows(await rows(PAUSES))):
                 await rows(HOLD_PAUSED)
                 due += await rows(RESUME_PAUSED)
+            due += await rows(RELEASE_BACKLOG, least=LEAST_QUEUED, most=MOST_TICKETS)
+            await rows(SETTLE, heads=SETTLED_HEADS, works=SETTLED_WORKS)
             backlog = await rows(BACKLOG, cap=MOST_TICKETS)
         moved = [Ended.of_row(row) for row in (*lost, *expired)]
         if lost:

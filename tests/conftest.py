@@ -22,12 +22,14 @@ def services() -> Services:
     return SERVICES
 
 
-# Whole stacks on two shared cores: a test may fail once, and the summary says RERUN. Read it as a
+# On two shared cores a test of processes may fail once, and the summary says RERUN. Read it as a
 # race that somebody has still to find; a fault fails twice.
-WHOLE_STACKS = tuple(Path(__file__).parent / part for part in ("acceptance", "integration"))
+PROCESSES = tuple(
+    Path(__file__).parent / part for part in ("acceptance", "integration", "unit/embedded")
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if any(item.path.is_relative_to(part) for part in WHOLE_STACKS):
+        if any(item.path.is_relative_to(part) for part in PROCESSES):
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -100,11 +100,13 @@ session_affinity = Profile(
     picker=Highest(),
 )
 
+# What a known prefix saves is part of the estimate, and so is the crowd that a popular one draws.
+# `home` is for what this process has not seen: it agrees with all others, whom it has not asked.
 expected_work = Profile(
     name="expected_work",
     required=(*_REQUIRED, not_slow),
     preferred=_PREFERRED,
-    scorers=((early_finish, 1.0),),
+    scorers=((early_finish, 1.0), (home, 0.2)),
     picker=Highest(),
 )
 
@@ -112,6 +114,6 @@ affinity = Profile(
     name="affinity",
     required=(*_REQUIRED, not_slow),
     preferred=(*_PREFERRED, within_bound),
-    scorers=((early_finish, 1.0), (cached_prompt, 1.0), (home, 0.1)),
+    scorers=((early_finish, 1.0), (cached_prompt, 0.5), (home, 0.5)),
     picker=Highest(),
 )

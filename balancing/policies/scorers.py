@@ -62,12 +62,17 @@ class HotAndCold:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedWork:
-    """Falls with the estimated seconds from now to the job's last token there."""
+    """Falls with the time from now to the job's last token there, as estimated.
+
+    A half where that is as long as the job takes at a typical endpoint of the pool: long jobs and
+    short ones, fast pools and slow ones are scored alike, and other scorers keep their say.
+    """
 
     estimate: Estimate = field(default_factory=Estimate)
 
     def __call__(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        return 1.0 / (1.0 + self.estimate.finish_seconds(endpoint, situation))
+        typical = self.estimate.typical_seconds(situation)
+        return typical / (typical + self.estimate.finish_seconds(endpoint, situation))
 
 
 def affinity(endpoint: EndpointSnapshot, situation: Situation) -> float:
@@ -80,10 +85,11 @@ def affinity(endpoint: EndpointSnapshot, situation: Situation) -> float:
 def home(endpoint: EndpointSnapshot, situation: Situation) -> float:
     """The highest where the job's affinity key belongs; the same for all when it has none.
 
-    Without a conversation's id the first block of the prompt stands in for it.
+    Without a conversation's id the first block of the prompt stands in for it, unless somebody is
+    known to hold it: a system prompt that all jobs share would else draw them all to one home.
     """
     wanted = situation.wanted
-    key = wanted.affinity or (wanted.prefix[0] if wanted.prefix else "")
+    key = wanted.affinity or (wanted.prefix[0] if wanted.prefix and not wanted.cached else "")
     if not key:
         return 0.0
     weight = max(endpoint.weight, 1e-9) / max(situation.largest_weight, 1e-9)

@@ -22,10 +22,10 @@ def timestamp() -> str:
     return timezone.now().isoformat().replace("+00:00", "Z")
 
 
-def success(data: Any, status: int = 200) -> Response:
+def success(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """`data` in the envelope; its `code` equals the HTTP status."""
     envelope = {"code": status, "message": "success", "data": data, "timestamp": timestamp()}
-    return Response(envelope, status=status)
+    return Response(envelope, status=status, headers=headers)
 
 
 class OnlyJSON(BaseContentNegotiation):

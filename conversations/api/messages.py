@@ -42,7 +42,11 @@ class Messages(Resource):
         """Submit a message; its request is queued when this answers 201."""
         draft = drafts.message(self.document)
         row = services.send(caller=self.caller, draft=draft, request_id=self.request_id)
-        return success(render.messages([row])[0], 201)
+        shown = render.messages([row])[0]
+        headers = {"X-LLMQueue-Position": str(shown["position"])}
+        if shown["estimated_wait"] is not None:
+            headers["X-LLMQueue-Estimated-Wait"] = f"{shown['estimated_wait']:.1f}"
+        return success(shown, 201, headers)
 
     @extend_schema(
         operation_id="list_messages",

@@ -23,7 +23,7 @@ LIVE = (
 
 
 def of_endpoints() -> list[dict[str, Any]]:
-    rows = list(Endpoint.objects.order_by("name"))
+    rows = list(Endpoint.objects.filter(discover="").order_by("name"))
     used = slots_in_use([row.pk for row in rows])
     known = live_state([row.pk for row in rows])
     recent = _recent()
@@ -64,7 +64,7 @@ def _instant(seconds: float) -> str | None:
 
 def slots() -> tuple[int, int]:
     """Slots in use and slots there are, over the endpoints that take work."""
-    rows = list(Endpoint.objects.filter(state=Endpoint.State.ENABLED))
+    rows = list(Endpoint.objects.filter(state=Endpoint.State.ENABLED, discover=""))
     used = slots_in_use([row.pk for row in rows])
     return sum(used.values()), sum(row.max_concurrent for row in rows)
 

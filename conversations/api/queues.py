@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from conversations.api import fields, occupancy, shapes
 from conversations.api.envelope import Resource, success
 from conversations.api.throughput import RANGES, finished
+from scheduling.capacity import level_caps
 from scheduling.models import Priority
 from scheduling.outlook import LevelSummary, level_summary
 
@@ -23,7 +24,11 @@ class QueueStatus(Resource):
     def get(self, _request: Request) -> Response:
         """Every level now: how much waits and runs, and for how long."""
         used, slots = occupancy.slots()
-        queues = [_now(level) for level in level_summary()]
+        caps = level_caps()
+        queues = [
+            {**_now(level), "max_concurrent": caps.get(level.level.queue, (0, None))[1]}
+            for level in level_summary()
+        ]
         return success(
             {
                 "queues": queues,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from conversations import history
 from conversations.api import ids, statuses
 from conversations.models import Conversation, Message
+from llmqueue_project.config import load
+from scheduling import admission
+from scheduling.admission import Outlook
 from scheduling.models import Attempt, Job, Priority, Status
-from scheduling.outlook import Outlook, glance
 
 
 def instant(value: datetime | None) -> str | None:
@@ -23,13 +24,15 @@ def seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 
 def messages(rows: list[Message]) -> list[dict[str, Any]]:
-    """A page of messages; places in the queue are looked up together."""
-    outlooks = glance(waiting(rows))
-    return [message(row, outlooks.get(row.pk)) for row in rows]
+    """A page of messages; places in the queue are of the process's last look."""
+    return [message(row, outlook_of(row.job)) for row in rows]
 
 
-def waiting(rows: Iterable[Message]) -> list[UUID]:
-    return [row.pk for row in rows if row.job and row.job.status in statuses.WAITING]
+def outlook_of(job: Job | None) -> Outlook | None:
+    """Place and wait of a queued job; None when it does not wait or nothing is known."""
+    if job is None or job.status != Status.QUEUED:
+        return None
+    return admission.lately().outlook(job.priority, job.model, job.fair_tag)
 
 
 def message(row: Message, outlook: Outlook | None = None) -> dict[str, Any]:
@@ -89,7 +92,7 @@ def attempt(row: Attempt) -> dict[str, Any]:
     return {
         "number": row.number,
         "outcome": row.outcome,
-        "endpoint": row.endpoint.name if row.endpoint else None,
+        "endpoint": row.endpoint_name or (row.endpoint.name if row.endpoint else None),
         "started_at": instant(row.started_at),
         "ended_at": instant(row.ended_at),
         "seconds": seconds(row.started_at, row.ended_at),
@@ -117,12 +120,13 @@ def _request(job: Job, outlook: Outlook | None) -> dict[str, Any]:
         "retry_count": max(0, job.attempts - 1),
         "max_retries": max(0, job.max_attempts - 1),
         "position": outlook.position if outlook else 0,
-        "estimated_wait": round(outlook.wait_seconds, 3) if outlook else 0.0,
+        "estimated_wait": outlook.wait_seconds if outlook else 0.0,
         "scheduled_at": instant(job.due_at),
         "deadline_at": instant(job.deadline_at),
         "started_at": instant(job.started_at),
         "completed_at": instant(job.finished_at),
         "usage": _usage(job),
+        "cost": _cost(job),
         "timings": _timings(job),
         "error": _error(job.error_code, job.error_message) if job.status in _UNHAPPY else None,
     }
@@ -146,6 +150,7 @@ _NO_REQUEST: dict[str, Any] = dict.fromkeys(
         "started_at",
         "completed_at",
         "usage",
+        "cost",
         "timings",
         "error",
     ]
@@ -160,6 +165,17 @@ def _usage(job: Job) -> dict[str, int] | None:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
+    }
+
+
+def _cost(job: Job) -> dict[str, Any] | None:
+    """What all attempts cost; null before the first has ended, and without prices."""
+    if job.spent_micros is None:
+        return None
+    return {
+        "amount": job.spent_micros / 1_000_000,
+        "currency": load().currency,
+        "estimated": job.spent_estimated,
     }
 
 

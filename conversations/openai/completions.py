@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `/v1/completions`: through the queue, streamed or whole."""
+"""`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: through the queue."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from conversations.openai.request import Completion, parse
 from conversations.openai.wire import HungUp, Receive, Scope, Send
 from conversations.streaming import Entry, Waiter, sse, sse_comment
 from llmqueue_project.logging import request_id as usable_request_id
+from scheduling.admission import Outlook
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.submission import JobSpec, Receipt
 
@@ -63,6 +64,14 @@ async def _choice(door: Door, request: Completion, header: str, caller: Caller) 
         about=lambda: ruling.about(request.fields),
         standing=Standing(caller.user_level, caller.default_level, caller.highest_level),
     )
+
+
+def outlook_headers(look: Outlook) -> list[tuple[str, str]]:
+    """For answers that begin while the request still waits."""
+    headers = [("x-llmqueue-position", str(look.position))]
+    if look.wait_seconds is not None:
+        headers.append(("x-llmqueue-estimated-wait", f"{look.wait_seconds:.1f}"))
+    return headers
 
 
 class _Reply:
@@ -140,10 +149,15 @@ class _Reply:
             return "processing"
         if self._receipt.held_reason:
             return f"held reason={self._receipt.held_reason}"
-        look = self._door.outlook(self._spec.level, self._receipt.fair_tag)
+        look = self._outlook()
         if look is None:
             return "queued"
-        return f"queued position={look.position} eta={look.wait_seconds:.1f}s"
+        eta = "" if look.wait_seconds is None else f" eta={look.wait_seconds:.1f}s"
+        return f"queued position={look.position}{eta}"
+
+    def _outlook(self) -> Outlook | None:
+        spec, tag = self._spec, self._receipt.fair_tag
+        return self._door.outlook(spec.level, spec.model, tag)
 
     async def _write(self, body: bytes) -> None:
         if not self._begun:
@@ -164,6 +178,8 @@ class _Reply:
         if end.get("model"):
             name = end["model"].encode("ascii", "replace").decode()
             headers.append(("x-llmqueue-model", name))
+        if not end and not self._receipt.held_reason and (look := self._outlook()):
+            headers += outlook_headers(look)
         return headers
 
     async def _finish_whole(self, end: dict[str, Any]) -> None:

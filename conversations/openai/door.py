@@ -11,7 +11,8 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
-from balancing.registry import ENDPOINTS, Target, model_names, targets
+from balancing import credentials
+from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -20,16 +21,20 @@ from conversations.openai.request import Completion
 from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
-from scheduling import admission, control
+from scheduling import admission, control, estimates
+from scheduling.admission import Outlook
 from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.outlook import Board, Outlook, parameters
-from scheduling.statements import OUTLOOK
 from scheduling.submission import JobSpec, Receipt, affinity_of, estimate_cost
 
 log = structlog.get_logger(__name__)
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
 
 
 class Door:
@@ -47,14 +52,13 @@ class Door:
         self._targets: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
-        self._board: Board | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self.database.__aenter__()
         await self.listener.start()
         await self._look()
+        credentials.check_readable(t.access.encrypted_credential for t in self._targets)
         self._chores = [
             asyncio.create_task(control.listen(self.valkey, control.CHANNEL, self._hear)),
             asyncio.create_task(self._watch()),
@@ -118,9 +122,8 @@ class Door:
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
-        if request.model not in await self.models():
-            message = f"the model {request.model!r} does not exist: GET /v1/models lists them"
-            raise ApiError(404, "model_not_found", message, param="model")
+        await self._check_served(request.model, request.kind)
+        flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
             priority_reason=choice.reason,
@@ -131,8 +134,8 @@ class Door:
             body=request.upstream,
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
-            flow_id=await self._flow(caller),
-            cost=estimate_cost(request.upstream, request.max_tokens),
+            flow_id=flow_id,
+            cost=_cost(request, flow_id),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -142,6 +145,24 @@ class Door:
         )
         _admit(spec)
         return spec
+
+    async def _check_served(self, model: str, api: str) -> None:
+        """
+        Raises:
+            ApiError: no endpoint serves the model by this API.
+        """
+        if model not in await self.models():
+            message = f"the model {model!r} does not exist: GET /v1/models lists them"
+            raise ApiError(404, "model_not_found", message, param="model")
+        served = apis_of(model, self._targets)
+        if api not in served:
+            raise ApiError(
+                404,
+                "unsupported_model",
+                f"the model {model!r} is not served at {PATHS[api]}, but at "
+                + ", ".join(PATHS[each] for each in sorted(served)),
+                param="model",
+            )
 
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
@@ -158,11 +179,9 @@ class Door:
             key = f"{key}:user:{caller.user_id}"
         return await self.intake.flow_for(key=key, name=name, weight=caller.tenant_weight)
 
-    def outlook(self, level: Priority, fair_tag: float) -> Outlook | None:
-        """Position and wait of a queued job as last seen; asks for a newer look if it is old."""
-        if (self._board is None or not self._board.is_fresh) and self._reading is None:
-            self._reading = asyncio.create_task(self._read_board())
-        return self._board.of(level, fair_tag) if self._board else None
+    def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+        """Position and wait of a queued job as last seen, at most a second or so ago."""
+        return admission.here().outlook(level, model, fair_tag)
 
     async def _watch(self) -> None:
         """Once a second, whether requests come or not: pauses, and what waits."""
@@ -178,19 +197,20 @@ class Door:
         try:
             await self.models()
             await admission.look(self.database, self._targets)
+            await estimates.look(self.database)
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:
             self._looking = None
 
-    async def _read_board(self) -> None:
-        try:
-            rows = await read(self.database.relaxed, OUTLOOK, parameters(await self.models()))
-            self._board = Board.of_rows(rows)
-        except psycopg.OperationalError as error:
-            log.info("outlook.waits", error=str(error))
-        finally:
-            self._reading = None
+
+def _cost(request: Completion, flow_id: int) -> float:
+    """Estimated weighted tokens; an embedding generates none."""
+    if request.kind == "embedding":
+        return estimate_cost(request.upstream, 0)
+    return estimates.here().cost(
+        request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
+    )
 
 
 def _admit(spec: JobSpec) -> None:

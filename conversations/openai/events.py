@@ -26,7 +26,7 @@ from scheduling.outbox import DELTA, FINAL, RESET, STARTED
 # Within 64 bits, or Valkey would refuse the id it becomes.
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 MESSAGE = """
-select j.id, j.status, j.held_reason, j.level, j.fair_tag
+select j.id, j.status, j.held_reason, j.level, j.model, j.fair_tag
   from conversations_message m join scheduling_job j on j.id = m.job_id
  where m.id = %(id)s and m.tenant_id = %(tenant)s
    and (%(user)s::uuid is null or m.user_id = %(user)s::uuid)
@@ -66,28 +66,29 @@ def _resume_mark(value: str) -> Mark:
 
 
 async def _follow(door: Door, waiter: Waiter, row: tuple[Any, ...], send: Send) -> None:
-    _, status, held_reason, level, fair_tag = row
+    status = row[1]
     waiting = status in (Status.QUEUED, Status.HELD)
     telling = _Telling(waiter.mark)
     if waiting:
-        await wire.write(send, _queued(door, Priority(level), fair_tag, held_reason))
+        await wire.write(send, _queued(door, *row[2:]))
     tick = door.config.web.comment_seconds
     async for entries in door.listener.entries(waiter, tick_seconds=tick):
         if entries:
             waiting = False
             await wire.write(send, telling.render(entries))
         elif waiting:
-            await wire.write(send, _queued(door, Priority(level), fair_tag, held_reason))
+            await wire.write(send, _queued(door, *row[2:]))
         else:
             await wire.write(send, b": processing\n\n")
     await wire.write(send, b"", more=False)
 
 
-def _queued(door: Door, level: Priority, fair_tag: float, held_reason: str) -> bytes:
+def _queued(door: Door, held_reason: str, number: int, model: str, fair_tag: float) -> bytes:
+    level = Priority(number)
     state: dict[str, Any] = {"priority": level.queue}
     if held_reason:
         state["held"] = held_reason
-    elif look := door.outlook(level, fair_tag):
+    elif look := door.outlook(level, model, fair_tag):
         state |= {"position": look.position, "eta": look.wait_seconds}
     return sse(orjson.dumps(state).decode(), event="queued")
 

@@ -151,7 +151,7 @@ def _read_chunk(exchange: Exchange, chunk: dict[str, Any], show: Show) -> None:
 
 def _read_event(exchange: Exchange, event: str, data: dict[str, Any]) -> None:
     if event == "queued" and "position" in data:
-        exchange.queued(int(data["position"]), float(data["eta"]))
+        exchange.queued(int(data["position"]), data["eta"])
     elif event == "started":
         exchange.started = True
     elif event == "delta":

@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from balancing.explaining import in_words
 from balancing.listing import ReadOnlyAdmin
-from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id
+from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
 
 
@@ -23,9 +23,15 @@ def why_lines(row: Attempt) -> str:
     return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in in_words(row.why))) or "-"
 
 
+def where(row: Attempt) -> str:
+    """The endpoint's page; its name alone once it is gone."""
+    name = row.endpoint_name or (row.endpoint.name if row.endpoint else "-")
+    return link("balancing_endpoint_change", row.endpoint_id, name) if row.endpoint else name
+
+
 class AttemptInline(TabularInline):
     model = Attempt
-    fields = ("number", "shown_outcome", "endpoint", "took", "worker", "error", "shown_why")
+    fields = ("number", "shown_outcome", "where", "took", "spent", "worker", "error", "shown_why")
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -53,6 +59,14 @@ class AttemptInline(TabularInline):
     def shown_why(self, row: Attempt) -> str:
         return why_lines(row)
 
+    @display(description="endpoint", ordering="endpoint_name")
+    def where(self, row: Attempt) -> str:
+        return where(row)
+
+    @display(description="spent")
+    def spent(self, row: Attempt) -> str:
+        return spent(row.spent_micros)
+
     @display(description="error")
     def error(self, row: Attempt) -> str:
         return f"{row.error_code} {row.error_message}"[:300].strip() or "-"
@@ -60,7 +74,7 @@ class AttemptInline(TabularInline):
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
-    list_display = ("shown_job", "number", "shown_outcome", "endpoint", "took", "error_code")
+    list_display = ("shown_job", "number", "shown_outcome", "where", "took", "spent", "error_code")
     list_filter = ("outcome", "endpoint")
     list_select_related = ("endpoint",)
     search_fields = ("job__id",)
@@ -88,6 +102,14 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="job")
     def shown_job(self, row: Attempt) -> str:
         return link("scheduling_job_change", row.job_id, f"{row.job_id.hex[:8]}…")
+
+    @display(description="endpoint", ordering="endpoint_name")
+    def where(self, row: Attempt) -> str:
+        return where(row)
+
+    @display(description="spent")
+    def spent(self, row: Attempt) -> str:
+        return spent(row.spent_micros)
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_COLOURS)
     def shown_outcome(self, row: Attempt) -> str:

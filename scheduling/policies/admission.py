@@ -1,9 +1,7 @@
 """May one more request join the queue? Only while it can expect to start within its level's limit.
 
-The estimate looks at a pool: the models that share endpoints, and so wait for the same slots. A
-level gets what better levels leave, at least its floor, and no more than the floors of worse
-levels with work leave it. What is ahead of a request, divided by that, is its wait. Two rules keep
-the estimate from refusing normal use:
+The wait is the one that clients are shown (`waiting.py`). Two rules keep the estimate from refusing
+normal use:
 
 - Before anything has ended nothing is known, and nothing is refused.
 - As many requests as the pool has slots may always wait at a level. On a slow endpoint the very
@@ -17,35 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scheduling.policies.waiting import PoolLoad, seconds_to_start, wait_seconds
+
 SHORTEST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 3600.0
-# Of the whole rate: what a level is taken to get when everything else is promised to others.
-_LEAST_SHARE = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class LevelLoad:
-    """One level of a pool: jobs queued, and jobs that ended a second."""
-
-    queued: int = 0
-    finished_per_second: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLoad:
-    """Models that share endpoints, and what waits for them; levels come highest first.
-
-    Attributes:
-        service_seconds: mean time a job runs; 0 when none has ended yet.
-        standing: whether work has waited for a while. Until then free slots are about to be
-            filled and count as if they were; after that, what really runs tells the rate.
-    """
-
-    levels: tuple[LevelLoad, ...]
-    slots: int = 0
-    processing: int = 0
-    service_seconds: float = 0.0
-    standing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,47 +28,6 @@ class Verdict:
     admitted: bool
     wait_seconds: float
     retry_after_seconds: float = 0.0
-
-
-def pool_rate(pool: PoolLoad) -> float | None:
-    """Jobs a second that leave the pool while work waits; None when nothing is known yet.
-
-    Counted, or what runs by how long a job takes, whichever is more: after a pause the count is
-    still low.
-    """
-    counted = sum(level.finished_per_second for level in pool.levels)
-    if pool.service_seconds <= 0:
-        return counted or None
-    running = pool.processing if pool.standing else max(pool.processing, pool.slots)
-    return max(counted, max(1, running) / pool.service_seconds)
-
-
-def level_rate(pool: PoolLoad, level: int, floors: Sequence[float]) -> float | None:
-    """Jobs a second that a level can expect of the pool, while its own work waits."""
-    rate = pool_rate(pool)
-    if rate is None:
-        return None
-    better = sum(each.finished_per_second for each in pool.levels[:level])
-    owed = sum(
-        floor
-        for each, floor in zip(pool.levels[level + 1 :], floors[level + 1 :], strict=True)
-        if each.queued
-    )
-    left = min(rate - better, rate * (1 - owed))
-    return max(left, rate * floors[level], rate * _LEAST_SHARE)
-
-
-def wait_seconds(
-    pool: PoolLoad, level: int, *, ahead: float, floors: Sequence[float]
-) -> float | None:
-    """How long until a request starts that has `ahead` others of its level before it."""
-    rate, own = pool_rate(pool), level_rate(pool, level, floors)
-    if rate is None or own is None:
-        return None
-    above = sum(each.queued for each in pool.levels[:level])
-    wait = above / rate + ahead / own
-    floor = rate * floors[level]
-    return min(wait, ahead / floor) if floor > 0 else wait
 
 
 def decide(
@@ -109,14 +41,13 @@ def decide(
         floors: each level's assured share of picks, highest level first.
     """
     wait = wait_seconds(pool, level, ahead=ahead, floors=floors)
-    own = level_rate(pool, level, floors)
-    if wait is None or own is None:
+    if wait is None:
         return Verdict(True, 0.0)
     if wait <= limit_seconds or ahead < max(1, pool.slots):
         return Verdict(True, wait)
     # Admitted again when the wait is below the limit, or when fewer wait than there are slots.
-    fewer = (ahead - max(1, pool.slots) + 1) / own
-    return Verdict(False, wait, retry_seconds(min(wait - limit_seconds, fewer)))
+    fewer = seconds_to_start(pool, level, work=ahead - max(1, pool.slots) + 1, floors=floors)
+    return Verdict(False, wait, retry_seconds(min(wait - limit_seconds, fewer or 0.0)))
 
 
 def retry_seconds(seconds: float) -> float:

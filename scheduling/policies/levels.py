@@ -34,6 +34,8 @@ class LevelPolicy(Protocol):
 class Strict:
     """Always the highest level that has work; the rest may starve."""
 
+    assures_floors = False
+
     def __init__(self, shares: Mapping[str, float]) -> None:
         del shares
 

@@ -1,7 +1,10 @@
 -- Store the outcome of a group of leased jobs, each once: the lease token is the fence.
 --
 -- A worker that lost its lease updates no row here and so stores no result. Actual minus
--- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql.
+-- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql;
+-- `settled` sums these corrections up, for what the flow has queued (settle.sql). The lengths of
+-- the answers are learned by (flow, model), locked in that order after the tags
+-- (scheduling/policies/estimates.py has the same formula).
 with input as (
     select *
       from unnest(
@@ -10,20 +13,27 @@ with input as (
                %(actual_cost)s::double precision[], %(error_code)s::text[],
                %(error_message)s::text[], %(detail)s::text[], %(first_token_at)s::timestamptz[],
                %(result)s::text[], %(text)s::text[], %(number)s::smallint[],
-               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[]
+               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[],
+               %(endpoint_name)s::text[], %(spent_prompt)s::integer[],
+               %(spent_completion)s::integer[], %(spent_micros)s::bigint[],
+               %(spent_estimated)s::boolean[]
            ) as i(
                id, lease_token, status, prompt_tokens, completion_tokens, actual_cost, error_code,
-               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why)
+               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why,
+               endpoint_name, spent_prompt, spent_completion, spent_micros, spent_estimated)
 ),
 finished as (
     update scheduling_job j
        set status = i.status, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
            lease_expires_at = null, attempts = i.number, first_token_at = i.first_token_at,
            prompt_tokens = i.prompt_tokens, completion_tokens = i.completion_tokens,
-           error_code = i.error_code, error_message = i.error_message
+           error_code = i.error_code, error_message = i.error_message,
+           spent_micros = coalesce(j.spent_micros + i.spent_micros, i.spent_micros, j.spent_micros),
+           spent_estimated = j.spent_estimated or i.spent_estimated
       from input i
      where j.id = i.id and j.lease_token = i.lease_token and j.status = 'processing'
-    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at
+    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at, j.tenant_id, j.user_id,
+              j.model
 ),
 results as (
     insert into scheduling_jobresult (job_id, body, text)
@@ -34,12 +44,24 @@ results as (
 tries as (
     insert into scheduling_attempt (
         job_id, number, endpoint_id, worker, outcome, error_code, error_message, started_at,
-        first_token_at, ended_at, why)
+        first_token_at, ended_at, why, endpoint_name, spent_micros)
     select i.id, i.number, i.endpoint_id, f.worker, i.outcome, i.error_code,
            case when i.detail = '' then i.error_message else i.detail end,
-           f.started_at, i.first_token_at, clock_timestamp(), i.why
+           f.started_at, i.first_token_at, clock_timestamp(), i.why, i.endpoint_name, i.spent_micros
       from input i join finished f using (id)
      where i.outcome <> ''
+),
+-- Appended, not added up: two workers that finish for one tenant need not wait for each other.
+usage as (
+    insert into scheduling_usageentry (
+        day, tenant_id, user_id, model, endpoint, requests, estimated_requests, prompt_tokens,
+        completion_tokens, spent_micros)
+    select (clock_timestamp() at time zone 'utc')::date, f.tenant_id, f.user_id, f.model,
+           i.endpoint_name, count(*), count(*) filter (where i.spent_estimated),
+           sum(i.spent_prompt), sum(i.spent_completion), coalesce(sum(i.spent_micros), 0)
+      from input i join finished f using (id)
+     where i.endpoint_name <> ''
+     group by f.tenant_id, f.user_id, f.model, i.endpoint_name
 ),
 corrections as (
     select f.flow_id, f.level, sum(i.actual_cost - f.cost) as amount
@@ -55,10 +77,30 @@ locked as materialized (
 ),
 settled as (
     update scheduling_flowtag t
-       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001))
+       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001)),
+           settled = t.settled + c.amount / greatest(w.weight, 0.001)
       from locked l
       join corrections c using (flow_id, level)
       join scheduling_flow w on w.id = c.flow_id
      where t.flow_id = l.flow_id and t.level = l.level
+    returning t.flow_id
+),
+lengths as (
+    select f.flow_id, f.model, count(*) as samples, avg(i.completion_tokens) as mean
+      from finished f join input i using (id)
+     where i.status = 'completed' and i.completion_tokens is not null
+     group by f.flow_id, f.model
+),
+learned as (
+    insert into scheduling_outputestimate as e (flow_id, model, mean, samples, updated_at)
+    select l.flow_id, l.model, l.mean, l.samples, clock_timestamp()
+      from lengths l
+     where (select count(*) from settled) >= 0
+     order by l.flow_id, l.model
+        on conflict (flow_id, model) do update
+       set mean = e.mean + (excluded.mean - e.mean)
+               * excluded.samples
+               / greatest(excluded.samples, least(e.samples + excluded.samples, %(window)s)),
+           samples = e.samples + excluded.samples, updated_at = excluded.updated_at
 )
 select id from finished

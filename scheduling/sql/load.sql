@@ -1,7 +1,10 @@
--- What waits and how fast it goes, by level and model: admission's figures.
+-- What waits and how fast it goes, by level and model: the figures of every estimated wait.
+--
+-- A burst is no rate: what arrived is the middle one of twice the window's thirds. Where more ended
+-- or came than are counted, the window is as long as the counted ones span.
 -- Indexes job_claim, job_held, job_leases, job_finished, job_created. Counts stop at a cap.
 with queued as materialized (
-    select l.level, m.model, q.jobs, h.tags, h.oldest
+    select l.level, m.model, q.jobs, h.tags, h.costs, h.oldest
       from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
      cross join unnest(%(models)s::text[]) as m(model)
      cross join lateral (
@@ -11,9 +14,10 @@ with queued as materialized (
                     limit %(cap)s) counted) q
      cross join lateral (
            select coalesce(array_agg(head.fair_tag order by head.fair_tag), '{}') as tags,
+                  coalesce(array_agg(head.cost order by head.fair_tag), '{}') as costs,
                   coalesce(extract(epoch from now() - min(head.updated_at)), 0)::double precision
                       as oldest
-             from (select j.fair_tag, j.updated_at
+             from (select j.fair_tag, j.cost, j.updated_at
                      from scheduling_job j
                     where j.status = 'queued' and j.level = l.level and j.model = m.model
                     order by j.fair_tag, j.id
@@ -25,19 +29,48 @@ running as materialized (
      where j.status = 'processing' and j.lease_expires_at is not null
      group by j.level, j.model
 ),
+recent as materialized (
+    select j.level, j.model, j.finished_at
+      from scheduling_job j
+     where j.finished_at > now() - make_interval(secs => %(window_seconds)s)
+       and j.started_at is not null
+     order by j.finished_at desc
+     limit %(counted)s
+),
+span as materialized (
+    select case when count(*) < %(counted)s then %(window_seconds)s
+                else greatest(0.1, extract(epoch from now() - min(finished_at))) end as seconds
+      from recent
+),
 ended as materialized (
-    select recent.level, recent.model, count(*) as jobs
-      from (select j.level, j.model
-              from scheduling_job j
-             where j.finished_at > now() - make_interval(secs => %(window_seconds)s)
-               and j.started_at is not null
-             order by j.finished_at desc
-             limit 20000) recent
-     group by recent.level, recent.model
+    select level, model, count(*) as jobs from recent group by level, model
+),
+came as materialized (
+    select j.level, j.model, extract(epoch from now() - j.created_at) as age
+      from scheduling_job j
+     where j.created_at > now() - make_interval(secs => 2 * %(window_seconds)s)
+       and j.status <> 'held'
+     order by j.created_at desc
+     limit %(counted)s
+),
+thirds as materialized (
+    select case when count(*) < %(counted)s then 2 * %(window_seconds)s
+                else greatest(0.1, max(age)) end / 3.0 as seconds
+      from came
+),
+arrived as materialized (
+    select t.level, t.model,
+           greatest(least(t.a, t.b), least(greatest(t.a, t.b), t.c)) / t.seconds as per_second
+      from (select n.level, n.model, s.seconds,
+                   count(*) filter (where n.age < s.seconds) as a,
+                   count(*) filter (where n.age >= s.seconds and n.age < 2 * s.seconds) as b,
+                   count(*) filter (where n.age >= 2 * s.seconds) as c
+              from came n cross join thirds s
+             group by n.level, n.model, s.seconds) t
 ),
 service as materialized (
-    select latest.model, avg(latest.seconds) as seconds
-      from (select j.model, extract(epoch from j.finished_at - j.started_at) as seconds
+    select latest.model, avg(latest.seconds) as seconds, avg(latest.cost) as cost
+      from (select j.model, j.cost, extract(epoch from j.finished_at - j.started_at) as seconds
               from scheduling_job j
              where j.finished_at is not null and j.status = 'completed'
              order by j.finished_at desc
@@ -58,12 +91,17 @@ newest as materialized (
       join scheduling_jobpayload p on p.job_id = j.id
      where j.status in ('queued', 'held')
 )
-select q.level, q.model, q.jobs, q.tags, q.oldest, coalesce(r.jobs, 0), coalesce(e.jobs, 0),
-       coalesce(s.seconds, 0)::double precision, c.virtual_time, held.jobs, newest.bytes
+select q.level, q.model, q.jobs, q.tags, q.costs, q.oldest, coalesce(r.jobs, 0),
+       (coalesce(e.jobs, 0) / span.seconds)::double precision,
+       coalesce(a.per_second, 0)::double precision,
+       coalesce(s.seconds, 0)::double precision, coalesce(s.cost, 0)::double precision,
+       c.virtual_time, held.jobs, newest.bytes
   from queued q
   join scheduling_levelclock c on c.level = q.level
   left join running r on r.level = q.level and r.model = q.model
   left join ended e on e.level = q.level and e.model = q.model
+  left join arrived a on a.level = q.level and a.model = q.model
   left join service s on s.model = q.model
+ cross join span
  cross join held
  cross join newest

@@ -1,18 +1,11 @@
--- How each level stands: what waits (its next fair tags), what runs, how fast it ends.
--- Indexes job_claim (heads per model), job_held, job_leases, job_finished. Counts stop at a cap.
+-- How each level stands: what waits and since when, what runs, how fast it ends.
+-- Indexes job_claim, job_held, job_leases, job_finished. Counts stop at a cap.
 with recent as materialized (
     select j.level, j.status, extract(epoch from j.started_at - j.created_at) as wait
       from scheduling_job j
      where j.finished_at > now() - make_interval(secs => %(window_seconds)s)
      order by j.finished_at desc
      limit 20000
-),
-latest as materialized (
-    select extract(epoch from j.finished_at - j.started_at) as service
-      from scheduling_job j
-     where j.finished_at is not null and j.status = 'completed'
-     order by j.finished_at desc
-     limit 200
 )
 select l.level,
        (select count(*)
@@ -25,22 +18,20 @@ select l.level,
           from (select 1 from scheduling_job j
                  where j.status = 'processing' and j.lease_expires_at is not null
                    and j.level = l.level limit %(cap)s) p) as processing,
-       head.tags, head.oldest,
+       head.oldest,
        (select count(*) from recent r where r.level = l.level) as finished,
        (select count(*) from recent r
          where r.level = l.level and r.status in ('failed', 'timeout')) as failed,
        (select coalesce(avg(r.wait), 0)::double precision
           from recent r where r.level = l.level) as average_wait,
        (select coalesce(max(r.wait), 0)::double precision
-          from recent r where r.level = l.level) as max_wait,
-       (select coalesce(avg(service), 0)::double precision from latest) as service
+          from recent r where r.level = l.level) as max_wait
   from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
  cross join lateral (
-       select coalesce(array_agg(h.fair_tag order by h.fair_tag), '{}') as tags,
-              coalesce(extract(epoch from now() - min(h.created_at)), 0)::double precision as oldest
+       select coalesce(extract(epoch from now() - min(h.created_at)), 0)::double precision as oldest
          from unnest(%(models)s::text[]) as m(model)
         cross join lateral (
-              select j.fair_tag, j.created_at
+              select j.created_at
                 from scheduling_job j
                where j.status = 'queued' and j.level = l.level and j.model = m.model
                order by j.fair_tag, j.id

@@ -1,24 +1,44 @@
 -- Give an ended job without an answer a fresh set of attempts; held when another turn of its
 -- sequence is in flight, or while its tenant or flow is paused. Attempt numbers go on, so that
--- stream entries of old attempts stay behind.
+-- stream entries of old attempts stay behind. It joins behind what its flow has waiting and is
+-- charged again, as in submit.sql: a thousand dead letters queued again pass nobody else.
+with job as materialized (
+    select j.id, j.flow_id, j.level, j.sequence_key, j.tenant_id,
+           j.cost / greatest(coalesce(f.weight, 1), 0.001) as work
+      from scheduling_job j
+      left join scheduling_flow f on f.id = j.flow_id
+     where j.id = %(id)s and j.status in ('failed', 'timeout', 'cancelled')
+       for update of j
+),
+tags as (
+    insert into scheduling_flowtag as t (flow_id, level, last_finish)
+    select job.flow_id, job.level, c.virtual_time + job.work
+      from job join scheduling_levelclock c on c.level = job.level
+        on conflict (flow_id, level) do update
+       set last_finish = greatest(excluded.last_finish,
+                                  t.last_finish + (select work from job))
+    returning last_finish, settled
+),
+turn as (
+    select exists (
+             select 1
+               from scheduling_job o
+               join job on o.sequence_key = job.sequence_key and o.id <> job.id
+              where o.status in ('queued', 'processing')
+                 or o.status = 'held' and o.held_reason in ('paused', 'backlog')) as taken,
+           exists (
+             select 1
+               from scheduling_pause p
+               join job on p.kind = 'tenant' and p.key = job.tenant_id::text
+                           or p.kind = 'flow' and p.key = job.flow_id::text) as paused
+)
 update scheduling_job j
    set status = case when turn.taken or turn.paused then 'held' else 'queued' end,
        held_reason = case when turn.taken then 'turn' when turn.paused then 'paused' else '' end,
+       fair_tag = tags.last_finish - job.work, settled = tags.settled,
        max_attempts = j.attempts + j.max_attempts, cancel_requested = false, deadline_at = null,
        due_at = null, lease_token = null, error_code = '', error_message = '', finished_at = null,
        updated_at = clock_timestamp()
-  from (select exists (
-                 select 1
-                   from scheduling_job o
-                   join scheduling_job me on me.id = %(id)s and o.sequence_key = me.sequence_key
-                  where o.id <> me.id
-                    and (o.status in ('queued', 'processing')
-                         or o.status = 'held' and o.held_reason = 'paused')) as taken,
-               exists (
-                 select 1
-                   from scheduling_pause p
-                   join scheduling_job me on me.id = %(id)s
-                  where p.kind = 'tenant' and p.key = me.tenant_id::text
-                     or p.kind = 'flow' and p.key = me.flow_id::text) as paused) turn
- where j.id = %(id)s and j.status in ('failed', 'timeout', 'cancelled')
+  from job, tags, turn
+ where j.id = job.id
 returning j.status, j.level

@@ -1,26 +1,34 @@
--- Store a group of jobs with their fair tags: queued, or held when due later, behind a turn or
--- while their tenant or flow is paused.
+-- Store a group of jobs with their fair tags: queued, or held when due later, behind a turn, as
+-- backlog, or while their tenant or flow is paused. {rows} is where the group comes from.
 --
 -- Start-time fair queueing (scheduling/policies/fairness.py): a job's tag is its virtual start,
--- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group.
+-- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group. What
+-- is due later or backlog is charged when it is queued (sweep_due.sql, backlog.sql): its work is 0.
 -- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
 -- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
-with input as (
-    select i.*, i.cost / greatest(f.weight, 0.001) as work
-      from unnest(
-               %(id)s::uuid[], %(level)s::smallint[], %(model)s::text[], %(kind)s::text[],
-               %(source)s::text[], %(stream)s::boolean[], %(tenant_id)s::uuid[],
-               %(user_id)s::uuid[], %(flow_id)s::bigint[], %(cost)s::double precision[],
-               %(due_at)s::timestamptz[], %(deadline_at)s::timestamptz[],
-               %(max_attempts)s::smallint[], %(sequence_key)s::uuid[], %(origin)s::text[],
-               %(request_id)s::text[], %(body)s::text[], %(priority_reason)s::text[],
-               %(affinity)s::text[], %(allow_fallback)s::boolean[]
-           ) with ordinality as i(
-               id, level, model, kind, source, stream, tenant_id, user_id, flow_id, cost, due_at,
-               deadline_at, max_attempts, sequence_key, origin, request_id, body,
-               priority_reason, affinity, allow_fallback, place)
+with reasons as (
+    select i.*, i.cost / greatest(f.weight, 0.001) as whole_work,
+           case when i.due_at > now() then 'due'
+                when i.sequence_key is not null
+                     and row_number() over (partition by i.sequence_key order by i.place) > 1
+                     then 'turn'
+                when i.sequence_key is not null and exists (select 1 from scheduling_job j
+                              where j.sequence_key = i.sequence_key and j.id <> i.id
+                                and (j.status in ('queued', 'processing')
+                                     or j.status = 'held' and (j.held_reason <> 'due'
+                                                               or j.attempts > 0))) then 'turn'
+                when i.backlog then 'backlog'
+                when i.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
+                     or i.flow_id::text in (select key from scheduling_pause where kind = 'flow')
+                     then 'paused'
+                else '' end as held_reason
+      from {rows} i
       join scheduling_flow f on f.id = i.flow_id
      where not exists (select 1 from scheduling_job j where j.id = i.id)
+),
+input as materialized (
+    select r.*, case when r.held_reason in ('due', 'backlog') then 0 else r.whole_work end as work
+      from reasons r
 ),
 work as (
     select flow_id, level, sum(work) as amount from input group by flow_id, level
@@ -35,26 +43,13 @@ tags as (
                excluded.last_finish,
                t.last_finish + (select w.amount from work w
                                  where w.flow_id = t.flow_id and w.level = t.level))
-    returning flow_id, level, last_finish
+    returning flow_id, level, last_finish, settled
 ),
 placed as (
-    select i.*,
+    select i.*, t.settled,
            t.last_finish - w.amount + coalesce(
                sum(i.work) over (partition by i.flow_id, i.level order by i.place
-                                 rows between unbounded preceding and 1 preceding), 0) as fair_tag,
-           case when i.due_at > now() then 'due'
-                when i.sequence_key is not null
-                     and row_number() over (partition by i.sequence_key order by i.place) > 1
-                     then 'turn'
-                when i.sequence_key is not null and exists (select 1 from scheduling_job j
-                              where j.sequence_key = i.sequence_key and j.id <> i.id
-                                and (j.status in ('queued', 'processing')
-                                     or j.status = 'held' and (j.held_reason <> 'due'
-                                                               or j.attempts > 0))) then 'turn'
-                when i.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
-                     or i.flow_id::text in (select key from scheduling_pause where kind = 'flow')
-                     then 'paused'
-                else '' end as held_reason
+                                 rows between unbounded preceding and 1 preceding), 0) as fair_tag
       from input i
       join work w using (flow_id, level)
       join tags t using (flow_id, level)
@@ -62,13 +57,14 @@ placed as (
 stored as (
     insert into scheduling_job (
         id, status, held_reason, level, model, kind, source, stream, tenant_id, user_id, flow_id,
-        fair_tag, cost, sequence_key, attempts, max_attempts, worker, cancel_requested, origin,
-        request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
+        fair_tag, settled, cost, sequence_key, attempts, max_attempts, worker, cancel_requested,
+        origin, request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
         priority_reason, affinity, allow_fallback)
     select id, case when held_reason = '' then 'queued' else 'held' end, held_reason, level, model,
-           kind, source, stream, tenant_id, user_id, flow_id, fair_tag, cost, sequence_key, 0,
-           max_attempts, '', false, origin, request_id, clock_timestamp(), clock_timestamp(),
-           due_at, deadline_at, '', '', priority_reason, affinity, allow_fallback
+           kind, source, stream, tenant_id, user_id, flow_id, fair_tag, settled, cost,
+           sequence_key, 0, max_attempts, '', false, origin, request_id, clock_timestamp(),
+           clock_timestamp(), due_at, deadline_at, '', '', priority_reason, affinity,
+           allow_fallback
       from placed
      order by place
         on conflict (id) do nothing

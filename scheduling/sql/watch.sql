@@ -1,5 +1,5 @@
--- What web processes ask once a second: the pauses in force, and whether anything waits.
--- Indexes job_claim, job_held.
+-- What web processes ask once a second: the pauses in force, and whether anything waits or runs.
+-- Indexes job_claim, job_held, job_leases.
 select (select coalesce(json_agg(json_build_array(p.kind, p.key, p.reason)), '[]')
           from scheduling_pause p) as pauses,
        exists (select 1
@@ -11,4 +11,6 @@ select (select coalesce(json_agg(json_build_array(p.kind, p.key, p.reason)), '[]
                     from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
                    cross join lateral (
                          select 1 from scheduling_job j
-                          where j.status = 'held' and j.level = l.level limit 1) h) as waiting
+                          where j.status = 'held' and j.level = l.level limit 1) h)
+       or exists (select 1 from scheduling_job j
+                   where j.status = 'processing' and j.lease_expires_at is not null) as busy

@@ -9,10 +9,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scheduling.admission import parameters as load_parameters
+from scheduling.backlog import parameters as load_parameters
 from scheduling.outlook import parameters as outlook_parameters
 from scheduling.statements import (
     BACKLOG,
+    CANCEL,
     CLAIM,
     FINISH,
     HEARTBEAT,
@@ -20,7 +21,9 @@ from scheduling.statements import (
     HOLD_PAUSED,
     LOAD,
     OUTLOOK,
+    RELEASE_BACKLOG,
     RESUME_PAUSED,
+    SETTLE,
     STORED,
     SUBMIT,
     SWEEP_DEADLINES,
@@ -58,14 +61,19 @@ FINISHES: dict[str, Any] = {
     **{name: ["completed"] * 8 for name in ("status", "outcome")},
     **{name: [""] * 8 for name in ("error_code", "error_message", "detail", "result", "text")},
     **{name: [1] * 8 for name in ("prompt_tokens", "completion_tokens", "number", "endpoint_id")},
+    **{name: [1] * 8 for name in ("spent_prompt", "spent_completion", "spent_micros")},
+    "spent_estimated": [False] * 8,
+    "endpoint_name": ["e"] * 8,
     **{name: [None] * 8 for name in ("first_token_at", "why")},
     "actual_cost": [1.0] * 8,
+    "window": 100,
 }
 CLAIMS = {
     "level": 2,
     "limit": 8,
     "models": ["m1", "m2"],
     "slots": [8, 8],
+    "apis": ["chat,completion", "chat"],
     "worker": "w",
     "lease_seconds": 30,
 }
@@ -109,7 +117,7 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
             {"job_claim", "job_held", "job_leases", "job_finished"},
             id="outlook",
         ),
-        pytest.param(WATCH, None, {"job_claim", "job_held"}, id="watch"),
+        pytest.param(WATCH, None, {"job_claim", "job_held", "job_leases"}, id="watch"),
         pytest.param(
             LOAD,
             load_parameters(["m1", "m2"]),
@@ -118,6 +126,14 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         ),
         pytest.param(HELD, {"cap": 100}, {"job_held"}, id="held"),
         pytest.param(UNSERVED, {"cap": 100, "models": ["m1"]}, {"job_claim"}, id="unserved"),
+        pytest.param(
+            RELEASE_BACKLOG,
+            {"least": 32, "most": 1000},
+            {"job_backlog", "job_claim", "job_leases", "job_finished"},
+            id="release_backlog",
+        ),
+        pytest.param(SETTLE, {"heads": 500, "works": 8.0}, {"job_claim"}, id="settle"),
+        pytest.param(CANCEL, {"ids": IDS, "why": "w"}, {"pkey"}, id="cancel"),
         pytest.param(HOLD_PAUSED, None, {"job_claim"}, id="hold_paused"),
         pytest.param(RESUME_PAUSED, None, {"job_held"}, id="resume_paused"),
         pytest.param(HEARTBEAT, {**LEASES, "lease_seconds": 30}, {"pkey"}, id="heartbeat"),

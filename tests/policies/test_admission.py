@@ -9,39 +9,14 @@ from hypothesis import strategies as st
 from scheduling.policies.admission import (
     LONGEST_RETRY_SECONDS,
     SHORTEST_RETRY_SECONDS,
-    LevelLoad,
-    PoolLoad,
     decide,
     desired_replicas,
-    level_rate,
-    pool_rate,
     pools_of,
-    wait_seconds,
 )
+from scheduling.policies.waiting import PoolLoad, seconds_to_start
+from tests.policies.loads import FLOORS, aheads, places, pool, pools
 
-FLOORS = (0.0, 0.20, 0.15, 0.10)
 LIMITS = (3.0, 30.0, 120.0, 600.0)
-
-levels = st.builds(
-    LevelLoad,
-    queued=st.integers(0, 100_000),
-    finished_per_second=st.floats(0, 5_000, allow_nan=False),
-)
-pools = st.builds(
-    PoolLoad,
-    levels=st.tuples(levels, levels, levels, levels),
-    slots=st.integers(1, 5_000),
-    processing=st.integers(0, 5_000),
-    service_seconds=st.one_of(st.just(0.0), st.floats(0.001, 600)),
-    standing=st.booleans(),
-)
-aheads = st.floats(0, 1_000_000, allow_nan=False)
-places = st.integers(0, 3)
-
-
-def pool(*queued: int, **fields: object) -> PoolLoad:
-    counts = (*queued, 0, 0, 0, 0)[:4]
-    return PoolLoad(levels=tuple(LevelLoad(count) for count in counts), **fields)  # type: ignore[arg-type]
 
 
 def verdict(load: PoolLoad, level: int, ahead: float):  # type: ignore[no-untyped-def]
@@ -84,33 +59,16 @@ def test_behind_more_it_waits_and_retries_no_sooner(
 def test_after_its_retry_time_it_would_be_admitted(
     load: PoolLoad, level: int, ahead: float
 ) -> None:
+    """By the estimate's own account of what has started by then."""
     found = verdict(load, level, ahead)
-    rate = level_rate(load, level, FLOORS)
 
     if not found.admitted and found.retry_after_seconds < LONGEST_RETRY_SECONDS:
-        assert rate is not None
-        # Everything better than it has drained as well by then, at the pool's rate.
-        left = max(0.0, ahead - rate * found.retry_after_seconds * 1.001)
-        again = verdict(_drained(load, level, found.retry_after_seconds), level, left)
-        assert again.admitted
-
-
-def _drained(load: PoolLoad, level: int, seconds: float) -> PoolLoad:
-    above = sum(each.queued for each in load.levels[:level])
-    rate = pool_rate(load) or 0.0
-    gone = min(above, int(rate * seconds) + 1)
-    better = []
-    for each in load.levels[:level]:
-        taken = min(each.queued, gone)
-        gone -= taken
-        better.append(LevelLoad(each.queued - taken, each.finished_per_second))
-    return PoolLoad(
-        levels=(*better, *load.levels[level:]),
-        slots=load.slots,
-        processing=load.processing,
-        service_seconds=load.service_seconds,
-        standing=load.standing,
-    )
+        within = found.retry_after_seconds * 1.001 + LIMITS[level]
+        started = seconds_to_start(load, level, work=ahead + 1, floors=FLOORS)
+        few = seconds_to_start(load, level, work=ahead - load.slots + 1, floors=FLOORS)
+        assert started is not None
+        assert few is not None
+        assert started <= within or few <= within - LIMITS[level]
 
 
 @given(places, aheads, st.integers(1, 100))
@@ -134,49 +92,6 @@ def test_a_slow_endpoint_may_have_a_short_realtime_queue() -> None:
     refused = verdict(slow, 0, 2)
     assert not refused.admitted
     assert refused.retry_after_seconds == pytest.approx(30.0), "one of two ends every 30 s"
-
-
-def test_the_wait_is_what_is_ahead_by_the_rate() -> None:
-    busy = pool(40, slots=8, processing=8, service_seconds=2.0, standing=True)
-
-    assert pool_rate(busy) == 4.0
-    assert wait_seconds(busy, 0, ahead=40, floors=FLOORS) == 10.0
-    assert verdict(busy, 0, 40).retry_after_seconds == 7.0
-
-
-def test_work_that_has_just_come_will_fill_the_slots() -> None:
-    burst = {"slots": 8, "processing": 1, "service_seconds": 2.0}
-
-    assert pool_rate(pool(20, **burst)) == 4.0
-    assert pool_rate(pool(20, **burst, standing=True)) == 0.5
-
-
-def test_a_level_gets_what_better_ones_leave_and_its_floor_at_least() -> None:
-    def load(better: float) -> PoolLoad:
-        ran = (LevelLoad(0, better), LevelLoad(), LevelLoad(), LevelLoad(500))
-        return PoolLoad(ran, slots=10, processing=10, service_seconds=1.0, standing=True)
-
-    assert level_rate(load(4.0), 3, FLOORS) == pytest.approx(6.0)
-    assert level_rate(load(9.9), 3, FLOORS) == pytest.approx(1.0)
-
-
-def test_worse_levels_with_work_are_owed_their_floors() -> None:
-    full = {"slots": 10, "processing": 10, "service_seconds": 1.0, "standing": True}
-
-    assert level_rate(pool(5, **full), 0, FLOORS) == pytest.approx(10.0)
-    assert level_rate(pool(5, 5, 5, 5, **full), 0, FLOORS) == pytest.approx(5.5)
-
-
-def test_better_levels_are_served_first() -> None:
-    load = pool(20, 10, slots=10, processing=10, service_seconds=1.0, standing=True)
-
-    alone = wait_seconds(
-        pool(0, 10, slots=10, processing=10, service_seconds=1.0), 1, ahead=10, floors=FLOORS
-    )
-    behind = wait_seconds(load, 1, ahead=10, floors=FLOORS)
-
-    assert alone == 1.0
-    assert behind == pytest.approx(3.0)
 
 
 def test_endpoints_that_share_a_model_are_one_pool() -> None:

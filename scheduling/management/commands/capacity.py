@@ -11,7 +11,7 @@ from balancing.listing import span
 from scheduling import capacity
 from scheduling.capacity import EndpointCapacity, LevelCapacity
 
-LEVELS = ("level", "queued", "held", "running", "oldest", "drain/s", "limit", "estimate")
+LEVELS = ("level", "queued", "held", "running", "cap", "oldest", "drain/s", "limit", "estimate")
 ENDPOINTS = ("endpoint", "state", "slots", "models")
 
 
@@ -45,6 +45,7 @@ def _level(row: LevelCapacity) -> list[str]:
         str(row.queued),
         held or "0",
         str(row.processing),
+        "-" if row.cap is None else str(row.cap),
         span(row.oldest_wait_seconds) if row.queued else "-",
         "-" if row.drain_rate is None else f"{row.drain_rate:.2f}",
         span(row.limit_seconds),

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from balancing.access import Access
 from balancing.health import Watch
 from balancing.landscape import Landscape
 from balancing.live import EMPTY, Ending, Live, live_key
@@ -94,8 +95,7 @@ class TestProbe:
             ({"/metrics": (200, '# x\nvllm:num_requests_waiting{model_name="m"} 3.0\n')}, 3),
             ({"/metrics": (200, "llamacpp:requests_deferred 2\n")}, 2),
             (
-                {"/metrics": (200, 'vllm:num_requests_waiting{a="1"} 1\n'
-                                   'vllm:num_requests_waiting{a="2"} 2\n')},
+                {"/metrics": (200, 'vllm:num_requests_waiting{a="1"} 1\n' * 3)},
                 3,
             ),
             ({"/slots": (200, '[{"id": 0}, {"id": 1}]')}, 3),
@@ -119,15 +119,21 @@ class TestProbe:
 
         assert server.asked == ["/health", "/v1/models", "/metrics", "/slots", "/v1/models"]
 
-    async def test_the_credential_goes_to_the_api_only(
+    async def test_no_credential_is_sent(
         self, server: Server, prober: Prober, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LLM_TEST", "secret")
 
         await prober.look(server.target(api_key_variable="LLM_TEST"), in_use=0)
 
-        sent = dict(zip(server.asked, server.credentials, strict=True))
-        assert sent == {"/health": "", "/v1/models": "Bearer secret", "/metrics": "", "/slots": ""}
+        assert set(server.credentials) == {""}
+
+    async def test_other_kinds_are_asked_for_their_models_only(
+        self, server: Server, prober: Prober
+    ) -> None:
+        await prober.look(server.target(access=Access(kind="anthropic")), in_use=0)
+
+        assert server.asked == ["/v1/models"]
 
 
 class TestRule:

@@ -15,9 +15,9 @@ from conversations.openai.completions import _Reply
 from conversations.openai.door import Door
 from conversations.openai.request import parse
 from conversations.streaming import START, Entry, Mark, Waiter
+from scheduling.admission import Outlook
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
-from scheduling.outlook import Outlook
 from scheduling.submission import Receipt
 from tests.hot_path import spec
 
@@ -37,7 +37,7 @@ class StubDoor:
         for batch in self.batches:
             yield batch
 
-    def outlook(self, level: object, fair_tag: float) -> Outlook:
+    def outlook(self, level: object, model: str, fair_tag: float) -> Outlook:
         return Outlook(3, 4.25)
 
     async def cancel(self, job_id: UUID) -> None:

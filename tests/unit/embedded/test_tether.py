@@ -81,6 +81,11 @@ def test_it_does_not_start_for_a_parent_that_is_gone() -> None:
     assert finished.stdout == b""
 
 
+def children_of(pid: int) -> list[psutil.Process]:
+    wait_until(lambda: bool(psutil.Process(pid).children()))
+    return list(psutil.Process(pid).children())
+
+
 @LINUX
 def test_the_program_dies_with_its_parent(tmp_path: Path) -> None:
     parent, pid = tethered_sleep(tmp_path)
@@ -93,25 +98,23 @@ def test_the_program_dies_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_watched_group_dies_with_the_parent(tmp_path: Path) -> None:
     parent, pid = tethered_sleep(tmp_path, "--watch")
-    family = psutil.Process(pid).children()
+    family = children_of(pid)
 
     parent.kill()
     parent.wait()
 
     wait_until(lambda: gone(pid))
-    assert family
     for member in family:
         wait_until(lambda pid=member.pid: gone(pid))  # type: ignore[misc]
 
 
 def test_what_a_killed_program_leaves_behind_is_ended(tmp_path: Path) -> None:
     parent, pid = tethered_sleep(tmp_path, "--watch")
-    family = psutil.Process(pid).children()
+    family = children_of(pid)
 
     os.kill(pid, signal.SIGKILL)
 
     parent.wait(timeout=10)
-    assert family
     for member in family:
         wait_until(lambda pid=member.pid: gone(pid))  # type: ignore[misc]
 

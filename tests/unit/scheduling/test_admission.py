@@ -11,7 +11,8 @@ import pytest
 from balancing.registry import Target
 from llmqueue_project.config import load as configuration
 from scheduling import admission
-from scheduling.admission import FRESH_SECONDS, OLD_SECONDS, Admission, Load
+from scheduling.admission import FRESH_SECONDS, OLD_SECONDS, Admission, Outlook
+from scheduling.backlog import Load
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE, Pauses
@@ -30,15 +31,19 @@ def row(level: Priority = Priority.NORMAL, queued: int = 0, **fields: Any) -> tu
     values: dict[str, Any] = {
         "model": MODEL,
         "tags": [float(n) for n in range(min(queued, 1000))],
+        "costs": None,
         "oldest": 10.0,
         "processing": SLOTS,
-        "finished": 0,
+        "finished": 0.0,
+        "arriving": 0.0,
         "service": 1.0,
+        "service_cost": 10.0,
         "clock": 0.0,
         "held": 0,
         "bytes": 100.0,
         **fields,
     }
+    values["costs"] = values["costs"] or [10.0] * len(values["tags"])
     model = values.pop("model")
     return (int(level), model, queued, *values.values())
 
@@ -85,9 +90,9 @@ def test_a_request_that_would_wait_too_long_is_refused_with_a_time(clock: list[f
     with pytest.raises(QueueFull) as refused:
         flooded().check([job(level=Priority.REALTIME)])
 
-    # 101 ahead, 4 a second: 25.25 s, less the limit of 3 s.
-    assert refused.value.retry_after_seconds == pytest.approx(22.25)
-    assert "would wait about 25 s" in str(refused.value)
+    # It starts as the 102nd, at 4 a second: 25.5 s, less the limit of 3 s.
+    assert refused.value.retry_after_seconds == pytest.approx(22.5)
+    assert "would wait about 26 s" in str(refused.value)
 
 
 def test_a_flood_does_not_refuse_those_whom_fairness_would_serve(clock: list[float]) -> None:
@@ -148,6 +153,61 @@ def test_a_paused_level_takes_more_and_holds_nobody_up(clock: list[float]) -> No
     assert pool.load.processing == 2 * SLOTS
 
 
+def looked_at(**fields: Any) -> Admission:
+    return seeing(row(queued=4, tags=[1.0, 5.0, 5.0, 9.0], **fields))
+
+
+def test_a_waiting_job_is_told_its_place_in_fair_order_and_its_wait(clock: list[float]) -> None:
+    seen = looked_at()
+
+    told = [seen.outlook(Priority.NORMAL, MODEL, tag) for tag in (1.0, 5.0, 9.0)]
+
+    assert told == [Outlook(1, 0.25), Outlook(2, 0.5), Outlook(4, 1.0)]
+
+
+def test_larger_jobs_ahead_take_longer(clock: list[float]) -> None:
+    seen = looked_at(costs=[40.0, 10.0, 10.0, 10.0])
+
+    assert seen.outlook(Priority.NORMAL, MODEL, 5.0) == Outlook(2, 1.25)
+
+
+def test_behind_the_known_tags_stand_all(clock: list[float]) -> None:
+    seen = seeing(row(Priority.LOW, 5_000))
+
+    told = seen.outlook(Priority.LOW, MODEL, 1e9)
+
+    assert told == Outlook(5_001, 1250.25)
+
+
+def test_the_estimate_goes_on_between_two_looks(clock: list[float]) -> None:
+    seen = looked_at()
+    stored(seen, job(), tag=20.0)
+
+    assert seen.outlook(Priority.NORMAL, MODEL, 20.0) == Outlook(5, 1.25)
+    assert seen.outlook(Priority.NORMAL, MODEL, 30.0) == Outlook(6, 1.5)
+    clock[0] += 0.5
+    assert seen.outlook(Priority.NORMAL, MODEL, 20.0) == Outlook(3, 0.75)
+
+
+def test_with_a_free_slot_it_waits_for_nothing(clock: list[float]) -> None:
+    seen = seeing(row(processing=1))
+    for tag in (1.0, 2.0):
+        stored(seen, job(), tag=tag)
+
+    assert seen.outlook(Priority.NORMAL, MODEL, 2.0) == Outlook(2, 0.0)
+
+
+def test_what_cannot_be_known_is_not_guessed(clock: list[float]) -> None:
+    paused = seeing(row(queued=4), pauses=Pauses({("level", "normal"): ""}))
+
+    assert seeing().outlook(Priority.NORMAL, "unserved", 1.0) is None
+    assert looked_at(service=0.0).outlook(Priority.NORMAL, MODEL, 9.0) == Outlook(4, None)
+    assert paused.outlook(Priority.NORMAL, MODEL, 3.0) == Outlook(4, None)
+    seen = looked_at()
+    clock[0] += OLD_SECONDS + 0.1
+    assert seen.outlook(Priority.NORMAL, MODEL, 1.0) is None
+
+
 def test_what_is_due_later_joins_no_queue_now(clock: list[float]) -> None:
     flooded().check([job(level=Priority.REALTIME, due_at=datetime(2099, 1, 1, tzinfo=UTC))])
 
@@ -173,7 +233,7 @@ def test_without_an_enabled_endpoint_nothing_is_estimated(clock: list[float]) ->
 
 def test_what_joined_since_the_look_stands_before_the_next(clock: list[float]) -> None:
     seen = seeing(row(Priority.REALTIME, 8, tags=[0.0] * 8))
-    for _ in range(4):
+    for _ in range(3):
         seen.check([job(level=Priority.REALTIME)])
         stored(seen, job(level=Priority.REALTIME), tag=9.0)
 
@@ -205,7 +265,7 @@ def test_intake_paused_refuses_everything_whatever_the_age(clock: list[float]) -
 
 
 def test_the_next_look_is_due_by_time_sooner_by_use_and_later_by_cost(clock: list[float]) -> None:
-    seen = seeing()
+    seen = seeing(row(queued=1))
     assert Admission().is_due
     assert not seen.is_due
 
@@ -214,7 +274,7 @@ def test_the_next_look_is_due_by_time_sooner_by_use_and_later_by_cost(clock: lis
     stored(seen, *(job() for _ in range(8)))
     assert seen.is_due
 
-    seen.learn(NONE, Load(), cost_seconds=0.1)
+    seen.learn(NONE, seen.load, cost_seconds=0.1)
     clock[0] += FRESH_SECONDS + 0.1
     assert not seen.is_due, "a look of 0.1 s every two seconds at the most"
     clock[0] += 1.0

@@ -17,7 +17,9 @@ from scheduling import dispatch
 from scheduling.claims import Claimed, Claims
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import Gate
+from scheduling.level_slots import LevelSlots, key
 from scheduling.levels import LEVELS
+from scheduling.models import Priority
 from scheduling.policies.levels import Floors
 from scheduling.pool import Bound, EndpointPool
 from tests.hot_path import MODEL, claimed
@@ -47,6 +49,9 @@ class StubPool:
         left = min(self.slots, reservation.wanted) - len(claimed)
         return {MODEL: left} if left > 0 else {}
 
+    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
+        return {MODEL: frozenset({"chat"})}
+
     def choose(
         self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int] = frozenset()
     ) -> list[Bound | None]:
@@ -69,14 +74,19 @@ class StubClaims:
         self.error: Exception | None = None
         self.returned: list[Claimed] = []
 
-    async def claim(self, level: int, *, limit: int, room: Mapping[str, int]) -> list[Claimed]:
+    async def claim(
+        self, level: int, *, limit: int, room: Mapping[str, int], apis: Mapping[str, frozenset[str]]
+    ) -> list[Claimed]:
         if self.error:
             raise self.error
+        assert room.keys() <= apis.keys()
         count = min(limit, sum(room.values()), self.queued.get(level, 0))
         self.queued[level] = self.queued.get(level, 0) - count
         return [claimed(level=level) for _ in range(count)]
 
-    async def waiting(self, level: int, models: Sequence[str]) -> tuple[bool, bool]:
+    async def waiting(
+        self, level: int, models: Sequence[str], apis: Mapping[str, frozenset[str]]
+    ) -> tuple[bool, bool]:
         here = self.queued.get(level, 0) > 0
         return here or level in self.elsewhere, here and bool(models)
 
@@ -96,9 +106,11 @@ class World:
         self.gate.activate()
         self.started: list[Claimed] = []
         self.finish = asyncio.Event()
+        self.levels = LevelSlots(client, self.gate, lease_seconds=30, reservation_seconds=2)
         self.dispatcher = Dispatcher(
             claims=cast(Claims, self.claims),
             pool=cast(EndpointPool, self.pool),
+            levels=self.levels,
             gate=self.gate,
             client=client,
             start=self.start,
@@ -239,6 +251,9 @@ async def test_what_goes_back_is_taken_next(valkey: Redis) -> None:
 class Away:
     """A Valkey that cannot be reached."""
 
+    def register_script(self, _script: str) -> None:
+        return None
+
     def pipeline(self, **_: Any) -> Any:
         raise RedisConnectionError("away")
 
@@ -289,3 +304,30 @@ async def test_a_pick_that_found_nothing_is_refunded(valkey: Redis, policy: Floo
     await world.serve(LOW)
 
     assert policy.order(LEVELS)[0] == "low"
+
+
+async def test_a_capped_level_gets_its_slots_and_no_more(valkey: Redis) -> None:
+    world = World(valkey, slots=8, queued={Priority.LOW: 5, Priority.HIGH: 2})
+    await world.levels.follow({"low": 2})
+
+    await world.serve(Priority.LOW, Priority.HIGH, Priority.LOW, Priority.LOW, Priority.HIGH)
+
+    assert sorted(job.level for job in world.started) == [1, 1, 3, 3]
+    assert await valkey.llen("low") == 1, "the third ticket went back"
+    assert world.gate.admitted(["high", "low"]) == ["high"]
+    first = next(job for job in world.started if job.level == Priority.LOW)
+    world.levels.release(first)
+    await asyncio.gather(*world.levels._releasing)
+    assert world.gate.admitted(["high", "low"]) == ["high", "low"]
+
+
+async def test_a_job_without_an_endpoint_frees_its_levels_slot(valkey: Redis) -> None:
+    world = World(valkey, slots=1, queued={Priority.LOW: 2})
+    world.pool.homeless = True
+    await world.levels.follow({"low": 2})
+
+    await world.serve(Priority.LOW)
+    await asyncio.gather(*world.levels._releasing)
+
+    assert world.claims.returned
+    assert await valkey.zcard(key("low")) == 0

@@ -51,10 +51,15 @@ def running(endpoint: int = 1, *, holds_slot: bool = True, **fields: Any) -> Run
     return Running(job, side, Feed(job.id, "", False, 1), **fields)
 
 
+async def nothing_capped(_jobs: Sequence[Claimed]) -> None:
+    return
+
+
 def engine(stub: Stub) -> Any:
     made = cast(Any, object.__new__(Engine))
     made.runner = made.claims = made.pool = stub
     made._config = SimpleNamespace()
+    made.levels = SimpleNamespace(renew=nothing_capped)
     return made
 
 

@@ -91,8 +91,12 @@ class StubPool:
         self.hedging = True
         self.failing: list[int] = []
         self.well: list[int] = []
+        self.tokens: list[int | None] = []
 
-    def others_serving(self, model: str, tried: frozenset[int]) -> bool:
+    def spent(self, lease: str, tokens: int | None) -> None:
+        self.tokens.append(tokens)
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str) -> bool:
         return bool(set(range(1, self.size + 1)) - tried)
 
     async def reserve(self, wanted: int) -> Reservation:

@@ -17,7 +17,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.sql"))
 def test_every_file_is_a_statement_without_comments(name: str) -> None:
     text = statements.statement(name)
 
-    assert getattr(statements, name.upper()) == text
+    assert getattr(statements, name.upper()) == text.replace("{rows}", statements.ARRAYS)
     assert "--" not in text
     assert "%" not in text.replace("%(", ""), "psycopg would take it for a parameter"
 

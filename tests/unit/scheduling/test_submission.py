@@ -14,18 +14,14 @@ from tests.hot_path import spec
 
 
 @pytest.mark.parametrize(
-    ("chars", "max_tokens", "cost"),
+    ("chars", "output_tokens", "cost"),
     [
-        pytest.param(400, None, 100 + 2 * 256, id="no limit named"),
-        pytest.param(400, 10, 100 + 2 * 10, id="limit named"),
-        pytest.param(400, 1_000_000, 100 + 2 * 1024, id="a huge limit is not believed"),
+        pytest.param(400, 10.5, 100 + 2 * 10.5, id="four characters a token"),
         pytest.param(0, 1, 1 + 2, id="nothing costs something"),
     ],
 )
-def test_cost_is_input_and_twice_the_output(
-    chars: int, max_tokens: int | None, cost: float
-) -> None:
-    assert estimate_cost("x" * chars, max_tokens) == cost
+def test_cost_is_input_and_twice_the_output(chars: int, output_tokens: float, cost: float) -> None:
+    assert estimate_cost("x" * chars, output_tokens) == cost
 
 
 def test_the_actual_cost_is_in_the_same_unit() -> None:

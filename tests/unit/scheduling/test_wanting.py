@@ -6,7 +6,11 @@ import json
 from uuid import uuid4
 
 from balancing.policies.prefixes import PrefixMemory
-from balancing.policies.profiles import affinity, expected_work, session_affinity
+from balancing.policies.profiles import (
+    affinity,
+    least_connections,
+    session_affinity,
+)
 from scheduling.submission import affinity_of, estimate_cost
 from scheduling.wanting import blocks, reads_prompt, wanted_of
 from tests.hot_path import claimed
@@ -23,7 +27,7 @@ def test_sizes_are_those_that_were_estimated() -> None:
     text = body("x" * 400)
     job = claimed(body=text, cost=estimate_cost(text, 100), affinity="k")
 
-    wanted = wanted_of(job, expected_work, PrefixMemory(), model="m", tried=frozenset({1}))
+    wanted = wanted_of(job, least_connections, PrefixMemory(), model="m", tried=frozenset({1}))
 
     assert (wanted.input_tokens, wanted.output_tokens) == (len(text) // 4, 100)
     assert (wanted.affinity, wanted.tried) == ("k", frozenset({1}))
@@ -33,7 +37,7 @@ def test_sizes_are_those_that_were_estimated() -> None:
 def test_only_profiles_that_look_at_it_have_the_prompt_hashed() -> None:
     assert reads_prompt(affinity)
     assert reads_prompt(session_affinity)
-    assert not reads_prompt(expected_work)
+    assert not reads_prompt(least_connections)
 
 
 def test_prompts_that_begin_alike_share_their_first_blocks() -> None:

@@ -1,0 +1,140 @@
+"""How many slots may each level hold? Limits over all workers, recomputed every few seconds.
+
+A strategy maps snapshots of the pools to caps, one a level. What it keeps, whatever the figures:
+
+- a level never gets more than its own `max_concurrent`, where the operator set one;
+- a level with work gets at least one slot;
+- no slot idles while something waits that may have it: what a level does not use is others'.
+
+    static    the operator's limits, and nothing else
+    dynamic   shares follow the backlog: better levels first, but every level with work keeps its
+              share (`floors` of the slots), even when long jobs of others hold the rest
+    adaptive  the operator's limits, scaled with what the endpoints' latency allows just now
+    hybrid    dynamic, over what the endpoints' latency allows just now
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class LevelState:
+    """One level: jobs that wait and run, its own limit (0 is none), its assured share of slots."""
+
+    name: str
+    waiting: int = 0
+    running: int = 0
+    limit: int = 0
+    share: float = 0.0
+
+    @property
+    def demand(self) -> int:
+        wanted = self.waiting + self.running
+        return min(wanted, self.limit) if self.limit else wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A pool: its levels, highest first, and the slots there are.
+
+    Attributes:
+        slots: as the endpoints' operators allow.
+        learned: as the endpoints' latency allows just now; no more than `slots`.
+    """
+
+    levels: tuple[LevelState, ...]
+    slots: int
+    learned: int
+
+
+class Strategy(Protocol):
+    """`watches`: whether it looks at the queue, or at the operator's limits alone."""
+
+    @property
+    def watches(self) -> bool: ...
+
+    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
+        """Most slots a level, over all pools; a level that is absent has no cap.
+
+        Args:
+            pools: endpoints that share no model with others, each with the demand for it; at
+                least one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Static:
+    watches: bool = False
+
+    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
+        return {level.name: level.limit for level in pools[0].levels if level.limit}
+
+
+@dataclass(frozen=True, slots=True)
+class Dynamic:
+    watches: bool = True
+
+    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
+        return _summed([_shared(pool, pool.slots) for pool in pools], pools[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    watches: bool = True
+
+    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
+        slots = sum(pool.slots for pool in pools)
+        scale = sum(map(_allowed, pools)) / slots if slots else 1.0
+        return {
+            level.name: max(1, round(level.limit * min(1.0, scale)))
+            for level in pools[0].levels
+            if level.limit
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    watches: bool = True
+
+    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
+        return _summed([_shared(pool, _allowed(pool)) for pool in pools], pools[0])
+
+
+NAMED: Mapping[str, Strategy] = {
+    "static": Static(),
+    "dynamic": Dynamic(),
+    "adaptive": Adaptive(),
+    "hybrid": Hybrid(),
+}
+
+
+def _allowed(pool: Snapshot) -> int:
+    return max(1, min(pool.learned, pool.slots))
+
+
+def _summed(pools: Sequence[Mapping[str, int]], limits: Snapshot) -> dict[str, int]:
+    found = {}
+    for level in limits.levels:
+        slots = sum(caps[level.name] for caps in pools)
+        found[level.name] = min(slots, level.limit) if level.limit else slots
+    return found
+
+
+def _shared(pool: Snapshot, slots: int) -> dict[str, int]:
+    """From the best level down: all that is left but what worse levels keep."""
+    kept = [_kept(level, slots) for level in pool.levels]
+    left, caps = slots, {}
+    for place, level in enumerate(pool.levels):
+        cap = max(1, kept[place], left - sum(kept[place + 1 :]))
+        caps[level.name] = min(cap, level.limit) if level.limit else cap
+        left -= min(level.demand, caps[level.name])
+    return caps
+
+
+def _kept(level: LevelState, slots: int) -> int:
+    """What a level is sure of: its share, one slot at least, but not what it has no use for."""
+    return min(level.demand, max(1, int(level.share * slots)))

@@ -1,0 +1,135 @@
+"""How long until a request starts? The one estimate, for clients, admission and autoscalers.
+
+A pool is the models that share endpoints, and so wait for the same slots. It is taken for a fluid:
+work leaves it at one rate, better levels first, and every level that has work gets its floor.
+
+    rate    what runs by how long a job takes, or what was counted
+    above   work of better levels: while there is some, a level gets its floor
+    ahead   work of the same level that fairness puts before the request
+    after   the above is gone, the level gets what better levels' arrivals and the floors of
+            worse levels with work leave
+
+Work is counted in jobs by size: a job of the pool's mean service time is 1. A request starts with
+the slot that frees after all that is before it, at once while a slot is free.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# What rates are counted over.
+WINDOW_SECONDS = 15
+# Of the whole rate: what a level is taken to get when everything else is promised to others.
+_LEAST_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class LevelLoad:
+    """One level of a pool.
+
+    Attributes:
+        queued: work that waits, in jobs by size.
+        finished_per_second: jobs that ended.
+        arriving_per_second: jobs that came, bursts left out.
+        most_running: the level's own limit of slots; 0 is none.
+    """
+
+    queued: float = 0.0
+    finished_per_second: float = 0.0
+    arriving_per_second: float = 0.0
+    most_running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLoad:
+    """Models that share endpoints, and what waits for them; levels come highest first.
+
+    Attributes:
+        service_seconds: mean time a job runs; 0 when none has ended yet.
+        standing: whether work has waited for a while. Until then free slots are about to be
+            filled and count as if they were; after that, what really runs tells the rate.
+    """
+
+    levels: tuple[LevelLoad, ...]
+    slots: int = 0
+    processing: int = 0
+    service_seconds: float = 0.0
+    standing: bool = False
+
+
+def pool_rate(pool: PoolLoad) -> float | None:
+    """Jobs a second that leave the pool while work waits; None when nothing is known yet.
+
+    What runs by how long a job takes, or what was counted when that is clearly more (the count
+    less its standard deviation): after a pause the count is still low, and of a few jobs it says
+    little.
+    """
+    counted = sum(level.finished_per_second for level in pool.levels)
+    if pool.service_seconds <= 0:
+        return counted or None
+    running = pool.processing if pool.standing else max(pool.processing, pool.slots)
+    sure = counted - math.sqrt(counted / WINDOW_SECONDS)
+    return max(sure, max(1, running) / pool.service_seconds)
+
+
+def level_rate(pool: PoolLoad, level: int, floors: Sequence[float]) -> float | None:
+    """Jobs a second that a level can expect while its own work waits and no better one's does."""
+    rate = pool_rate(pool)
+    if rate is None:
+        return None
+    arriving = sum(each.arriving_per_second for each in pool.levels[:level])
+    left = max(
+        rate * (1 - _owed(pool, level, floors)) - arriving,
+        rate * floors[level],
+        rate * _LEAST_SHARE,
+    )
+    return min(left, _own_most(pool, level, left))
+
+
+def seconds_to_start(
+    pool: PoolLoad, level: int, *, work: float, floors: Sequence[float]
+) -> float | None:
+    """How long until so much work of a level has started; None when nothing is known yet."""
+    rate, after = pool_rate(pool), level_rate(pool, level, floors)
+    if rate is None or after is None:
+        return None
+    floor = min(rate * floors[level], after)
+    above = sum(each.queued for each in pool.levels[:level])
+    arriving = sum(each.arriving_per_second for each in pool.levels[:level])
+    left_to_better = rate * (1 - _owed(pool, level, floors)) - floor - arriving
+    busy_above = above / max(left_to_better, rate * _LEAST_SHARE)
+    if 0 < work <= floor * busy_above:
+        return work / floor
+    return busy_above + (work - floor * busy_above) / after
+
+
+def wait_seconds(
+    pool: PoolLoad, level: int, *, ahead: float, floors: Sequence[float]
+) -> float | None:
+    """How long until a request starts that has `ahead` of its level before it.
+
+    Args:
+        level: its place among `pool.levels`.
+        ahead: work, in jobs by size.
+        floors: each level's assured share of picks, highest level first.
+
+    Returns:
+        Seconds; 0 while a slot is free for it; None when nothing is known yet.
+    """
+    before = ahead + sum(each.queued for each in pool.levels[:level])
+    if not pool.standing and before < pool.slots - pool.processing:
+        return 0.0
+    return seconds_to_start(pool, level, work=ahead + 1, floors=floors)
+
+
+def _owed(pool: PoolLoad, level: int, floors: Sequence[float]) -> float:
+    """The share of picks that worse levels with work are sure of."""
+    worse = zip(pool.levels[level + 1 :], floors[level + 1 :], strict=True)
+    return sum(floor for each, floor in worse if each.queued)
+
+
+def _own_most(pool: PoolLoad, level: int, otherwise: float) -> float:
+    most = pool.levels[level].most_running
+    return most / pool.service_seconds if most and pool.service_seconds > 0 else otherwise
