@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import psycopg
 import structlog
@@ -150,7 +152,8 @@ class Hedger:
         return answer
 
     async def _take_slot(self, run: Running, model: str, tried: frozenset[int]) -> Side | None:
-        job, name = run.job, run.bound.target.name
+        # A lease of its own: rate limits are settled by lease, too.
+        job, name = replace(run.job, lease_token=uuid4()), run.bound.target.name
         fallback = model if model != job.model else ""
         try:
             reservation = await self._pool.reserve(1)

@@ -99,7 +99,7 @@ class Runner:
                 if not await self._again(run, error):
                     return
             else:
-                self._pool.spent(run.job.lease, answer.tokens)
+                self._pool.spent(run.side.lease, answer.tokens)
                 self._release_soon(run)
                 self._pool.mark_well(run.bound.target)
                 metrics.attempts.labels(run.bound.target.name, "ok").inc()

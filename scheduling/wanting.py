@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
-
-import orjson
 
 from balancing.policies import scorers
 from balancing.policies.prefixes import BLOCK_TOKENS, PrefixMemory
@@ -16,7 +13,8 @@ from scheduling.claims import Claimed
 
 _CHARS_PER_TOKEN = 4
 _BLOCK_CHARS = BLOCK_TOKENS * _CHARS_PER_TOKEN
-_MOST_BLOCKS = 64
+_MOST_BLOCKS = 32
+_PROMPTS = ('"messages":', '"prompt":', '"input":')
 
 
 def wanted_of(
@@ -52,25 +50,14 @@ def reads_prompt(profile: Profile) -> bool:
 def blocks(body: str) -> tuple[str, ...]:
     """Hashes of the prompt's whole leading blocks, each over all text up to its end.
 
-    Measured: 12 us for a prompt of 8 KB, 90 us for 64 KB.
+    The body's text is taken as it is, from its messages on: the door writes it, so that equal
+    messages are equal text, and nothing is parsed a second time.
     """
-    text = _prompt(body).encode()
+    begin = max(0, *(body.find(name) for name in _PROMPTS))
+    text = body[begin : begin + _MOST_BLOCKS * _BLOCK_CHARS]
     digest = blake2b(digest_size=8)
     found = []
-    for start in range(
-        0, min(len(text) - _BLOCK_CHARS, _MOST_BLOCKS * _BLOCK_CHARS) + 1, _BLOCK_CHARS
-    ):
-        digest.update(text[start : start + _BLOCK_CHARS])
+    for end in range(_BLOCK_CHARS, len(text) + 1, _BLOCK_CHARS):
+        digest.update(text[end - _BLOCK_CHARS : end].encode())
         found.append(digest.hexdigest())
     return tuple(found)
-
-
-def _prompt(body: str) -> str:
-    """The messages, or the prompt, as one text; other fields do not change what is cached."""
-    try:
-        fields: dict[str, Any] = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body
-    said = fields.get("messages") or fields.get("prompt") or fields.get("input") or ""
-    tools = fields.get("tools")
-    return orjson.dumps([tools, said] if tools else said).decode()

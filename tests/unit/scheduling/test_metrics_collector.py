@@ -96,6 +96,10 @@ def test_without_postgresql_the_page_is_shorter_and_no_error(
         "slots_max",
         "slots_in_use",
         "endpoint_enabled",
+        "endpoint_limit",
+        "endpoint_healthy",
+        "endpoint_ejected",
+        "endpoint_waiting",
         "desired_replicas",
     }
 

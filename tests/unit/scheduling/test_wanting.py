@@ -8,7 +8,6 @@ from uuid import uuid4
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.profiles import (
     affinity,
-    expected_work,
     least_connections,
     session_affinity,
 )
@@ -28,7 +27,7 @@ def test_sizes_are_those_that_were_estimated() -> None:
     text = body("x" * 400)
     job = claimed(body=text, cost=estimate_cost(text, 100), affinity="k")
 
-    wanted = wanted_of(job, expected_work, PrefixMemory(), model="m", tried=frozenset({1}))
+    wanted = wanted_of(job, least_connections, PrefixMemory(), model="m", tried=frozenset({1}))
 
     assert (wanted.input_tokens, wanted.output_tokens) == (len(text) // 4, 100)
     assert (wanted.affinity, wanted.tried) == ("k", frozenset({1}))
@@ -38,7 +37,6 @@ def test_sizes_are_those_that_were_estimated() -> None:
 def test_only_profiles_that_look_at_it_have_the_prompt_hashed() -> None:
     assert reads_prompt(affinity)
     assert reads_prompt(session_affinity)
-    assert reads_prompt(expected_work)
     assert not reads_prompt(least_connections)
 
 
