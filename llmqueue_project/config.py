@@ -131,6 +131,15 @@ class SchedulingConfig(BaseModel):
         0.5, gt=0, description="first step of the backoff (full jitter)"
     )
     retry_cap_seconds: float = Field(30.0, gt=0, description="longest backoff")
+    retry_budget_share: float = Field(
+        0.2, ge=0, le=1, description="retries at once that an endpoint's failures may cause, a call"
+    )
+    retry_budget_per_second: float = Field(
+        10.0, ge=0, description="and these a second, per worker; retries beyond are put off"
+    )
+    retry_budget_longest_seconds: float = Field(
+        60.0, gt=0, description="longest time for which a spent budget puts a retry off"
+    )
     gear: Literal["task", "direct"] = Field(
         "direct",
         description="how tickets reach the engine: `task` through Celery's pool, `direct` past it",
