@@ -180,6 +180,26 @@ class BalancingConfig(BaseModel):
     )
 
 
+class ConversationsConfig(BaseModel):
+    """What of a conversation is sent with its next message. Tokens are estimates."""
+
+    context_tokens: int = Field(
+        32_768, ge=256, description="a model's context: prompt and answer together"
+    )
+    model_context_tokens: dict[str, int] = Field(
+        {}, description='of single models, for example `{"smollm2": 2048}`'
+    )
+    answer_tokens: int = Field(
+        1024, ge=0, description="left for the answer; never more than half of the context"
+    )
+    truncation: Literal["drop_oldest", "keep_first_and_last", "refuse"] = Field(
+        "drop_oldest", description="what becomes of turns that do not fit"
+    )
+    idle_minutes: float = Field(
+        30.0, gt=0, description="a conversation without a message turns inactive after this"
+    )
+
+
 class StreamingConfig(BaseModel):
     """How deltas travel from a worker to a client."""
 
@@ -242,6 +262,7 @@ class Config(BaseSettings):
     web: WebConfig = WebConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     balancing: BalancingConfig = BalancingConfig()
+    conversations: ConversationsConfig = ConversationsConfig()
     streaming: StreamingConfig = StreamingConfig()
 
     @property
