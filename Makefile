@@ -92,16 +92,25 @@ format: $(INSTALLED_DEV) ## ruff: sort imports and format
 # ARGS    more for pytest or a benchmark: make test ARGS="-x -k claim"
 # Most tests wait for processes: three at a time, each with servers of its own.
 TOGETHER := -n 3 --dist worksteal
-.PHONY: test test-unit test-integration test-bench bench-overhead
+.PHONY: test test-unit test-integration test-bench \
+	bench-overhead bench-scheduling bench-balancing bench-queue-depth simulate
 test: $(INSTALLED_DEV) $(DEMO_MODEL) ## everything, with real PostgreSQL, Valkey and workers
 	@$(PY) -m pytest $(TOGETHER) $(ARGS)
 test-unit: $(INSTALLED_DEV) ## units and policies, in seconds
 	@$(PY) -m pytest tests/unit tests/policies $(ARGS)
 test-integration: $(INSTALLED_DEV) $(DEMO_MODEL) ## whole stacks, worker processes, the OpenAI client
 	@$(PY) -m pytest $(TOGETHER) tests/integration tests/acceptance $(ARGS)
-test-bench: bench-overhead ## every benchmark
+test-bench: bench-overhead bench-scheduling bench-balancing bench-queue-depth simulate ## every benchmark
 bench-overhead: $(INSTALLED_DEV) ## what llmqueue adds to a direct call, beside LiteLLM
 	@$(PY) -m benchmarks.overhead $(ARGS)
+bench-scheduling: $(INSTALLED_DEV) ## recorded traffic on real workers, beside FIFO and stock Celery
+	@$(PY) -m benchmarks.scheduling $(ARGS)
+bench-balancing: $(INSTALLED_DEV) ## every balancing profile beside an oracle; faults on real workers
+	@$(PY) -m benchmarks.balancing $(ARGS)
+bench-queue-depth: $(INSTALLED_DEV) ## claims with 1,000 and 1,000,000 queued; bulk submission
+	@$(PY) -m benchmarks.queue_depth $(ARGS)
+simulate: $(INSTALLED_DEV) ## scheduling goals in virtual time; ARGS="--load 2 --slots 64": what if
+	@$(PY) -m benchmarks.simulation $(ARGS)
 
 # ---- Build and maintain ----------------------------------------------------------------------
 # Reads the stack that `make up` keeps, unless DATABASE_URL names another database.

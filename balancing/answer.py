@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import aiohttp
 import orjson
 
+from balancing.access import Access
 from balancing.assembly import Assembly
 from balancing.errors import Broken, CallError, TimedOut, Unavailable
 
+if TYPE_CHECKING:
+    from balancing.kinds.contract import Translator
+
 LARGEST_ANSWER = 64 * 1024 * 1024
+# What code that reads JSON of an expected shape raises on another one.
+UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Kind:
 KINDS = {
     "chat": Kind("/chat/completions", "chatcmpl-"),
     "completion": Kind("/completions", "cmpl-"),
+    "embedding": Kind("/embeddings", "embd-"),
 }
 
 
@@ -40,6 +48,15 @@ class Timeouts:
     first_token: float
     stall: float
     total: float
+
+    def of(self, access: Access) -> Timeouts:
+        """These, with the endpoint's own where it has some; none outlasts the total."""
+        return Timeouts(
+            access.connect_timeout or self.connect,
+            access.first_token_timeout or self.first_token,
+            access.stall_timeout or self.stall,
+            min(access.total_timeout or self.total, self.total),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,15 @@ class Answer:
     text: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int = 0
     first_token_at: datetime | None = None
+
+    @property
+    def tokens(self) -> int | None:
+        """All that were read and generated; None when the endpoint did not count its input."""
+        if self.prompt_tokens is None:
+            return None
+        return self.prompt_tokens + (self.completion_tokens or 0)
 
 
 # Called with each chunk as JSON text, and whether it is nothing but the final usage.
@@ -100,8 +125,13 @@ class Guard:
 
 
 async def read_stream(
-    response: aiohttp.ClientResponse, call: Call, on_chunk: OnChunk, guard: Guard
+    response: aiohttp.ClientResponse,
+    call: Call,
+    on_chunk: OnChunk,
+    guard: Guard,
+    translator: Translator | None = None,
 ) -> Answer:
+    """Read server-sent events to their end; a `translator` makes OpenAI's of another provider's."""
     assembly, answer = Assembly(), Answer()
     rest, read, done = b"", 0, False
     while not done:
@@ -118,8 +148,15 @@ async def read_stream(
                 payload = line[5:].strip()
                 if payload == b"[DONE]":
                     done = True
-                elif payload:
-                    _take_chunk(payload, call, assembly, answer, on_chunk)
+                elif payload and translator is None:
+                    _take_chunk(_object(payload), payload, call, assembly, answer, on_chunk)
+                elif payload and translator is not None:
+                    for chunk in _translated(partial(translator.feed, _object(payload))):
+                        _take_chunk(chunk, b"", call, assembly, answer, on_chunk)
+                    done = translator.done
+    if translator is not None:
+        for chunk in _translated(translator.end):
+            _take_chunk(chunk, b"", call, assembly, answer, on_chunk)
     if not done and not assembly.finished:
         raise Broken("broken", "the endpoint's stream ended before its answer did")
     answer.body = orjson.dumps({**assembly.response(), "id": call.public_id}).decode()
@@ -130,15 +167,31 @@ async def read_stream(
     return answer
 
 
-def _take_chunk(
-    payload: bytes, call: Call, assembly: Assembly, answer: Answer, on_chunk: OnChunk
-) -> None:
+def _object(payload: bytes) -> dict[str, Any]:
     try:
-        chunk = orjson.loads(payload)
+        found = orjson.loads(payload)
     except orjson.JSONDecodeError:
         raise Broken("malformed", "the endpoint sent a chunk that is not JSON") from None
-    if not isinstance(chunk, dict):
+    if not isinstance(found, dict):
         raise Broken("malformed", "the endpoint sent a chunk that is not an object")
+    return found
+
+
+def _translated(make: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return list(make())
+    except UNKNOWN_SHAPE:
+        raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
+
+
+def _take_chunk(
+    chunk: dict[str, Any],
+    payload: bytes,
+    call: Call,
+    assembly: Assembly,
+    answer: Answer,
+    on_chunk: OnChunk,
+) -> None:
     if chunk.get("error"):
         raise Unavailable(
             "endpoint_error", message_of(chunk), body=payload.decode("utf-8", "replace")
@@ -154,8 +207,13 @@ def _take_chunk(
 
 
 async def read_whole(
-    response: aiohttp.ClientResponse, call: Call, on_chunk: OnChunk, guard: Guard
+    response: aiohttp.ClientResponse,
+    call: Call,
+    on_chunk: OnChunk,
+    guard: Guard,
+    translate: Callable[[dict[str, Any], Call], dict[str, Any]] | None = None,
 ) -> Answer:
+    """Read one JSON object; `translate` makes OpenAI's of another provider's."""
     try:
         data = await read_at_most(response, LARGEST_ANSWER)
         whole = orjson.loads(data)
@@ -166,6 +224,11 @@ async def read_whole(
         raise Broken("malformed", "the endpoint's answer is not an object")
     if whole.get("error"):
         raise Unavailable("endpoint_error", message_of(whole), body=data.decode("utf-8", "replace"))
+    if translate is not None:
+        try:
+            whole = translate(whole, call)
+        except UNKNOWN_SHAPE:
+            raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
     if "id" in whole:
         whole["id"] = call.public_id
     answer = Answer(
@@ -209,6 +272,9 @@ def _take_usage(answer: Answer, usage: Any) -> None:
     if isinstance(usage, dict):
         answer.prompt_tokens = _count(usage.get("prompt_tokens"))
         answer.completion_tokens = _count(usage.get("completion_tokens"))
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            answer.cached_tokens = _count(details.get("cached_tokens")) or 0
 
 
 def _count(value: Any) -> int | None:

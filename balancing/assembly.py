@@ -108,6 +108,9 @@ def _merge_tool_calls(whole: list[dict[str, Any]], parts: list[dict[str, Any]]) 
             call = {"index": index, "id": "", "type": "function", "function": {}}
             whole.append(call)
         call["id"] = part.get("id") or call["id"]
+        if part.get("extra_content"):
+            # Gemini's signatures of its thoughts: it refuses a history without them.
+            call["extra_content"] = part["extra_content"]
         function = part.get("function") or {}
         if function.get("name"):
             call["function"]["name"] = function["name"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
+from balancing.models import ModelPool
 from balancing.policies.profile import Profile
+from balancing.profiles import UnknownProfile, resolve
 from llmqueue_project.config import load
 
 
@@ -21,3 +24,22 @@ def profile_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not isinstance(found, Profile):
         return [Error(f"balancing.profile: {path} is not a Profile", id="balancing.E002")]
     return []
+
+
+@register(Tags.database)
+def pools_name_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Profiles that model pools name and this version has not; asked with `--database default`."""
+    if "default" not in (kwargs.get("databases") or ()):
+        return []
+    found: list[CheckMessage] = []
+    try:
+        rows = list(ModelPool.objects.exclude(profile=""))
+    except DatabaseError:
+        # Before the first migration.
+        return []
+    for row in rows:
+        try:
+            resolve(row.profile)
+        except UnknownProfile as error:
+            found.append(Error(f"model pool {row.pattern}: {error}", id="balancing.E003"))
+    return found

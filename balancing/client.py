@@ -1,4 +1,4 @@
-"""The call to an OpenAI-compatible endpoint: timeouts, errors, stream, cancellation.
+"""The call to an endpoint: timeouts, errors, stream, cancellation.
 
 Cancelling the awaiting task closes the connection, which is how endpoints learn to stop
 generating. Redirects are refused: a credential never follows one.
@@ -6,9 +6,10 @@ generating. Redirects are refused: a credential never follows one.
 
 from __future__ import annotations
 
-import os
-import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,30 +17,44 @@ import aiohttp
 import orjson
 
 from balancing.answer import (
-    KINDS,
+    LARGEST_ANSWER,
+    UNKNOWN_SHAPE,
     Answer,
     Call,
     Guard,
     OnChunk,
+    Timeouts,
     message_of,
     read_at_most,
     read_stream,
     read_whole,
 )
+from balancing.credentials import Unreadable
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
-from balancing.models import CREDENTIAL_VARIABLE
+from balancing.kinds import KINDS
+from balancing.kinds.contract import EndpointKind, Outgoing
+from balancing.kinds.shape import error as error_body
+from balancing.kinds.shape import unsupported
+from balancing.outbound import guarded_socket
 from balancing.registry import Target
+from llmqueue_project.config import load
 
 LARGEST_REFUSAL = 64 * 1024
 # These speak of the endpoint (its credential, its models), not of the client's request.
-_ENDPOINT_FAULTS = frozenset({401, 403, 404, 407, 408, 425, 429})
+_ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
 
 
 class Client:
     """All calls of one worker process, over kept-alive connections."""
 
     def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=10, keepalive_timeout=30)
+        allowed = load().balancing.allow_link_local
+        connector = aiohttp.TCPConnector(
+            limit=0,
+            ttl_dns_cache=10,
+            keepalive_timeout=30,
+            socket_factory=None if allowed else guarded_socket,
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -57,43 +72,97 @@ class Client:
             Refused: the endpoint says the request is at fault.
             Unavailable, TimedOut, Broken: worth another attempt.
         """
-        guard = Guard(call.timeouts)
+        kind = KINDS[target.access.kind]
+        outgoing = _request(kind, target, call)
+        timeouts = call.timeouts.of(target.access)
+        guard = Guard(timeouts)
+        with failures(guard):
+            async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
+                if response.status != 200:
+                    raise await refusal_of(response, kind)
+                guard.accepted()
+                streamed = response.content_type == "text/event-stream"
+                if call.stream and streamed:
+                    return await read_stream(response, call, on_chunk, guard, kind.translator())
+                translate = None if kind.passes_through else kind.whole
+                return await read_whole(response, call, on_chunk, guard, translate)
+
+    async def models(self, target: Target, timeouts: Timeouts) -> list[str]:
+        """The models that an endpoint says it serves.
+
+        Raises:
+            CallError: it does not say.
+        """
+        kind = KINDS[target.access.kind]
+        outgoing = kind.listing(target, _credential(target))
+        guard = Guard(timeouts)
+        with failures(guard):
+            async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
+                if response.status != 200:
+                    raise await refusal_of(response, kind)
+                data = await read_at_most(response, LARGEST_ANSWER)
         try:
-            async with guard.timeout:
-                return await self._call(target, call, on_chunk, guard)
-        except aiohttp.ServerTimeoutError:
-            raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
-        except TimeoutError:
-            raise guard.error() from None
-        except (aiohttp.ClientError, OSError) as error:
-            if guard.phase == "connect":
-                raise Unavailable("connect_failed", _describe(error)) from None
-            raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
+            return kind.listed(orjson.loads(data))
+        except UNKNOWN_SHAPE:
+            raise Broken(
+                "malformed", "the endpoint's list of models has an unknown shape"
+            ) from None
 
-    async def _call(self, target: Target, call: Call, on_chunk: OnChunk, guard: Guard) -> Answer:
-        async with self._post(target, call) as response:
-            if response.status != 200:
-                raise await _refusal(response)
-            guard.accepted()
-            streamed = response.content_type == "text/event-stream"
-            if call.stream and streamed:
-                return await read_stream(response, call, on_chunk, guard)
-            return await read_whole(response, call, on_chunk, guard)
-
-    def _post(self, target: Target, call: Call) -> Any:
-        headers = {"Content-Type": "application/json"}
-        if re.match(CREDENTIAL_VARIABLE, target.api_key_variable):
-            headers["Authorization"] = f"Bearer {os.environ.get(target.api_key_variable, '')}"
-        return self._session.post(
-            target.base_url + KINDS[call.kind].path,
-            data=call.body.encode(),
-            headers=headers,
+    def _send(self, target: Target, outgoing: Outgoing, connect_seconds: float) -> Any:
+        access = target.access
+        return self._session.request(
+            "POST" if outgoing.body else "GET",
+            outgoing.url,
+            data=outgoing.body or None,
+            headers={**outgoing.headers, **dict(access.extra_headers), **target.naming},
+            server_hostname=target.server_hostname,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=call.timeouts.connect),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            ssl=access.tls,
+            proxy=access.proxy_url or None,
         )
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> CallError:
+def _request(kind: EndpointKind, target: Target, call: Call) -> Outgoing:
+    try:
+        return kind.request(target, upstream(target, call), _credential(target))
+    except UNKNOWN_SHAPE:
+        raise unsupported("the model's provider does not take a request of this shape") from None
+
+
+def upstream(target: Target, call: Call) -> Call:
+    """The request as it is, but for a model that the endpoint knows by another name."""
+    if not target.model_aliases:
+        return call
+    fields = orjson.loads(call.body)
+    if isinstance(fields.get("model"), str):
+        fields["model"] = target.upstream_model(fields["model"])
+    return replace(call, body=orjson.dumps(fields).decode())
+
+
+def _credential(target: Target) -> str:
+    try:
+        return target.access.credential(target.api_key_variable)
+    except Unreadable as error:
+        raise Unavailable("credential", f"the stored credential is unreadable: {error}") from None
+
+
+@contextmanager
+def failures(guard: Guard) -> Iterator[None]:
+    """What can go wrong on the way, as errors of a call."""
+    try:
+        yield
+    except aiohttp.ServerTimeoutError:
+        raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
+    except TimeoutError:
+        raise guard.error() from None
+    except (aiohttp.ClientError, OSError) as error:
+        if guard.phase == "connect":
+            raise Unavailable("connect_failed", _describe(error)) from None
+        raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
+
+
+async def refusal_of(response: aiohttp.ClientResponse, kind: EndpointKind) -> CallError:
     status = response.status
     data = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
     try:
@@ -103,13 +172,19 @@ async def _refusal(response: aiohttp.ClientResponse) -> CallError:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         parsed, data = {}, ""
     message = message_of(parsed) or f"the endpoint answered {status}"
-    if 400 <= status < 500 and status not in _ENDPOINT_FAULTS:
+    if 300 <= status < 400:
+        message = f"the endpoint redirects ({status}); give it the base URL that it moved to"
+    ours = 400 <= status < 500 and status not in _ENDPOINT_FAULTS
+    if ours and not kind.blames_endpoint(status, parsed):
+        if data and not kind.passes_through:
+            data = error_body(message, kind="invalid_request_error")
         return Refused("refused", message, status=status, body=data)
+    told = _retry_after(response.headers.get("Retry-After", ""))
     return Unavailable(
         f"http_{status}",
         message,
         status=status,
-        retry_after_seconds=_retry_after(response.headers.get("Retry-After", "")),
+        retry_after_seconds=told or kind.retry_after_seconds(parsed),
     )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import redis
 
+from balancing.live import EMPTY, Live
+from balancing.load import read_live
 from balancing.models import Endpoint
 from balancing.slots import key
 from llmqueue_project.config import load
@@ -36,13 +38,33 @@ def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
         return {}
 
 
-_seen: tuple[float, dict[int, int]] = (0.0, {})
+def live_state(endpoint_ids: Sequence[int]) -> dict[int, Live]:
+    """What workers know together of endpoints; empty when Valkey is away."""
+    if not endpoint_ids:
+        return {}
+    try:
+        return read_live(_client(), endpoint_ids)
+    except redis.RedisError:
+        return {}
+
+
+_seen: tuple[float, dict[int, int], dict[int, Live]] = (0.0, {}, {})
+
+
+def _lately() -> tuple[float, dict[int, int], dict[int, Live]]:
+    """Of all endpoints, at most a second old: for lists that ask row by row."""
+    global _seen
+    if time.monotonic() >= _seen[0]:
+        ids = list(Endpoint.objects.values_list("pk", flat=True))
+        _seen = (time.monotonic() + 1.0, slots_in_use(ids), live_state(ids))
+    return _seen
 
 
 def slots_lately() -> dict[int, int]:
-    """`slots_in_use` of all endpoints, at most a second old: for lists that ask row by row."""
-    global _seen
-    if time.monotonic() >= _seen[0]:
-        used = slots_in_use(list(Endpoint.objects.values_list("pk", flat=True)))
-        _seen = (time.monotonic() + 1.0, used)
-    return _seen[1]
+    """`slots_in_use` of all endpoints, at most a second old."""
+    return _lately()[1]
+
+
+def live_lately(endpoint_id: int) -> Live:
+    """An endpoint's live state, at most a second old."""
+    return _lately()[2].get(endpoint_id, EMPTY)

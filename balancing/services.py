@@ -2,26 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
+from enum import Enum
 from typing import Any
 
-from balancing import registry
-from balancing.models import Endpoint
+from django.core.exceptions import ValidationError
+
+from balancing import credentials, membership, registry
+from balancing.models import Endpoint, ModelPool
+
+RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"
 
 
-def register(*, name: str, base_url: str, model_names: list[str], **fields: Any) -> Endpoint:
-    """Add an endpoint, or change the one of that name.
+class Keep(Enum):
+    """What to do about a stored credential when none is given."""
+
+    KEEP = "keep"
+
+
+def register(
+    *,
+    name: str,
+    base_url: str,
+    model_names: list[str],
+    credential: str | Keep | None = Keep.KEEP,
+    **fields: Any,
+) -> Endpoint:
+    """Add an endpoint, or change the one of that name; what is given counts as restated.
+
+    Args:
+        credential: to encrypt and store; None takes the stored one out.
 
     Raises:
-        django.core.exceptions.ValidationError: a field is not valid.
+        django.core.exceptions.ValidationError: a field is not valid, or the endpoint moves and the
+            credential that it has is not given again.
     """
     endpoint = Endpoint.objects.filter(name=name).first() or Endpoint(name=name)
     values = {"base_url": base_url, "model_names": model_names, **fields}
+    return change(endpoint, values, credential=credential, restated=fields)
+
+
+def change(
+    endpoint: Endpoint,
+    values: dict[str, Any],
+    *,
+    credential: str | Keep | None = Keep.KEEP,
+    restated: Collection[str] = (),
+) -> Endpoint:
+    """Give a row new values, and save it.
+
+    Args:
+        credential: as in `register`.
+        restated: `api_key_variable` is among them when the caller named it in this very request.
+
+    Raises:
+        django.core.exceptions.ValidationError: as in `register`.
+    """
+    before = copy(endpoint)
     for field, value in values.items():
         setattr(endpoint, field, value)
+    if credential is not Keep.KEEP:
+        credentials.set_credential(endpoint, credential)
     endpoint.full_clean()
+    _refuse_to_carry(before, endpoint, credential, restated)
     endpoint.save()
+    membership.ask_again(endpoint.pk)
     registry.forget()
     return endpoint
+
+
+def _refuse_to_carry(
+    before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
+) -> None:
+    """A credential goes nowhere else unless whoever moves the endpoint has it, or names it."""
+    if before.pk is None or not credentials.goes_elsewhere(before, after):
+        return
+    if after.encrypted_credential and credential is Keep.KEEP:
+        raise ValidationError({"credential": RESTATE})
+    if after.api_key_variable and "api_key_variable" not in restated:
+        raise ValidationError({"api_key_variable": RESTATE})
+
+
+def delete(*, endpoint_id: int) -> None:
+    """Forget an endpoint, a group with its members; requests that run there finish."""
+    Endpoint.objects.filter(pk=endpoint_id).delete()
+    registry.forget()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -40,4 +106,19 @@ def disable(*, endpoint_id: int) -> None:
 
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
+    membership.members_follow(endpoint_id, state)
     registry.forget()
+
+
+def set_pool(*, pattern: str, **fields: Any) -> ModelPool:
+    """Say how requests for some models are balanced, or change it; workers know within seconds.
+
+    Raises:
+        django.core.exceptions.ValidationError: a field is not valid.
+    """
+    pool = ModelPool.objects.filter(pattern=pattern).first() or ModelPool(pattern=pattern)
+    for field, value in fields.items():
+        setattr(pool, field, value)
+    pool.full_clean()
+    pool.save()
+    return pool

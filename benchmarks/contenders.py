@@ -19,12 +19,17 @@ MODEL = "fake-model"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`parts` are the process trees whose CPU time and memory count as this contender's."""
+    """`parts` are the process trees whose CPU time and memory count as this contender's.
+
+    `keys` are further tenants' API keys by name, `database_url` is where it keeps its jobs.
+    """
 
     name: str
     base_url: str
     api_key: str = ""
     parts: dict[str, int] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    database_url: str = ""
 
     @property
     def chat_url(self) -> str:

@@ -53,9 +53,20 @@ def parse_goal(goal: str) -> tuple[str, float]:
     return found[1], float(found[2])
 
 
-def publish(name: str, rows: Sequence[Row], *, title: str) -> Path:
-    """Print the table and write `results/<name>.json`; returns the file's path."""
-    print(f"\n{title}\n\n{table(rows)}\n")
+def publish(
+    name: str, rows: Sequence[Row], *, title: str, shown: Sequence[Row] | None = None
+) -> Path:
+    """Print the table and write `results/<name>.json`; returns the file's path.
+
+    Args:
+        shown: the rows of the table, where it would be too long with all of them.
+    """
+    print(f"\n{title}\n\n{table(rows if shown is None else shown)}\n")
+    return write(name, rows)
+
+
+def write(name: str, rows: Sequence[Row]) -> Path:
+    """Write `results/<name>.json`; returns the file's path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n")

@@ -6,9 +6,9 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.contenders import MODEL, Contender, plain_environment
@@ -22,12 +22,19 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many of what. `slots` is the endpoint's concurrency and each worker's."""
+    """How many of what. `slots` is each worker's concurrency.
+
+    `endpoint_slots` is the endpoint's, all that the workers can do if not given; `settings` are
+    more of llmqueue's environment, `tenants` get an API key each.
+    """
 
     web: int = 1
     workers: int = 1
     slots: int = 320
     gear: str | None = None
+    endpoint_slots: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    tenants: Sequence[str] = ()
 
 
 @contextmanager
@@ -37,6 +44,7 @@ def llmqueue(directory: Path, endpoint: Contender, shape: Shape) -> Iterator[Con
         services = stack.enter_context(Services())
         environment = _environment(directory, endpoint, shape) | services.environment
         key = _bootstrap(environment)
+        keys = _tenants(environment, shape.tenants)
         port = free_port()
         web = stack.enter_context(_web(directory, environment, port, shape))
         workers = [
@@ -46,7 +54,14 @@ def llmqueue(directory: Path, endpoint: Contender, shape: Shape) -> Iterator[Con
         web.wait_until_answering(f"http://127.0.0.1:{port}/health", seconds=60)
         parts = {"web": web.pid, "postgres": services.postgres.pid, "valkey": services.valkey.pid}
         parts |= {_worker_name(number): worker.pid for number, worker in enumerate(workers)}
-        ours = Contender("llmqueue", f"http://127.0.0.1:{port}/v1", key, parts | endpoint.parts)
+        ours = Contender(
+            "llmqueue",
+            f"http://127.0.0.1:{port}/v1",
+            key,
+            parts | endpoint.parts,
+            keys,
+            services.database_url,
+        )
         _wait_for_an_answer(ours, [web, *workers])
         yield ours
 
@@ -75,13 +90,14 @@ def _environment(directory: Path, endpoint: Contender, shape: Shape) -> dict[str
     return plain_environment() | {
         "LLM_BASE_URL": endpoint.base_url,
         "LLM_MODEL": MODEL,
-        "LLM_MAX_CONCURRENT": str(shape.slots * shape.workers),
+        "LLM_MAX_CONCURRENT": str(shape.endpoint_slots or shape.slots * shape.workers),
         "LLMQUEUE_SECRET_KEY": secrets.token_hex(32),
         "LLMQUEUE_STATE_DIR": str(directory),
         "LLMQUEUE_LOG_FORMAT": "json",
         "LLMQUEUE_SCHEDULING__WORKER_CONCURRENCY": str(shape.slots),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         **gear,
+        **shape.settings,
     }
 
 
@@ -92,9 +108,19 @@ def _bootstrap(environment: dict[str, str]) -> str:
     return str(json.loads(run([*manage, "bootstrap"], environment=environment))["api_key"])
 
 
+def _tenants(environment: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """A tenant by each of these names; their API keys."""
+    if not names:
+        return {}
+    command = [sys.executable, "-m", "benchmarks.tenants", *names]
+    found: dict[str, str] = json.loads(run(command, environment=environment))
+    return found
+
+
 def _web(directory: Path, environment: dict[str, str], port: int, shape: Shape) -> Process:
     command = [str(BIN / "granian"), "--interface", "asgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", str(shape.web)]
+    command += ["--backlog", "8192", "--backpressure", "8192"]
     command += ["llmqueue_project.asgi:application"]
     return Process("web", command, log=directory / "web.log", environment=environment)
 

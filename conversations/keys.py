@@ -19,7 +19,7 @@ from scheduling.models import Priority
 
 LOOKUP = """
 select k.id, k.hashed_key, k.expiry_date, k.scope, k.user_id, t.id, t.name, t.weight,
-       u.default_priority, t.default_priority, t.highest_priority
+       u.default_priority, t.default_priority, t.highest_priority, t.allow_fallback_models
   from conversations_apikey k
   join conversations_tenant t on t.id = k.tenant_id
   left join conversations_user u on u.id = k.user_id
@@ -45,6 +45,7 @@ class Caller:
     highest_level: Priority
     user_id: UUID | None
     operator: bool
+    allow_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def verify(presented: str, row: tuple[Any, ...] | None) -> Caller | None:
         user_level=None if row[8] is None else Priority(row[8]),
         default_level=Priority(row[9]),
         highest_level=Priority(row[10]),
+        allow_fallback=row[11],
     )
     _remember(presented, caller)
     return caller

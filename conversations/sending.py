@@ -204,7 +204,7 @@ def _user_name(draft: MessageDraft, talks: dict[UUID, Conversation]) -> str | No
 
 def _models(drafts: Sequence[MessageDraft], talks: dict[UUID, Conversation]) -> list[str]:
     """The model of each draft: its own, its conversation's, or the default."""
-    known = known_models()
+    known = known_models("chat")
     default = default_model()
     chosen = []
     for draft in drafts:
@@ -261,6 +261,8 @@ def _spec(
         due_at=due_at,
         deadline_at=(due_at or now) + timedelta(seconds=draft.timeout_seconds),
         sequence_key=message.conversation_id,
+        affinity=message.conversation_id.hex if message.conversation_id else "",
+        allow_fallback=caller.allow_fallback,
         request_id=request_id[:64],
     )
 

@@ -8,11 +8,12 @@ printed configuration shows stars.
 from __future__ import annotations
 
 import os
+from base64 import urlsafe_b64decode
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +45,24 @@ class WebConfig(BaseModel):
         5.0, ge=0, description="how old a web process's list of priority rules may be"
     )
     database_pool_size: int = Field(8, gt=0, description="connections of a web process")
+    hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="in production, browsers that came by HTTPS ask for nothing else this long; "
+        "0 is off",
+    )
+    login_failures: int = Field(
+        8,
+        ge=1,
+        description="wrong passwords for one operator from one address until both must wait",
+    )
+    login_lockout_seconds: float = Field(900.0, gt=0, description="how long they wait")
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="proxies in front that append to `X-Forwarded-For`: whose entry a client's "
+        "address is, for the login limit",
+    )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
 
 
@@ -160,8 +179,12 @@ class BalancingConfig(BaseModel):
     """Where a request runs. Timeouts are in seconds."""
 
     profile: str = Field(
-        "balancing.policies.profiles.least_connections",
+        "balancing.policies.profiles.expected_work",
         description="dotted path of the choice among endpoints with room",
+    )
+    profile_modules: list[str] = Field(
+        ["balancing.policies.profiles"],
+        description="modules whose profiles a model pool may name; nothing else is imported",
     )
     connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")
     first_token_timeout: float = Field(
@@ -177,6 +200,70 @@ class BalancingConfig(BaseModel):
     )
     failure_cooldown_seconds: float = Field(
         5.0, ge=0, description="an endpoint that failed is avoided this long"
+    )
+    default_max_tokens: int = Field(
+        8192,
+        gt=0,
+        description="longest answer of a request that names none, where the provider wants a limit",
+    )
+    allow_link_local: bool = Field(
+        False,
+        description="endpoints may have link-local addresses, where clouds keep credentials",
+    )
+    allow_unverified_tls: bool = Field(
+        False, description="endpoints may be called without verifying their certificates"
+    )
+    refresh_seconds: float = Field(
+        0.5, gt=0, description="how old a worker's view of speeds, limits and health may be"
+    )
+    ejection_failures: int = Field(
+        5, ge=1, description="failures in a row after which an endpoint gets no work for a while"
+    )
+    ejection_seconds: float = Field(
+        30.0, gt=0, description="the first ejection; the next in short succession last longer"
+    )
+    ejection_share: float = Field(
+        0.5, ge=0, le=1, description="most of the endpoints of a model that may be ejected at once"
+    )
+    learn_limits: bool = Field(
+        True, description="lower an endpoint's slots while its tokens come slower than usual"
+    )
+    probe_seconds: float = Field(
+        10.0, ge=0, description="between two health probes of an endpoint; 0 turns probing off"
+    )
+    probe_timeout: float = Field(3.0, gt=0, description="a probe that takes longer has failed")
+    unhealthy_after: int = Field(3, ge=1, description="failed probes in a row")
+    healthy_after: int = Field(2, ge=1, description="answered probes in a row")
+    hedge_share: float = Field(
+        0.03, ge=0, le=1, description="most second calls by requests; 0 turns hedging off"
+    )
+    hedge_factor: float = Field(
+        3.0, ge=1, description="a first token is overdue after so many times what is usual, and ..."
+    )
+    hedge_extra_seconds: float = Field(2.0, ge=0, description="... so many seconds more")
+    hedge_levels: list[str] = Field(
+        ["realtime", "high"], description="priority levels whose requests are hedged"
+    )
+
+
+class DiscoveryConfig(BaseModel):
+    """Endpoints and models that appear and vanish by themselves."""
+
+    dns_seconds: float = Field(
+        10.0, gt=0, description="between two lookups of an endpoint whose `discover` is `dns`"
+    )
+    models_seconds: float = Field(
+        30.0, gt=0, description="between two `GET /v1/models` of one that discovers its models"
+    )
+    timeout_seconds: float = Field(5.0, gt=0, description="for one lookup or one list")
+    linger_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="a vanished address is kept at least this long, draining, and may return",
+    )
+    dns_addresses: Literal["prefer_ipv4", "ipv4", "ipv6", "all"] = Field(
+        "prefer_ipv4",
+        description="which count where a name has both; `all` counts a dual-stack server twice",
     )
 
 
@@ -224,6 +311,11 @@ class Config(BaseSettings):
         SecretStr(UNSAFE_SECRET),
         description="signs operators' sessions; at least 32 characters in production",
     )
+    credential_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Fernet keys that encrypt endpoints' credentials, separated by commas: the "
+        "first encrypts, all decrypt; `manage.py credentials new-key` makes one",
+    )
     database_url: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/llmqueue"),
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
@@ -258,16 +350,41 @@ class Config(BaseSettings):
         "http://127.0.0.1:5555", description="where web finds Flower for `/flower/`"
     )
     default_model: str = Field("", description="model of requests that name none")
+    endpoints: list[dict[str, Any]] = Field(
+        [],
+        description="endpoints to have, each `name`, `base_url`, `models`, ...; applied at start "
+        "and by `manage.py endpoints apply`",
+    )
+    endpoints_file: Path | None = Field(None, description="a YAML file of such endpoints, instead")
+    endpoints_prune: bool = Field(
+        False, description="at start, delete endpoints that an earlier file made and this has not"
+    )
+    currency: str = Field(
+        "USD", pattern="^[A-Z]{3}$", description="of the endpoints' prices, as ISO 4217 has it"
+    )
 
     web: WebConfig = WebConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     balancing: BalancingConfig = BalancingConfig()
     conversations: ConversationsConfig = ConversationsConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
     streaming: StreamingConfig = StreamingConfig()
 
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @field_validator("credential_keys")
+    @classmethod
+    def _are_fernet_keys(cls, value: SecretStr) -> SecretStr:
+        for key in filter(None, map(str.strip, value.get_secret_value().split(","))):
+            try:
+                usable = len(urlsafe_b64decode(key)) == 32
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ValueError("each key is 32 bytes in URL-safe base64")
+        return value
 
     @model_validator(mode="after")
     def _production_is_safe(self) -> Config:

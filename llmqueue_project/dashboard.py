@@ -34,7 +34,9 @@ def add_levels(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     }
     context["endpoints"] = {
         "headers": ["Endpoint", "State", "Slots in use", "Models"],
-        "rows": [_endpoint(row) for row in Endpoint.objects.order_by("name")[:50]],
+        "rows": [
+            _endpoint(row) for row in Endpoint.objects.filter(discover="").order_by("name")[:50]
+        ],
     }
     context["dead_letters"] = _dead_letters()
     return context

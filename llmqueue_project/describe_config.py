@@ -28,6 +28,7 @@ WORDS: dict[Any, str] = {
     bool: "`true` or `false`",
     SecretStr: "secret",
     Path: "path",
+    Any: "any value",
 }
 INTRODUCTION = """\
 # Configuration

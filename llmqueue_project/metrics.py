@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import orjson
 import structlog
@@ -17,13 +18,22 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from balancing.registry import known_endpoints
+from balancing.load import read_live
+from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
 from llmqueue_project.config import load
 from scheduling.capacity import desired_replicas, level_caps
 from scheduling.control import client
 from scheduling.outlook import level_summary
 
+LIVE = {
+    "limit": "Slots that its latency allows just now, learned",
+    "healthy": "1 while active probes get answers",
+    "ejected": "1 while repeated failures keep it out",
+    "waiting": "Calls in its own queue, as its last probe told",
+    "first_token_seconds": "Time to first token, moving average",
+    "token_seconds": "Time per output token of one stream, moving average",
+}
 log = structlog.get_logger(__name__)
 
 
@@ -79,6 +89,35 @@ def _endpoints() -> Iterator[Metric]:
     yield most
     yield used
     yield takes
+    yield from _live(endpoints)
+
+
+def _live(endpoints: Sequence[Target]) -> Iterator[Metric]:
+    """What workers know together; an endpoint that was not measured has no sample."""
+    gauges = {
+        name: GaugeMetricFamily(f"llmqueue_endpoint_{name}", text, labels=["endpoint"])
+        for name, text in LIVE.items()
+    }
+    now = time.time()
+    try:
+        states = read_live(client(), [endpoint.id for endpoint in endpoints])
+    except RedisError as error:
+        log.warning("metrics.no_live_state", error=str(error))
+        return
+    for endpoint in endpoints:
+        live = states[endpoint.id]
+        values = {
+            "limit": min(int(live.limit) or endpoint.max_concurrent, endpoint.max_concurrent),
+            "healthy": int(live.healthy),
+            "ejected": int(live.ejected_until > now),
+            "waiting": live.waiting,
+            "first_token_seconds": live.first_token or None,
+            "token_seconds": live.token or None,
+        }
+        for name, value in values.items():
+            if value is not None:
+                gauges[name].add_metric([endpoint.name], value)
+    yield from gauges.values()
 
 
 def _replicas() -> Iterator[Metric]:

@@ -60,7 +60,8 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": "Balancing",
                 "items": [
-                    _page("Endpoints", "dns", "balancing_endpoint", "balancing.view_endpoint")
+                    _page("Endpoints", "dns", "balancing_endpoint", "balancing.view_endpoint"),
+                    _page("Model pools", "hub", "balancing_modelpool", "balancing.view_modelpool"),
                 ],
             },
             {
@@ -77,6 +78,12 @@ UNFOLD: dict[str, Any] = {
                         "chat",
                         "conversations_message",
                         "conversations.view_message",
+                    ),
+                    _page(
+                        "Costs",
+                        "payments",
+                        "scheduling_dailyusage",
+                        "scheduling.view_dailyusage",
                     ),
                     _page(
                         "Tenants", "apartment", "conversations_tenant", "conversations.view_tenant"

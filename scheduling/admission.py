@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
 from scheduling.policies import waiting
+from scheduling.policies.admission import Verdict
 from scheduling.statements import LOAD, WATCH
 from scheduling.submission import JobSpec, Receipt
 from scheduling.tickets import level_policy
@@ -68,9 +69,14 @@ def limit_seconds(level: Priority) -> float:
 
 
 class Admission:
-    """A web process's look at the queue, and its decisions."""
+    """A web process's look at the queue, and its decisions.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds that only go forward; the machine's unless a simulation has its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
         self.pauses: Pauses = NONE
         self.load = Load()
         self._read_at = float("-inf")
@@ -81,7 +87,7 @@ class Admission:
 
     @property
     def age(self) -> float:
-        return time.monotonic() - self._read_at
+        return self._clock() - self._read_at
 
     @property
     def is_due(self) -> bool:
@@ -103,7 +109,7 @@ class Admission:
     def learn(self, pauses: Pauses, load: Load, *, cost_seconds: float = 0.0) -> None:
         """Remember a look that took so long."""
         self.pauses, self.load = pauses, load
-        self._read_at = time.monotonic()
+        self._read_at = self._clock()
         self._cost_seconds = cost_seconds
         self._since.clear()
         self._admitted = 0
@@ -165,30 +171,34 @@ class Admission:
 
     def _check_caps(self, specs: Sequence[JobSpec]) -> None:
         config, joined = load().scheduling, self._admitted
-        waiting = self.load.waiting + joined
-        if waiting + len(specs) > config.max_queued:
+        queued = self.load.waiting + joined
+        if queued + len(specs) > config.max_queued:
             raise QueueFull(CAP_RETRY_SECONDS, "the queue is full: too many requests wait")
-        bytes_waiting = waiting * self.load.mean_bytes
+        bytes_waiting = queued * self.load.mean_bytes
         if bytes_waiting + sum(len(spec.body) for spec in specs) > config.max_queued_bytes:
             raise QueueFull(CAP_RETRY_SECONDS, "the queue is full: too much text waits")
 
     def _check_wait(self, spec: JobSpec) -> None:
+        verdict = self.verdict(spec)
+        if not verdict.admitted:
+            raise QueueFull(
+                verdict.retry_after_seconds,
+                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
+            )
+
+    def verdict(self, spec: JobSpec) -> Verdict:
+        """How long a job would wait, and whether that is within its level's limit."""
         pool = self.load.pool(spec.model)
         # What is due later joins no queue now; what joins a paused level waits for an operator.
         if pool is None or spec.due_at is not None or self.pauses.stops(spec.level):
-            return
-        verdict = policy.decide(
+            return Verdict(True, 0.0)
+        return policy.decide(
             pool.load,
             int(spec.level),
             ahead=self._ahead(pool, spec),
             limit_seconds=limit_seconds(spec.level),
             floors=floors(),
         )
-        if not verdict.admitted:
-            raise QueueFull(
-                verdict.retry_after_seconds,
-                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
-            )
 
     def _ahead(self, pool: Pool, spec: JobSpec) -> float:
         """Work before this one now: that seen, that joined since, less that started since.

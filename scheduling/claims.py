@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,17 @@ from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
 from scheduling.policies.estimates import WINDOW
-from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, RETRY, STORED
+from scheduling.spending import NOTHING, Spent
+from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
 
 log = structlog.get_logger(__name__)
+ALL_APIS = frozenset({"chat", "completion", "embedding"})
 WAITING = """
 select exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s),
-       exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s
-                  and model = any(%(models)s::text[]))
+       exists (select 1 from unnest(%(models)s::text[], %(apis)s::text[]) as r(model, apis)
+                 join scheduling_job j on j.model = r.model
+                  and j.status = 'queued' and j.level = %(level)s
+                  and j.kind = any(string_to_array(r.apis, ',')))
 """
 
 
@@ -47,12 +51,19 @@ class Claimed:
     created_at: datetime
     started_at: datetime
     deadline_at: datetime | None
+    affinity: str
+    allow_fallback: bool
     body: str
 
     @property
     def lease(self) -> str:
-        """The member under which the job's slot is held."""
-        return self.lease_token.hex
+        """The member under which the job's slot is held; its cost is freed with it."""
+        return f"{self.lease_token.hex}/{int(self.cost)}"
+
+    @property
+    def waited_seconds(self) -> float:
+        """From submit to claim."""
+        return max(0.0, (self.started_at - self.created_at).total_seconds())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +79,7 @@ class Finish:
     number: int
     outcome: Attempt.Outcome | str = ""
     endpoint_id: int | None = None
+    endpoint_name: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     actual_cost: float | None = None
@@ -78,6 +90,10 @@ class Finish:
     result: str = ""
     text: str = ""
     why: str | None = None
+    spent_prompt: int = 0
+    spent_completion: int = 0
+    spent_micros: int | None = None
+    spent_estimated: bool = False
 
 
 _FINISH_COLUMNS = tuple(Finish.__dataclass_fields__)
@@ -95,8 +111,20 @@ class Claims:
         self._lease_seconds = lease_seconds
         self._finish = Grouped(self._finish_group, alone=(psycopg.DataError,))
 
-    async def claim(self, level: int, *, limit: int, room: Mapping[str, int]) -> list[Claimed]:
-        """Up to `limit` next jobs of a level; `room` is model -> slots free for it."""
+    async def claim(
+        self,
+        level: int,
+        *,
+        limit: int,
+        room: Mapping[str, int],
+        apis: Mapping[str, frozenset[str]] | None = None,
+    ) -> list[Claimed]:
+        """Up to `limit` next jobs of a level.
+
+        Args:
+            room: model -> slots free for it.
+            apis: model -> by which APIs it can be asked there; every one where it says nothing.
+        """
         rows = await fetch(
             self._database.relaxed,
             CLAIM,
@@ -105,15 +133,21 @@ class Claims:
                 "limit": limit,
                 "models": list(room),
                 "slots": list(room.values()),
+                "apis": _listed(room, apis),
                 "worker": self._worker,
                 "lease_seconds": self._lease_seconds,
             },
         )
         return [Claimed(*row) for row in rows]
 
-    async def waiting(self, level: int, models: Sequence[str]) -> tuple[bool, bool]:
-        """Whether anything is queued at a level, and whether for one of these models."""
-        values = {"level": level, "models": list(models)}
+    async def waiting(
+        self,
+        level: int,
+        models: Sequence[str],
+        apis: Mapping[str, frozenset[str]] | None = None,
+    ) -> tuple[bool, bool]:
+        """Whether anything is queued at a level, and whether for one of these models and APIs."""
+        values = {"level": level, "models": list(models), "apis": _listed(models, apis)}
         rows = await fetch(self._database.relaxed, WAITING, values)
         return bool(rows[0][0]), bool(rows[0][1])
 
@@ -137,11 +171,13 @@ class Claims:
         *,
         delay_seconds: float,
         endpoint_id: int,
+        endpoint_name: str,
         error_code: str,
         error_message: str,
         public: str,
         first_token_at: datetime | None,
         why: str | None,
+        spent: Spent = NOTHING,
     ) -> bool:
         """End the current attempt; hold the job for `delay_seconds`, or keep it when zero.
 
@@ -157,14 +193,44 @@ class Claims:
                 "number": job.attempts,
                 "delay_seconds": delay_seconds,
                 "endpoint_id": endpoint_id,
+                "endpoint_name": endpoint_name,
                 "error_code": error_code,
                 "error_message": _storable(error_message),
                 "public": public,
                 "first_token_at": first_token_at,
                 "why": why,
+                "spent_prompt": spent.prompt_tokens,
+                "spent_completion": spent.completion_tokens,
+                "spent_micros": spent.micros,
+                "spent_estimated": spent.estimated,
             },
         )
         return bool(rows)
+
+    async def note(
+        self,
+        job: Claimed,
+        *,
+        endpoint_id: int,
+        outcome: Attempt.Outcome,
+        error_code: str,
+        error_message: str,
+        seconds: float,
+        why: str,
+    ) -> None:
+        """Keep a record of a call of this attempt that did not decide it, `seconds` long."""
+        values = {
+            "id": job.id,
+            "number": job.attempts,
+            "endpoint_id": endpoint_id,
+            "worker": self._worker,
+            "outcome": outcome.value,
+            "error_code": error_code[:40],
+            "error_message": _storable(error_message),
+            "seconds": seconds,
+            "why": why,
+        }
+        await fetch(self._database.relaxed, NOTE, values)
 
     async def finish(self, outcome: Finish) -> bool:
         """Store how a job ended, waiting out an absent server; False when its lease was lost."""
@@ -194,6 +260,12 @@ class Claims:
 
 def _leases(jobs: Sequence[Claimed] | Sequence[Finish]) -> dict[str, list[UUID]]:
     return {"id": [job.id for job in jobs], "lease_token": [job.lease_token for job in jobs]}
+
+
+def _listed(models: Iterable[str], apis: Mapping[str, frozenset[str]] | None) -> list[str]:
+    """The APIs of each model, separated by commas: PostgreSQL has no arrays of uneven ones."""
+    known = apis or {}
+    return [",".join(known.get(model, ALL_APIS)) for model in models]
 
 
 def _storable(value: Any) -> Any:

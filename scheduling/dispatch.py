@@ -118,13 +118,15 @@ class Dispatcher:
             await self._claims.give_back(homeless, wrote=False)
         unserved = Counter({level: n - len(started.get(level, ())) for level, n in tickets.items()})
         if +unserved:
-            await self._settle_unserved(+unserved, self._pool.room_by_model(reservation, jobs))
+            room = self._pool.room_by_model(reservation, jobs)
+            await self._settle_unserved(+unserved, room, self._pool.apis_by_model(reservation))
         return started, free - sum(map(len, started.values()))
 
     async def _claim(
         self, tickets: Counter[int], reservation: Reservation, share: Share
     ) -> list[Claimed]:
         jobs: list[Claimed] = []
+        apis = self._pool.apis_by_model(reservation)
         for level in sorted(tickets):
             if self._gate.is_paused(Priority(level).queue):
                 # Taken before the pause was known here; it goes back to its queue.
@@ -133,15 +135,20 @@ class Dispatcher:
             if not room:
                 break
             if limit := share.limit(LEVELS[level], tickets[level]):
-                jobs += await self._claims.claim(level, limit=limit, room=room)
+                jobs += await self._claims.claim(level, limit=limit, room=room, apis=apis)
         return jobs
 
-    async def _settle_unserved(self, unserved: Counter[int], room: Mapping[str, int]) -> None:
+    async def _settle_unserved(
+        self,
+        unserved: Counter[int],
+        room: Mapping[str, int],
+        apis: Mapping[str, frozenset[str]],
+    ) -> None:
         for level, count in unserved.items():
             name = Priority(level).queue
             for _ in range(count):
                 level_policy().refund(name)
-            any_model, with_room = await self._claims.waiting(level, list(room))
+            any_model, with_room = await self._claims.waiting(level, list(room), apis)
             if not any_model:
                 continue
             if room and not with_room:

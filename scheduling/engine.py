@@ -20,14 +20,18 @@ import orjson
 import psycopg
 import structlog
 import uvloop
-from django.db import close_old_connections, connection
+from django.db import OperationalError, close_old_connections, connection
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from balancing import declared, discovery
 from balancing.client import Client
+from balancing.health import Watch
+from balancing.load import Load
+from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from llmqueue_project.config import load
-from scheduling import control, level_caps, metrics
+from scheduling import control, level_caps, metrics, usage
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
@@ -45,7 +49,9 @@ from scheduling.sweep import Ended, Sweeper
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
+USAGE_SECONDS = 5.0
 
 
 class Engine:
@@ -60,6 +66,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._announcers = ThreadPoolExecutor(4, "announce")
+        self._discoverer = ThreadPoolExecutor(1, "discover")
 
     def start(self) -> None:
         """Start the thread; returns when the loop serves.
@@ -96,6 +103,7 @@ class Engine:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._announcers.shutdown()
+        self._discoverer.shutdown()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -127,8 +135,12 @@ class Engine:
                 for chore in (
                     self._every(REFRESH_SECONDS, self._look_for_room),
                     self._every(config.balancing.registry_seconds, self._refresh),
+                    self._every(config.balancing.refresh_seconds, self.pool.look),
+                    self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
                     self._every(config.scheduling.sweep_seconds, self.sweeper.once),
+                    self._every(config.balancing.registry_seconds, self._discover),
+                    self._every(USAGE_SECONDS, self._fold_usage),
                     self._every(config.scheduling.capacity_seconds, self._refresh_caps),
                     control.listen(valkey, control.CHANNEL, self._hear),
                 )
@@ -136,6 +148,7 @@ class Engine:
             self._ready.set_result(None)
             await self._stopping.wait()
             await self._drain()
+            await self.watch.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -148,7 +161,9 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        self.pool = EndpointPool(slots, database)
+        live = Load(valkey)
+        self.pool = EndpointPool(slots, Rates(valkey), live, database)
+        self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(
             database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
         )
@@ -186,10 +201,13 @@ class Engine:
         """Wait for both servers: a worker that starts first is no error."""
         while True:
             try:
+                await self._declare()
                 await self._refresh()
+                self.pool.check_credentials()
+                await self.pool.look()
                 await self._refresh_caps()
                 reservation = await self.pool.reserve(0)
-            except (psycopg.OperationalError, RedisError) as error:
+            except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
             except NotReady:
                 break
@@ -214,7 +232,7 @@ class Engine:
             await asyncio.sleep(seconds)
             try:
                 await chore()
-            except (psycopg.OperationalError, RedisError, NotReady) as error:
+            except (psycopg.OperationalError, OperationalError, RedisError, NotReady) as error:
                 log.info("engine.chore_waits", chore=chore.__qualname__, error=str(error))
             except Exception:
                 log.exception("engine.chore_failed", chore=chore.__qualname__)
@@ -234,6 +252,17 @@ class Engine:
         """Endpoints and pauses, as operators have set them."""
         await self.pool.refresh()
         await self._see_pauses()
+
+    async def _discover(self) -> None:
+        """Endpoints and models that appear and vanish by themselves; see balancing/discovery.py."""
+        await self._loop.run_in_executor(self._discoverer, _closing(discovery.run_due))
+
+    async def _fold_usage(self) -> None:
+        await usage.fold(self._database.relaxed)
+
+    async def _declare(self) -> None:
+        """Have the endpoints that the configuration names."""
+        await self._loop.run_in_executor(self._discoverer, _closing(declared.apply_configured))
 
     async def _refresh_caps(self) -> None:
         """How many slots each level may hold, by the configured strategy."""
@@ -257,8 +286,8 @@ class Engine:
     async def _keep_slots(self) -> None:
         held: dict[int, list[str]] = {}
         for run in self.runner.running.values():
-            if run.holds_slot:
-                held.setdefault(run.bound.target.id, []).append(run.job.lease)
+            for endpoint, lease in run.slots:
+                held.setdefault(endpoint, []).append(lease)
         try:
             await self.pool.renew(held)
             await self.levels.renew([run.job for run in self.runner.running.values()])
@@ -320,3 +349,16 @@ class Engine:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await self.outbox.drain()
+
+
+def _closing(work: Callable[[], Any]) -> Callable[[], Any]:
+    """`work` in a thread: Django's connection is not left open behind it."""
+
+    def run() -> Any:
+        close_old_connections()
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    return run

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Histogram
 
 from scheduling.models import Priority
+from scheduling.spending import Spent
 
 LEVEL_NAMES = {int(level): level.queue for level in Priority}
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -23,3 +24,22 @@ retries = Counter(
 first_token_seconds = Histogram(
     "llmqueue_first_token_seconds", "From submit to the first token", ["level"], buckets=_SECONDS
 )
+cost = Counter(
+    "llmqueue_cost",
+    "Money spent, in the setting `currency`, at known prices",
+    ["model", "endpoint"],
+)
+model_tokens = Counter(
+    "llmqueue_model_tokens",
+    "Tokens used by all attempts, estimated where not reported",
+    ["model", "endpoint", "direction"],
+)
+
+
+def count_spent(model: str, endpoint: str, spent: Spent) -> None:
+    """Count what an attempt used; models and endpoints are the operator's, so few."""
+    if spent.micros:
+        cost.labels(model, endpoint).inc(spent.micros / 1e6)
+    if spent.prompt_tokens or spent.completion_tokens:
+        model_tokens.labels(model, endpoint, "input").inc(spent.prompt_tokens)
+        model_tokens.labels(model, endpoint, "output").inc(spent.completion_tokens)

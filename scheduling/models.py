@@ -14,6 +14,8 @@ from django.db import models
 from balancing.models import validate_finite
 from scheduling.ids import uuid7
 from scheduling.levels import LEVELS
+from scheduling.usage_models import DailyUsage as DailyUsage
+from scheduling.usage_models import UsageEntry as UsageEntry
 
 
 class Priority(models.IntegerChoices):
@@ -164,6 +166,12 @@ class Job(models.Model):
     )
     cost = models.FloatField(default=1.0, help_text="estimated, in weighted tokens")
     sequence_key = models.UUIDField(null=True, help_text="one running job a key")
+    affinity = models.CharField(
+        max_length=32, blank=True, default="", db_default="", help_text="prefers one endpoint"
+    )
+    allow_fallback = models.BooleanField(
+        default=False, db_default=False, help_text="another model may answer"
+    )
 
     attempts = models.SmallIntegerField(default=0)
     max_attempts = models.SmallIntegerField(default=3)
@@ -186,6 +194,12 @@ class Job(models.Model):
 
     prompt_tokens = models.IntegerField(null=True)
     completion_tokens = models.IntegerField(null=True)
+    spent_micros = models.BigIntegerField(
+        null=True, help_text="of all attempts, in millionths of the currency; empty without prices"
+    )
+    spent_estimated = models.BooleanField(
+        default=False, db_default=False, help_text="an endpoint reported no usage"
+    )
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
 
@@ -282,6 +296,9 @@ class Attempt(models.Model):
     endpoint = models.ForeignKey(
         "balancing.Endpoint", models.SET_NULL, null=True, db_constraint=False, related_name="+"
     )
+    endpoint_name = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="outlives the endpoint"
+    )
     worker = models.CharField(max_length=100, blank=True, default="")
     outcome = models.CharField(max_length=10, choices=Outcome.choices)
     error_code = models.CharField(max_length=40, blank=True, default="")
@@ -289,6 +306,7 @@ class Attempt(models.Model):
     started_at = models.DateTimeField(null=True)
     first_token_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField()
+    spent_micros = models.BigIntegerField(null=True, help_text="in millionths of the currency")
     why: models.JSONField[Any] = models.JSONField(
         null=True, help_text="how the endpoint was chosen"
     )

@@ -9,11 +9,12 @@ import orjson
 
 from balancing.answer import Answer
 from balancing.errors import CallError, Refused
-from scheduling import metrics
+from scheduling import metrics, spending
 from scheduling.claims import Claimed, Claims, Finish
 from scheduling.models import Attempt, Status
 from scheduling.outbox import FINAL, Outbox
 from scheduling.running import Running
+from scheduling.spending import Spent
 from scheduling.submission import actual_cost
 
 # Tells the app above that a job has ended; returns when it has been told.
@@ -30,13 +31,16 @@ class Outcomes:
         run.ending = True
         job = run.job
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        target = run.bound.target
+        spent = spending.of_answer(target, job.model, job.body, answer)
         finish = Finish(
             id=job.id,
             lease_token=job.lease_token,
             status=Status.COMPLETED,
             number=job.attempts,
             outcome=Attempt.Outcome.OK,
-            endpoint_id=run.bound.target.id,
+            endpoint_id=target.id,
+            endpoint_name=target.name,
             prompt_tokens=prompt,
             completion_tokens=completion,
             actual_cost=actual_cost(prompt or 0, completion or 0) if prompt is not None else None,
@@ -44,6 +48,7 @@ class Outcomes:
             result=answer.body,
             text=answer.text,
             why=run.bound.why,
+            **_columns(spent),
         )
         if await self._claims.finish(finish):
             if finish.first_token_at is not None:
@@ -51,6 +56,7 @@ class Outcomes:
                 metrics.first_token_seconds.labels(run.level).observe(max(0.0, waited))
             metrics.tokens.labels("input").inc(prompt or 0)
             metrics.tokens.labels("output").inc(completion or 0)
+            metrics.count_spent(job.model, target.name, spent)
             await self._tell(run, Status.COMPLETED, {"body": None if job.stream else answer.body})
 
     async def end(
@@ -63,21 +69,25 @@ class Outcomes:
         error: CallError | None = None,
     ) -> None:
         run.ending = True
-        job = run.job
+        job, target = run.job, run.bound.target
+        spent = spending.of_failure(target, job.model, job.body, run.pieces)
         finish = Finish(
             id=job.id,
             lease_token=job.lease_token,
             status=status,
             number=job.attempts,
             outcome=outcome,
-            endpoint_id=run.bound.target.id,
+            endpoint_id=target.id,
+            endpoint_name=target.name,
             error_code=code[:40],
             error_message=message,
             detail=str(error) if error else "",
             first_token_at=run.first_token_at,
             why=run.bound.why,
+            **_columns(spent),
         )
         if await self._claims.finish(finish):
+            metrics.count_spent(job.model, target.name, spent)
             refused = isinstance(error, Refused)
             details = {
                 "code": code,
@@ -97,6 +107,16 @@ class Outcomes:
             "status": status.value,
             "queue_ms": round(run.waited_seconds * 1000),
             "endpoint": run.bound.target.name,
+            **({"model": run.bound.model} if run.bound.model else {}),
             **details,
         }
         self._outbox.put(run.feed, FINAL, orjson.dumps(summary).decode())
+
+
+def _columns(spent: Spent) -> dict[str, Any]:
+    return {
+        "spent_prompt": spent.prompt_tokens,
+        "spent_completion": spent.completion_tokens,
+        "spent_micros": spent.micros,
+        "spent_estimated": spent.estimated,
+    }

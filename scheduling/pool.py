@@ -1,25 +1,34 @@
-"""The endpoints as one worker process sees them, and the slots it takes of them."""
+"""The slots that one worker process takes of the endpoints, and the endpoints it chooses."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 import structlog
-from django.utils.module_loading import import_string
 from redis.exceptions import RedisError
 
-from balancing.policies.profile import Profile
-from balancing.policies.snapshot import EndpointSnapshot, Wanted
+from balancing import credentials
+from balancing.ejecting import Ejecting
+from balancing.explaining import explain
+from balancing.landscape import Landscape
+from balancing.live import Ending
+from balancing.load import Load
+from balancing.policies.prefixes import PrefixMemory
+from balancing.policies.snapshot import EndpointSnapshot
+from balancing.pools import POOLS, Rules
+from balancing.rates import NOTHING_LIMITED, Rates
 from balancing.registry import ENDPOINTS, Target, targets
 from balancing.slots import EpochMissing, NotReady, Reservation, Slots
 from llmqueue_project.config import load
 from scheduling.claims import Claimed
 from scheduling.database import Database, fetch
 from scheduling.grouping import Grouped
+from scheduling.submission import estimated_tokens
+from scheduling.wanting import wanted_of
 
 log = structlog.get_logger(__name__)
 RUNNING = """
@@ -30,40 +39,69 @@ select exists (select 1 from scheduling_job
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A job's endpoint, and why it was chosen (JSON text)."""
+    """A job's endpoint, and why it was chosen (JSON text).
+
+    Attributes:
+        first_seconds: when its first word is expected there, from the call; 0 when unknown.
+        model: the fallback model it is served by; empty when it is the one that was asked for.
+    """
 
     target: Target
     why: str
+    first_seconds: float = 0.0
+    model: str = ""
 
 
 class EndpointPool:
     """Reserve room, choose endpoints, hold and release slots."""
 
-    def __init__(self, slots: Slots, database: Database) -> None:
+    def __init__(self, slots: Slots, rates: Rates, live: Load, database: Database) -> None:
         config = load()
         self._slots = slots
+        self._rates = rates
+        self._live = live
         self._database = database
-        self._profile: Profile = import_string(config.balancing.profile)
         self._heartbeat_seconds = config.scheduling.heartbeat_seconds
         self._cooldown_seconds = config.balancing.failure_cooldown_seconds
         self._rng = random.Random()  # noqa: S311 - choices, not secrets
-        self._targets: dict[int, Target] = {}
-        self._failing_until: dict[int, float] = {}
+        self._memory = PrefixMemory()
         self._unbound: set[tuple[int, str]] = set()
-        self._unreleased: list[tuple[int, str]] = []
+        self._unreleased: list[Ending] = []
         self._release = Grouped(self._release_group)
+        self.landscape = Landscape()
+        self._ejecting = Ejecting(live, self.landscape)
 
     async def refresh(self) -> None:
-        """Read the endpoints' rows again."""
+        """Read the rows of endpoints and model pools again."""
         rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
-        self._targets = {target.id: target for target in rows}
+        self.landscape.pools.learn(await fetch(self._database.relaxed, POOLS))
+        self.landscape.learn_targets(rows)
+
+    async def look(self) -> None:
+        """Read the live state again, beside the requests.
+
+        Raises:
+            redis.RedisError: Valkey is away.
+        """
+        self.landscape.learn_live(*await self._live.read(list(self.landscape.targets)))
+
+    def rules(self, model: str) -> Rules:
+        return self.landscape.pools.of(model)
+
+    def check_credentials(self) -> None:
+        """
+        Raises:
+            ImproperlyConfigured: in production, when a stored credential cannot be read.
+        """
+        known = self.landscape.targets.values()
+        credentials.check_readable(target.access.encrypted_credential for target in known)
 
     def mark_failing(self, target: Target) -> None:
-        """Prefer others for a while; only this process knows."""
-        self._failing_until[target.id] = time.time() + self._cooldown_seconds
+        """Prefer others for a while; the others learn of it when the slot is released."""
+        self.landscape.mark_failing(target.id)
 
     def mark_well(self, target: Target) -> None:
-        self._failing_until.pop(target.id, None)
+        self.landscape.mark_well(target.id)
 
     async def reserve(self, wanted: int) -> Reservation:
         """Up to `wanted` slots of every endpoint that takes work.
@@ -72,7 +110,19 @@ class EndpointPool:
             NotReady: Valkey lost its memory a moment ago and running calls register again.
             redis.RedisError: Valkey is away.
         """
-        limits = {t.id: t.max_concurrent for t in self._targets.values() if t.takes_work}
+        limits, targets = self.landscape.limits, self.landscape.targets
+        working = [targets[endpoint] for endpoint in limits]
+        allowance = await self._rates.take(working, wanted)
+        if allowance is NOTHING_LIMITED:
+            return await self._reserve(limits, wanted)
+        try:
+            reservation = await self._reserve(allowance.open_to(limits), wanted)
+        except (NotReady, RedisError):
+            await self._rates.settle(allowance, {})
+            raise
+        return reservation.within(allowance)
+
+    async def _reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
         try:
             return await self._slots.reserve(limits, wanted)
         except EpochMissing:
@@ -89,27 +139,90 @@ class EndpointPool:
         """Model -> slots reserved on endpoints that serve it, less those already claimed for."""
         room: dict[str, int] = {}
         for endpoint, held in reservation.rooms.items():
-            if held.reserved:
-                for model in self._targets[endpoint].model_names:
+            if held.reserved and endpoint in self.landscape.targets:
+                for model in self.landscape.targets[endpoint].model_names:
                     room[model] = room.get(model, 0) + held.reserved
         for job in claimed:
-            room[job.model] -= 1
+            if job.model in room:
+                room[job.model] -= 1
         return {model: slots for model, slots in room.items() if slots > 0}
 
+    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
+        """Model -> the APIs by which the endpoints that have room for it can be asked."""
+        found: dict[str, frozenset[str]] = {}
+        for endpoint, held in reservation.rooms.items():
+            if held.reserved and endpoint in self.landscape.targets:
+                target = self.landscape.targets[endpoint]
+                for model in target.model_names:
+                    found[model] = found.get(model, target.apis) | target.apis
+        return found
+
     def free(self, reservation: Reservation) -> int:
-        """Slots that nobody had when the reservation was made."""
+        """Slots that nobody had when the reservation was made, and that may be used now."""
+        left = reservation.allowance.left
         return sum(
-            max(0, self._targets[endpoint].max_concurrent - room.used)
+            min(room.room, left.get(endpoint, room.room))
             for endpoint, room in reservation.rooms.items()
-            if endpoint in self._targets
+            if endpoint in self.landscape.targets
         )
 
     def choose(
-        self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int] = frozenset()
+        self,
+        reservation: Reservation,
+        jobs: Sequence[Claimed],
+        tried: frozenset[int] = frozenset(),
+        *,
+        model: str = "",
+        because: Mapping[str, str] | None = None,
     ) -> list[Bound | None]:
-        """An endpoint for each job, None where there is no room after all; `bind` them next."""
-        taken: dict[int, list[str]] = {}
-        return [self._choose(reservation, job, taken, tried) for job in jobs]
+        """An endpoint for each job, None where there is no room after all; `bind` them next.
+
+        Args:
+            model: a fallback in place of the model they ask for.
+            because: what else the record of the choice should say.
+        """
+        table = self.landscape.snapshots(reservation)
+        found: list[Bound | None] = []
+        for job in jobs:
+            bound = self._choose(table, reservation.at, job, tried, model or job.model, because)
+            if bound is not None:
+                taken = table[bound.target.id]
+                table[bound.target.id] = replace(
+                    taken,
+                    in_use=taken.in_use + 1,
+                    free=taken.free - 1,
+                    running_cost=taken.running_cost + job.cost,
+                )
+            found.append(bound)
+        return found
+
+    def _choose(
+        self,
+        table: Mapping[int, EndpointSnapshot],
+        now: float,
+        job: Claimed,
+        tried: frozenset[int],
+        model: str,
+        because: Mapping[str, str] | None,
+    ) -> Bound | None:
+        profile = self.rules(model).profile
+        wanted = wanted_of(job, profile, self._memory, model=model, tried=tried)
+        choice = profile.choose(table.values(), wanted, now=now, rng=self._rng)
+        if choice is None:
+            return None
+        if wanted.prefix:
+            self._memory.remember(wanted, choice.endpoint.id)
+        why: dict[str, Any] = explain(profile, choice, table.values(), wanted, now=now)
+        fallback = model if model != job.model else ""
+        why |= {"model": fallback} if fallback else {}
+        why |= {"trial": True} if choice.endpoint.on_trial else {}
+        why |= because or {}
+        return Bound(
+            self.landscape.targets[choice.endpoint.id],
+            orjson.dumps(why).decode(),
+            _first_seconds(choice.endpoint, table, job.stream, wanted.output_tokens),
+            fallback,
+        )
 
     async def bind(
         self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
@@ -128,65 +241,43 @@ class EndpointPool:
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
             self._unbound |= {(e, lease) for e, leases in taken.items() for lease in leases}
+        if reservation.allowance is not NOTHING_LIMITED:
+            await self._count(reservation, jobs, bound)
 
-    def _choose(
-        self,
-        reservation: Reservation,
-        job: Claimed,
-        taken: dict[int, list[str]],
-        tried: frozenset[int],
-    ) -> Bound | None:
-        choice = self._profile.choose(
-            self._snapshots(reservation, taken),
-            Wanted(job.model, tried),
-            now=time.time(),
-            rng=self._rng,
-        )
-        if choice is None:
-            return None
-        taken.setdefault(choice.endpoint.id, []).append(job.lease)
-        why = {"profile": self._profile.name, "scores": choice.scores}
-        return Bound(self._targets[choice.endpoint.id], orjson.dumps(why).decode())
+    async def _count(
+        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+    ) -> None:
+        """What starts now counts against its endpoint's rate limits; the rest is refunded."""
+        started: dict[int, list[tuple[str, int]]] = {}
+        for job, endpoint in zip(jobs, bound, strict=True):
+            if endpoint is not None:
+                call = job.lease, estimated_tokens(job.body, job.cost)
+                started.setdefault(endpoint.target.id, []).append(call)
+        try:
+            await self._rates.settle(reservation.allowance, started)
+        except RedisError as error:
+            log.warning("rates.settle_waits", error=str(error))
 
-    def _snapshots(
-        self, reservation: Reservation, taken: Mapping[int, list[str]]
-    ) -> list[EndpointSnapshot]:
-        snapshots = []
-        for endpoint, room in reservation.rooms.items():
-            target = self._targets[endpoint]
-            mine = len(taken.get(endpoint, ()))
-            snapshots.append(
-                EndpointSnapshot(
-                    id=endpoint,
-                    name=target.name,
-                    model_names=target.model_names,
-                    weight=target.weight,
-                    max_concurrent=target.max_concurrent,
-                    in_use=room.used + mine,
-                    free=room.reserved - mine,
-                    failing_until=self._failing_until.get(endpoint, 0.0),
-                )
-            )
-        return snapshots
+    def spent(self, lease: str, tokens: int | None) -> None:
+        """A call has ended and used so many tokens; None when its endpoint did not say."""
+        self._rates.spent(lease, tokens)
 
     def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
         """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        targets, limits = self.landscape.targets, self.landscape.limits
         return [
-            (each.max_concurrent, each.max_concurrent, each.model_names)
-            for each in self._targets.values()
-            if each.takes_work
+            (targets[each].max_concurrent, limit, targets[each].model_names)
+            for each, limit in limits.items()
         ]
 
-    def others_serving(self, model: str, tried: frozenset[int]) -> bool:
-        """Whether an endpoint not yet tried could serve the model."""
-        return any(
-            target.takes_work and model in target.model_names and target.id not in tried
-            for target in self._targets.values()
-        )
+    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
+        """Whether an endpoint not yet tried could serve the model by an API."""
+        return bool(self.landscape.serving(model, tried, api))
 
     async def renew(self, held: Mapping[int, Sequence[str]]) -> None:
         """Keep slots; those whose binding or release failed are bound or released now."""
         await self._slots.renew(held)
+        await self._rates.flush()
         if self._unbound:
             running = {(e, lease) for e, leases in held.items() for lease in leases}
             await self._slots.add(sorted(self._unbound & running))
@@ -195,14 +286,38 @@ class EndpointPool:
             waiting, self._unreleased = self._unreleased, []
             await self._release_group(waiting)
 
-    async def release(self, endpoint_id: int, lease: str) -> None:
-        """Free a slot; remembered for the next heartbeat if Valkey is away."""
-        await self._release((endpoint_id, lease))
+    async def release(self, ending: Ending) -> None:
+        """Free a slot and learn from its call; later, if Valkey is away."""
+        self._rates.spent(ending.lease, None)
+        await self._release(ending)
 
-    async def _release_group(self, leases: Sequence[tuple[int, str]]) -> list[None]:
+    async def _release_group(self, endings: Sequence[Ending]) -> list[None]:
         try:
-            await self._slots.release(leases)
+            verdicts = await self._slots.release(endings, cooldown_seconds=self._cooldown_seconds)
         except RedisError as error:
-            log.warning("slots.release_waits", slots=len(leases), error=str(error))
-            self._unreleased.extend(leases)
-        return [None] * len(leases)
+            log.warning("slots.release_waits", slots=len(endings), error=str(error))
+            self._unreleased.extend(endings)
+        else:
+            for verdict in verdicts:
+                await self._ejecting.judge(verdict)
+        return [None] * len(endings)
+
+
+def _first_seconds(
+    endpoint: EndpointSnapshot,
+    table: Mapping[int, EndpointSnapshot],
+    streamed: bool,
+    output_tokens: int,
+) -> float:
+    """When a call there should say its first word; an answer that is not streamed says all at once.
+
+    An endpoint that was never measured is expected to be like the slowest of its kind.
+    """
+    alike = [endpoint] if endpoint.first_token_seconds else [
+        e for e in table.values() if not e.model_names.isdisjoint(endpoint.model_names)
+    ]  # fmt: skip
+    first = max((e.first_token_seconds for e in alike), default=0.0)
+    if streamed:
+        return first
+    token = endpoint.token_seconds or max((e.token_seconds for e in alike), default=0.0)
+    return first + output_tokens * token if token else 0.0

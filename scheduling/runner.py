@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
-from datetime import UTC, datetime
 from uuid import UUID
 
-import orjson
 import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from balancing.answer import Answer, Call, Timeouts
 from balancing.client import Client
-from balancing.errors import CallError, TimedOut
+from balancing.errors import CallError
+from balancing.registry import Target
 from balancing.slots import NotReady
 from llmqueue_project.config import load
 from scheduling import metrics
+from scheduling.calling import Side, start_of
 from scheduling.claims import Claimed, Claims
 from scheduling.gate import Gate
+from scheduling.hedging import Hedger
 from scheduling.models import Status
-from scheduling.outbox import DELTA, RESET, STARTED, USAGE, Feed, Outbox
+from scheduling.outbox import RESET, STARTED, Feed, Outbox
 from scheduling.outcomes import Outcomes
 from scheduling.policies.retry import backoff_seconds
 from scheduling.pool import Bound, EndpointPool
 from scheduling.retry_budgets import RetryBudgets
 from scheduling.running import CANCELLED, LOST, Running
+from scheduling.spending import Spent, of_failure
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +48,13 @@ class Runner:
         self._claims = claims
         self._pool = pool
         self._gate = gate
-        self._client = client
         self._outbox = outbox
         self._outcomes = outcomes
         self._scheduling = load().scheduling
-        self._balancing = load().balancing
         self._budgets = RetryBudgets()
+        self._hedger = Hedger(
+            claims=claims, pool=pool, client=client, outbox=outbox, release=self._release
+        )
         self._rng = random.Random()  # noqa: S311 - jitter, not secrets
         self._releasing: set[asyncio.Task[None]] = set()
         self.running: dict[UUID, Running] = {}
@@ -61,7 +62,8 @@ class Runner:
     async def run(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> None:
         """Take a leased job with a slot to its end; `binding` is the slot being written down."""
         keep = job.stream or job.source != "openai"
-        run = Running(job, bound, Feed(job.id, job.origin, keep, job.attempts), binding)
+        side = Side(bound, job.lease, job.stream, binding)
+        run = Running(job, side, Feed(job.id, job.origin, keep, job.attempts))
         run.task = asyncio.current_task()
         self.running[job.id] = run
         metrics.wait_seconds.labels(run.level).observe(run.waited_seconds)
@@ -81,7 +83,7 @@ class Runner:
             )
         finally:
             self.running.pop(job.id, None)
-            await self._release(run)
+            await self._release(run.side)
 
     def stop(self, job_id: UUID, reason: str) -> None:
         """End a running job; the reason decides what becomes of it."""
@@ -93,49 +95,29 @@ class Runner:
     async def _attempts(self, run: Running) -> None:
         while True:
             if run.feed.keep:
-                self._outbox.put(run.feed, STARTED, _start_of(run))
+                self._outbox.put(run.feed, STARTED, start_of(run.job, run.bound))
             try:
-                answer = await self._call(run)
+                answer = await self._hedger.call(run)
             except CallError as error:
-                await self._release(run)
                 self._note_failure(run, error)
+                await self._release(run.side)
                 if not await self._again(run, error):
                     return
             else:
+                self._pool.spent(run.job.lease, answer.tokens)
                 self._release_soon(run)
                 self._pool.mark_well(run.bound.target)
                 metrics.attempts.labels(run.bound.target.name, "ok").inc()
                 await self._outcomes.complete(run, answer)
                 return
 
-    async def _call(self, run: Running) -> Answer:
-        job = run.job
-        seconds = self._balancing.total_timeout
-        if job.deadline_at is not None:
-            seconds = min(seconds, job.deadline_at.timestamp() - time.time())
-            if seconds <= 0:
-                raise TimedOut("total_timeout", "the deadline passed")
-        timeouts = Timeouts(
-            connect=self._balancing.connect_timeout,
-            first_token=self._balancing.first_token_timeout,
-            stall=self._balancing.stall_timeout,
-            total=seconds,
-        )
-        call = Call(job.id, job.kind, job.body, job.stream, timeouts)
-
-        def on_chunk(chunk: str, is_usage: bool) -> None:
-            if not run.spoke and not is_usage:
-                run.spoke = True
-                run.first_token_at = datetime.now(UTC)
-            self._outbox.put(run.feed, USAGE if is_usage else DELTA, chunk)
-
-        return await self._client.call(run.bound.target, call, on_chunk)
-
     def _note_failure(self, run: Running, error: CallError) -> None:
         target, job = run.bound.target, run.job
         metrics.attempts.labels(target.name, error.code).inc()
-        if error.retryable and not run.out_of_time:
-            self._pool.mark_failing(target)
+        if not run.out_of_time:
+            run.side.failed(error)
+            if error.retryable:
+                self._pool.mark_failing(target)
         run.tried.add(target.id)
         log.info(
             "attempt.failed",
@@ -169,38 +151,66 @@ class Runner:
 
     async def _fail_over(self, run: Running, error: CallError) -> bool:
         """Move to another endpoint at once, when one has room, under the same lease."""
-        job, tried = run.job, frozenset(run.tried)
-        if not self._pool.others_serving(job.model, tried):
-            return False
-        try:
-            reservation = await self._pool.reserve(1)
-            (bound,) = self._pool.choose(reservation, [job], tried)
-            if bound is not None and bound.target.id in tried:
-                bound = None
-            await self._pool.bind(reservation, [job], [bound])
-        except (RedisError, NotReady):
-            return False
+        job = run.job
+        bound = await self._elsewhere(run)
         if bound is None:
             return False
         failed, failed_why = run.bound.target, run.bound.why
-        run.bound, run.holds_slot = bound, True
+        run.side = Side(bound, job.lease, job.stream)
         ours = await self._claims.retry(
             job,
             delay_seconds=0,
             endpoint_id=failed.id,
+            endpoint_name=failed.name,
             error_code=error.code,
             error_message=str(error),
             public=error.public,
             first_token_at=run.first_token_at,
             why=failed_why,
+            spent=self._charge(run, failed),
         )
         if not ours:
             run.stop = CANCELLED
             raise asyncio.CancelledError
         job.attempts += 1
         run.feed.attempt, run.feed.seq = job.attempts, 0
-        run.spoke, run.first_token_at = False, None
+        run.spoke, run.pieces, run.first_token_at = False, 0, None
         return True
+
+    def _charge(self, run: Running, target: Target) -> Spent:
+        """What a failed attempt cost."""
+        spent = of_failure(target, run.job.model, run.job.body, run.pieces)
+        metrics.count_spent(run.job.model, target.name, spent)
+        return spent
+
+    async def _elsewhere(self, run: Running) -> Bound | None:
+        """A slot at an endpoint that has not failed this job: of its model, else of a fallback."""
+        job, tried = run.job, frozenset(run.tried)
+        models = [job.model]
+        if job.allow_fallback:
+            models += self._pool.rules(job.model).fallback_models
+        models = [m for m in models if self._pool.others_serving(m, tried, job.kind)]
+        if not models:
+            return None
+        bound: Bound | None = None
+        because = {"failover": run.bound.target.name}
+        try:
+            reservation = await self._pool.reserve(1)
+            for model in models:
+                (bound,) = self._pool.choose(
+                    reservation,
+                    [job],
+                    tried,
+                    model="" if model == job.model else model,
+                    because=because,
+                )
+                if bound is not None and bound.target.id not in tried:
+                    break
+                bound = None
+            await self._pool.bind(reservation, [job], [bound])
+        except (RedisError, NotReady):
+            return None
+        return bound
 
     async def _hold(self, run: Running, error: CallError, put_off: float) -> None:
         """Give the job up until its next attempt is due; it keeps its fair tag."""
@@ -216,11 +226,13 @@ class Runner:
             run.job,
             delay_seconds=delay,
             endpoint_id=run.bound.target.id,
+            endpoint_name=run.bound.target.name,
             error_code=error.code,
             error_message=f"{error}{_put_off(put_off)}",
             public=error.public,
             first_token_at=run.first_token_at,
             why=run.bound.why,
+            spent=self._charge(run, run.bound.target),
         )
         if not held:
             await self._cancelled(run)
@@ -230,7 +242,7 @@ class Runner:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
-        await self._release(run)
+        await self._release(run.side)
         if run.stop == CANCELLED:
             await self._cancelled(run)
         elif run.stop == LOST:
@@ -250,27 +262,19 @@ class Runner:
 
     def _release_soon(self, run: Running) -> None:
         """Free the slot beside what follows; storing the answer need not wait for it."""
-        task = asyncio.create_task(self._release(run))
+        task = asyncio.create_task(self._release(run.side))
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
-    async def _release(self, run: Running) -> None:
-        if not run.holds_slot:
+    async def _release(self, side: Side) -> None:
+        if not side.holds_slot:
             return
-        run.holds_slot = False
-        await asyncio.shield(run.binding)
-        await self._pool.release(run.bound.target.id, run.job.lease)
+        side.holds_slot = False
+        if side.binding is not None:
+            await asyncio.shield(side.binding)
+        await self._pool.release(side.ending())
         self._gate.freed()
 
 
 def _put_off(seconds: float) -> str:
     return f" (the endpoint's retry budget is spent: {seconds:.1f} s later)" if seconds else ""
-
-
-def _start_of(run: Running) -> str:
-    started = {
-        "queue_ms": round(run.waited_seconds * 1000),
-        "endpoint": run.bound.target.name,
-        "attempt": run.job.attempts,
-    }
-    return orjson.dumps(started).decode()

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scheduling import metrics
+from scheduling.calling import Side
 from scheduling.claims import Claimed
 from scheduling.outbox import Feed
 from scheduling.pool import Bound
@@ -23,19 +24,36 @@ class Running:
 
     `stop` says why its task is being cancelled; once `ending`, its outcome is being stored and
     nothing stops it any more: its row is no longer `processing`, which a heartbeat would misread.
+
+    Attributes:
+        side: the call whose words count.
+        hedge: a second call that may take its place.
     """
 
     job: Claimed
-    bound: Bound
+    side: Side
     feed: Feed
-    binding: asyncio.Task[None]
+    hedge: Side | None = None
     task: asyncio.Task[Any] | None = None
     stop: str = ""
     spoke: bool = False
-    holds_slot: bool = True
+    pieces: int = 0
     ending: bool = False
     tried: set[int] = field(default_factory=set)
     first_token_at: datetime | None = None
+
+    @property
+    def bound(self) -> Bound:
+        return self.side.bound
+
+    @property
+    def slots(self) -> list[tuple[int, str]]:
+        """Endpoints and leases of the slots it holds."""
+        return [
+            (side.bound.target.id, side.lease)
+            for side in (self.side, self.hedge)
+            if side is not None and side.holds_slot
+        ]
 
     @property
     def level(self) -> str:
@@ -43,7 +61,7 @@ class Running:
 
     @property
     def waited_seconds(self) -> float:
-        return max(0.0, (self.job.started_at - self.job.created_at).total_seconds())
+        return self.job.waited_seconds
 
     @property
     def out_of_time(self) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
 from llmqueue_project.config import load
 from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
-from scheduling.policies.fairness import weighted_tokens
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class JobSpec:
         origin: mailbox of the web process that waits for the answer; empty when none does.
         priority_reason: why it has its level, for people; at most 200 characters.
         backlog: held until its level has room; then it is charged and joins in fair order.
+        affinity: what should meet one endpoint again (`affinity_of`); or empty.
+        allow_fallback: whether another model may answer when no endpoint of its own can.
     """
 
     level: Priority
@@ -47,6 +50,8 @@ class JobSpec:
     request_id: str = ""
     priority_reason: str = ""
     backlog: bool = False
+    affinity: str = ""
+    allow_fallback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +91,26 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
 
 
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = max(1, len(body) // CHARS_PER_TOKEN)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+
+
+def affinity_of(tenant_id: UUID, name: str) -> str:
+    """A conversation's or session's name as a key of fixed length; empty when there is none."""
+    if not name:
+        return ""
+    return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
+
+
 def estimate_cost(body: str, output_tokens: float) -> float:
     """Weighted tokens of a request, its input estimated at four characters a token.
 
     Args:
         output_tokens: expected (`scheduling/estimates.py`).
     """
-    return weighted_tokens(max(1, len(body) // _CHARS_PER_TOKEN), output_tokens)
+    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

@@ -152,6 +152,8 @@ def claimed(**fields: Any) -> Claimed:
         "created_at": now,
         "started_at": now,
         "deadline_at": None,
+        "affinity": "",
+        "allow_fallback": False,
         "body": "{}",
     }
     return Claimed(**{**values, **fields})

@@ -227,6 +227,12 @@ class Stack:
             values["weight"],
             values["max_concurrent"],
         )
+        for column in {"kind", "apis", "api_version", "requests_per_minute"} & values.keys():
+            self.execute(
+                f"update balancing_endpoint set {column} = %s where name = %s",
+                json.dumps(values[column]) if column == "apis" else values[column],
+                name,
+            )
         time.sleep(0.7)  # both registries are 0.3 s old at the most
 
     def call(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,11 @@ class EndpointSnapshot:
         peak_first_token_seconds: the same, but rising at once and falling slowly.
         token_seconds: time per output token of one stream, moving average.
         best_token_seconds: the same when it is not crowded, a slow low.
+        measured_at: Unix time of the newest of these four; 0 when nothing has been measured.
         running_cost: estimated cost of the calls that run there.
         waiting: calls that its own queue holds, as its last probe told.
         requests_left, tokens_left: what its rate limits still allow this minute; None: no limit.
+        kinds: the APIs it offers; empty when that is not known, which keeps none out.
     """
 
     id: int
@@ -48,10 +51,12 @@ class EndpointSnapshot:
     peak_first_token_seconds: float = 0.0
     token_seconds: float = 0.0
     best_token_seconds: float = 0.0
+    measured_at: float = 0.0
     running_cost: float = 0.0
     waiting: int = 0
     requests_left: int | None = None
     tokens_left: int | None = None
+    kinds: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Wanted:
         input_tokens, output_tokens: estimates.
         affinity: what should meet one endpoint again, such as a conversation's id; or empty.
         prefix: hashes of the prompt's leading blocks, each over all text up to its end.
+        cached: endpoint id -> tokens of the prompt that its prefix cache holds, as far as known.
     """
 
     model: str
@@ -73,6 +79,7 @@ class Wanted:
     output_tokens: int = 0
     affinity: str = ""
     prefix: tuple[str, ...] = ()
+    cached: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def cost(self) -> float:

@@ -1,5 +1,5 @@
-"""Operators, tenants, users, keys, priority rules, conversations and messages in admin."""
+"""Operators, tenants, users, keys, costs, priority rules, conversations and messages in admin."""
 
-from conversations.admin import dialogue, priority_rules, tenancy
+from conversations.admin import costs, dialogue, priority_rules, tenancy
 
-__all__ = ["dialogue", "priority_rules", "tenancy"]
+__all__ = ["costs", "dialogue", "priority_rules", "tenancy"]

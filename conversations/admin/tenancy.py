@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from rest_framework_api_key.models import APIKey as LibraryKey
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from balancing.listing import ListAdmin
+from balancing.object_actions import ObjectActions
 from conversations import keys
+from conversations.admin import costs
 from conversations.models import ApiKey, Operator, Tenant, User
 from scheduling import control, maintenance
 from scheduling.errors import NotPaused
@@ -58,7 +62,7 @@ class KeyedAdmin(ListAdmin):
 
 
 @admin.register(Tenant)
-class TenantAdmin(KeyedAdmin):
+class TenantAdmin(ObjectActions, KeyedAdmin):
     list_display = (
         "name",
         "is_active",
@@ -69,8 +73,14 @@ class TenantAdmin(KeyedAdmin):
     )
     list_filter = ("is_active", "default_priority", "highest_priority")
     search_fields = ("name",)
-    readonly_fields = ("id", "created_at")
-    actions = ("pause", "resume")
+    readonly_fields = ("id", "created_at", "lately")
+    actions = object_actions = ("pause", "resume")
+
+    @display(description="last 30 days")
+    def lately(self, row: Tenant) -> str:
+        if row._state.adding:
+            return "-"
+        return costs.shown_total(costs.last(30, tenant_id=row.pk), costs.page_of(row))
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("scheduling.add_pause"))
@@ -98,11 +108,17 @@ class UserAdminPage(KeyedAdmin):
     search_fields = ("=external_id",)
     search_help_text = "The tenant's own name for the user"
     autocomplete_fields = ("tenant",)
-    readonly_fields = ("id", "created_at")
+    readonly_fields = ("id", "created_at", "lately")
+
+    @display(description="last 30 days")
+    def lately(self, row: User) -> str:
+        if row._state.adding:
+            return "-"
+        return costs.shown_total(costs.last(30, tenant_id=row.tenant_id, user_id=row.pk))
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(KeyedAdmin):
+class ApiKeyAdmin(ObjectActions, KeyedAdmin):
     """The key itself is shown once, when it is made; only its hash is stored, never shown."""
 
     list_display = ("name", "prefix", "tenant", "user", "scope", "state", "created", "expiry_date")
@@ -111,7 +127,9 @@ class ApiKeyAdmin(KeyedAdmin):
     search_fields = ("name", "=prefix", "tenant__name")
     autocomplete_fields = ("tenant", "user")
     fields = ("name", "tenant", "user", "scope", "expiry_date", "prefix", "revoked")
-    actions = ("revoke",)
+    actions = object_actions = ("revoke",)
+    # Between storing a new key's hash and showing the key; never outlives the request.
+    _keys: ClassVar[WeakKeyDictionary[HttpRequest, str]] = WeakKeyDictionary()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
@@ -129,11 +147,23 @@ class ApiKeyAdmin(KeyedAdmin):
         return "expired" if row.has_expired else "usable"
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        key = None if change else ApiKey.objects.assign_key(obj)
+        if not change:
+            self._keys[request] = ApiKey.objects.assign_key(obj)
         super().save_model(request, obj, form, change)
-        if key is not None:
-            text = f"The key of {obj.name} is {key} - keep it now: it cannot be shown again."
-            self.message_user(request, text, messages.WARNING)
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The key, on the answer itself: a message travels in a cookie, a redirect in a URL."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"The key of {obj.name}",
+            "opts": self.opts,
+            "key": self._keys.pop(request),
+        }
+        answer = TemplateResponse(request, "conversations/new_key.html", context)
+        answer["Cache-Control"] = "no-store"
+        return answer
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("conversations.change_apikey"))

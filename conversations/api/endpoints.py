@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from balancing import services as balancing
-from balancing.models import Endpoint
+from balancing.models import Endpoint, served_apis
 from conversations.api import fields, occupancy, render, shapes
 from conversations.api.authentication import IsOperator
 from conversations.api.envelope import Resource, success
@@ -22,7 +22,31 @@ from conversations.api.pagination import EnvelopePagination
 LARGEST_ID = 2**63 - 1
 # What a client calls a field, where the model calls it otherwise.
 NAMES = {"models": "model_names"}
-CHANGEABLE = ("base_url", "models", "api_key_variable", "weight", "max_concurrent")
+CLIENT_NAMES = {model: client for client, model in NAMES.items()}
+CHANGEABLE = (
+    "base_url",
+    "models",
+    "api_key_variable",
+    "weight",
+    "max_concurrent",
+    "kind",
+    "apis",
+    "api_version",
+    "extra_headers",
+    "ca_bundle",
+    "verify_tls",
+    "proxy_url",
+    "connect_timeout",
+    "first_token_timeout",
+    "stall_timeout",
+    "total_timeout",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "model_aliases",
+    "prices",
+    "discover",
+    "discover_models",
+)
 
 
 def shown(row: Endpoint) -> dict[str, Any]:
@@ -32,9 +56,32 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "base_url": row.base_url,
         "models": row.model_names,
         "api_key_variable": row.api_key_variable,
+        "credential": _described(row),
+        "kind": row.kind,
+        "apis": sorted(served_apis(row.kind, row.apis)),
+        "api_version": row.api_version,
+        "extra_headers": row.extra_headers,
+        "ca_bundle": row.ca_bundle,
+        "verify_tls": row.verify_tls,
+        "proxy_url": row.proxy_url,
+        "connect_timeout": row.connect_timeout,
+        "first_token_timeout": row.first_token_timeout,
+        "stall_timeout": row.stall_timeout,
+        "total_timeout": row.total_timeout,
+        "requests_per_minute": row.requests_per_minute,
+        "tokens_per_minute": row.tokens_per_minute,
         "weight": row.weight,
         "max_concurrent": row.max_concurrent,
         "state": row.state,
+        "model_aliases": row.model_aliases,
+        "prices": row.prices,
+        "discover": row.discover,
+        "discover_models": row.discover_models,
+        "managed_by": row.managed_by,
+        "group_id": row.group_id,
+        "vanished_at": render.instant(row.vanished_at),
+        "refreshed_at": render.instant(row.refreshed_at),
+        "refresh_error": row.refresh_error,
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
@@ -56,7 +103,8 @@ class Endpoints(Resource):
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
             raise ApiError(Code.CONFLICT, "an endpoint of that name exists", field="name")
-        row = _valid(lambda: balancing.register(name=name, **_renamed(values)))
+        given = _credential(document)
+        row = valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
         return success(shown(row), 201)
 
     @extend_schema(
@@ -82,11 +130,11 @@ class OneEndpoint(Resource):
         """Change the fields that the body names; `state` drains, enables or disables it."""
         document = self.document
         row = _find(endpoint_id)
-        values = {name: getattr(row, NAMES.get(name, name)) for name in CHANGEABLE}
-        values |= _named(document, CHANGEABLE)
+        values = _renamed(_named(document, CHANGEABLE))
+        given = _credential(document)
         state = _state(document)
         with transaction.atomic():
-            row = _valid(lambda: balancing.register(name=row.name, **_renamed(values)))
+            row = valid(lambda: balancing.change(row, values, credential=given, restated=document))
             if state:
                 MOVES[state](endpoint_id=row.pk)
         return success(shown(_find(endpoint_id)))
@@ -98,8 +146,7 @@ class OneEndpoint(Resource):
     def delete(self, _request: Request, endpoint_id: int) -> Response:
         """Forget an endpoint; requests that run on it finish."""
         row = _find(endpoint_id)
-        balancing.disable(endpoint_id=row.pk)
-        row.delete()
+        balancing.delete(endpoint_id=row.pk)
         return success({"id": endpoint_id, "deleted": True})
 
 
@@ -129,6 +176,24 @@ def _find(endpoint_id: int) -> Endpoint:
     return row
 
 
+def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
+    """The credential to store: write-only; null or empty takes the stored one out."""
+    if "credential" not in document:
+        return balancing.Keep.KEEP
+    given = document["credential"]
+    if given is not None and not isinstance(given, str):
+        raise ApiError(Code.MALFORMED_BODY, "must be text or null", field="credential")
+    return given
+
+
+def _described(row: Endpoint) -> dict[str, Any]:
+    return {
+        "is_set": bool(row.encrypted_credential),
+        "set_at": render.instant(row.credential_set_at) if row.credential_set_at else None,
+        "ends_in": row.credential_ending or None,
+    }
+
+
 def _named(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: document[name] for name in names if name in document}
 
@@ -143,14 +208,17 @@ def _state(document: dict[str, Any]) -> str:
     return fields.one_of(document["state"], list(Endpoint.State.values), "state")
 
 
-def _valid(change: Callable[[], Endpoint]) -> Endpoint:
-    """The model's own validation, as a refusal of this door."""
+def valid(change: Callable[[], Endpoint], names: Mapping[str, str] = CLIENT_NAMES) -> Endpoint:
+    """The model's own validation, as a refusal of this door.
+
+    Args:
+        names: what a client calls a field of the model, where it calls it otherwise.
+    """
     try:
         with transaction.atomic():
             return change()
     except ValidationError as error:
         field, reasons = next(iter(error.message_dict.items()))
-        names = {model: client for client, model in NAMES.items()}
         raise ApiError(
             Code.MALFORMED_BODY, " ".join(reasons), field=names.get(field, field)
         ) from None

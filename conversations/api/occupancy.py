@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.models import Avg, Count, F, Q
 from django.utils import timezone
 
+from balancing.live import Live
 from balancing.models import Endpoint
-from balancing.occupancy import slots_in_use
+from balancing.occupancy import live_state, slots_in_use
+from conversations.api import render
 from scheduling.models import Attempt
 
 WINDOW = timedelta(hours=1)
+LIVE = (
+    "health", "ejected_until", "learned_limit", "first_token_seconds", "token_seconds", "waiting",
+    "probe_error", "probed_at",
+)  # fmt: skip
 
 
 def of_endpoints() -> list[dict[str, Any]]:
-    rows = list(Endpoint.objects.order_by("name"))
+    rows = list(Endpoint.objects.filter(discover="").order_by("name"))
     used = slots_in_use([row.pk for row in rows])
+    known = live_state([row.pk for row in rows])
     recent = _recent()
     return [
         {
@@ -26,15 +34,37 @@ def of_endpoints() -> list[dict[str, Any]]:
             "state": row.state,
             "max_concurrent": row.max_concurrent,
             "in_use": used.get(row.pk),
+            **_live(known.get(row.pk)),
             "last_hour": recent.get(row.pk, {"attempts": 0, "errors": 0, "average_seconds": None}),
         }
         for row in rows
     ]
 
 
+def _live(live: Live | None) -> dict[str, Any]:
+    """Speeds in seconds; null where nothing was measured, or Valkey is away."""
+    if live is None:
+        return dict.fromkeys(LIVE)
+    values = (
+        live.health(time.time()),
+        _instant(live.ejected_until),
+        int(live.limit) or None,
+        round(live.first_token, 4) or None,
+        round(live.token, 5) or None,
+        live.waiting,
+        live.probe_error or None,
+        _instant(live.probed_at),
+    )
+    return dict(zip(LIVE, values, strict=True))
+
+
+def _instant(seconds: float) -> str | None:
+    return render.instant(datetime.fromtimestamp(seconds, UTC)) if seconds else None
+
+
 def slots() -> tuple[int, int]:
     """Slots in use and slots there are, over the endpoints that take work."""
-    rows = list(Endpoint.objects.filter(state=Endpoint.State.ENABLED))
+    rows = list(Endpoint.objects.filter(state=Endpoint.State.ENABLED, discover=""))
     used = slots_in_use([row.pk for row in rows])
     return sum(used.values()), sum(row.max_concurrent for row in rows)
 

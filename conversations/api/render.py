@@ -9,6 +9,7 @@ from typing import Any
 from conversations import history
 from conversations.api import ids, statuses
 from conversations.models import Conversation, Message
+from llmqueue_project.config import load
 from scheduling import admission
 from scheduling.admission import Outlook
 from scheduling.models import Attempt, Job, Priority, Status
@@ -91,7 +92,7 @@ def attempt(row: Attempt) -> dict[str, Any]:
     return {
         "number": row.number,
         "outcome": row.outcome,
-        "endpoint": row.endpoint.name if row.endpoint else None,
+        "endpoint": row.endpoint_name or (row.endpoint.name if row.endpoint else None),
         "started_at": instant(row.started_at),
         "ended_at": instant(row.ended_at),
         "seconds": seconds(row.started_at, row.ended_at),
@@ -125,6 +126,7 @@ def _request(job: Job, outlook: Outlook | None) -> dict[str, Any]:
         "started_at": instant(job.started_at),
         "completed_at": instant(job.finished_at),
         "usage": _usage(job),
+        "cost": _cost(job),
         "timings": _timings(job),
         "error": _error(job.error_code, job.error_message) if job.status in _UNHAPPY else None,
     }
@@ -148,6 +150,7 @@ _NO_REQUEST: dict[str, Any] = dict.fromkeys(
         "started_at",
         "completed_at",
         "usage",
+        "cost",
         "timings",
         "error",
     ]
@@ -162,6 +165,17 @@ def _usage(job: Job) -> dict[str, int] | None:
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
+    }
+
+
+def _cost(job: Job) -> dict[str, Any] | None:
+    """What all attempts cost; null before the first has ended, and without prices."""
+    if job.spent_micros is None:
+        return None
+    return {
+        "amount": job.spent_micros / 1_000_000,
+        "currency": load().currency,
+        "estimated": job.spent_estimated,
     }
 
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from rest_framework.renderers import BaseRenderer
 
-SCHEME = "apiKey"
+from conversations.api import door_schema
+from conversations.api.door_schema import SCHEME
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
@@ -23,153 +30,38 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 def add_openai_door(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add what the lean ASGI application serves; a postprocessing hook of drf-spectacular."""
-    result["paths"] = {**result["paths"], **_door()}
+    result["paths"] = {**result["paths"], **door_schema.door()}
     result["security"] = [{SCHEME: []}]
     return result
 
 
-def _door() -> dict[str, Any]:
-    return {
-        "/v1/chat/completions": {"post": _chat()},
-        "/v1/models": {"get": _models()},
-        "/api/v1/messages/{message_id}/events": {"get": _events()},
-        "/health": {"get": _health("Whether the process is alive")},
-        "/health/ready": {"get": _health("Whether it can serve: components with response times")},
-    }
+def add_summaries(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """One line for each operation, so that a list of them can be read."""
+    for path in result["paths"].values():
+        for operation in path.values():
+            words = operation["operationId"].replace("_", " ")
+            operation.setdefault("summary", words[:1].upper() + words[1:])
+    return result
 
 
-def _operation(tag: str, name: str, text: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "operationId": name,
-        "tags": [tag],
-        "description": text,
-        "security": [{SCHEME: []}],
-        "responses": responses,
-    }
+@cache
+def _document() -> dict[str, Any]:
+    """It depends on the code alone."""
+    generator: Any = SchemaGenerator
+    found: dict[str, Any] = generator().get_schema(request=None, public=True)
+    return found
 
 
-def _chat() -> dict[str, Any]:
-    operation = _operation(
-        "openai",
-        "create_chat_completion",
-        "OpenAI's chat completions, through the queue. Unknown fields pass to the endpoint. "
-        "With `stream` the answer is server-sent events; comments report the position meanwhile.",
-        {
-            "200": {
-                "description": "A chat completion, or a stream of chunks",
-                "content": {
-                    "application/json": {"schema": {"type": "object"}},
-                    "text/event-stream": {"schema": {"type": "string"}},
-                },
-            },
-            **_openai_errors(),
-        },
-    )
-    operation["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": _chat_request()}},
-    }
-    operation["parameters"] = [
-        _header("X-Priority", ["realtime", "high", "normal", "low"]),
-        _header("Idempotency-Key"),
-        _header("X-Request-ID"),
-    ]
-    return operation
+@cache
+def _rendered(renderer: type[BaseRenderer]) -> bytes:
+    text = renderer().render(_document(), renderer_context={})
+    return text.encode() if isinstance(text, str) else text
 
 
-def _chat_request() -> dict[str, Any]:
-    message = {
-        "type": "object",
-        "required": ["role"],
-        "properties": {"role": {"type": "string"}, "content": {}},
-    }
-    return {
-        "type": "object",
-        "required": ["model", "messages"],
-        "additionalProperties": True,
-        "properties": {
-            "model": {"type": "string"},
-            "messages": {"type": "array", "items": message},
-            "stream": {"type": "boolean", "default": False},
-            "service_tier": {"type": "string", "enum": ["auto", "default", "flex", "priority"]},
-            "priority": {"type": "string", "enum": ["realtime", "high", "normal", "low"]},
-        },
-        "example": {
-            "model": "smollm2-135m-instruct",
-            "messages": [{"role": "user", "content": "Say hello."}],
-        },
-    }
-
-
-def _models() -> dict[str, Any]:
-    answer = {
-        "description": "The models that endpoints serve",
-        "content": {"application/json": {"schema": {"type": "object"}}},
-    }
-    responses = {"200": answer, **_openai_errors("401")}
-    return _operation("openai", "list_models", "The models that can be named.", responses)
-
-
-def _events() -> dict[str, Any]:
-    operation = _operation(
-        "messages",
-        "stream_message_events",
-        "Server-sent events of one message: `queued` (position, eta), `started`, `delta`, "
-        "`reset`, `completed`, `error`. `Last-Event-ID` resumes.",
-        {
-            "200": {
-                "description": "The events, live",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            },
-            "401": {"description": "1011: no valid API key"},
-            "404": {"description": "1004: no such message"},
-        },
-    )
-    identifier = {"name": "message_id", "in": "path", "required": True}
-    operation["parameters"] = [
-        identifier | {"schema": {"type": "string"}},
-        _header("Last-Event-ID"),
-    ]
-    return operation
-
-
-def _health(text: str) -> dict[str, Any]:
-    responses = {"200": {"description": "It is"}, "503": {"description": "It is not"}}
-    return _operation("health", "_".join(text.split()[:4]).lower(), text, responses) | {
-        "security": []
-    }
-
-
-def _header(name: str, enum: list[str] | None = None) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"} | ({"enum": enum} if enum else {})
-    return {"name": name, "in": "header", "required": False, "schema": schema}
-
-
-def _openai_errors(*only: str) -> dict[str, Any]:
-    error = {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "properties": {
-                    "message": {"type": "string"},
-                    "type": {"type": "string"},
-                    "param": {"type": "string", "nullable": True},
-                    "code": {"type": "string", "nullable": True},
-                },
-            }
-        },
-    }
-    meanings = {
-        "400": "the request is not valid",
-        "401": "no valid API key",
-        "404": "no such model",
-        "408": "its time passed while it waited",
-        "429": "the queue is full; see Retry-After",
-        "503": "try again after Retry-After",
-    }
-    return {
-        status: {"description": meaning, "content": {"application/json": {"schema": error}}}
-        for status, meaning in meanings.items()
-        if not only or status in only
-    }
+@require_safe
+def view(request: HttpRequest) -> HttpResponse:
+    """The document, built once a process: YAML, or JSON where asked for."""
+    accepted = request.headers.get("Accept", "")
+    wanted = request.GET.get("format", "json" if "json" in accepted else "yaml")
+    renderer = OpenApiJsonRenderer if wanted == "json" else OpenApiYamlRenderer
+    return HttpResponse(_rendered(renderer), content_type=renderer.media_type)

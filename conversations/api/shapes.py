@@ -12,6 +12,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
+from balancing.models import Endpoint as EndpointRow
 from conversations import rules
 from conversations.api import statuses
 from conversations.api.filters import CONVERSATION_ORDERS, MESSAGE_ORDERS
@@ -48,6 +49,12 @@ class StatusChange(serializers.Serializer[Any]):
 
 class StateChange(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=STATES)
+
+
+class Cost(serializers.Serializer[Any]):
+    amount = serializers.FloatField(help_text="Of all attempts.")
+    currency = serializers.CharField()
+    estimated = serializers.BooleanField(help_text="The endpoint reported no usage.")
 
 
 class Usage(serializers.Serializer[Any]):
@@ -113,6 +120,7 @@ class Message(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
     usage = Usage(allow_null=True)
+    cost = Cost(allow_null=True)
     timings = Timings(allow_null=True)
     error = RequestError(allow_null=True)
 
@@ -178,10 +186,107 @@ class Endpoint(serializers.Serializer[Any]):
     name = serializers.CharField()
     base_url = serializers.CharField(help_text="Up to and including /v1.")
     models = serializers.ListField(child=serializers.CharField())
-    api_key_variable = serializers.CharField(required=False)
+    api_key_variable = serializers.CharField(
+        required=False, help_text="The workers' environment variable that holds the credential."
+    )
+    credential = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="Encrypted and never shown: answers say whether and when it was set "
+        "(`is_set`, `set_at`, `ends_in`). null takes it out. An endpoint that moves to another "
+        "host, proxy or certificate authority needs it, or `api_key_variable`, again.",
+    )
+    kind = serializers.ChoiceField(choices=EndpointRow.Kind.choices, required=False)
+    apis = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text="chat, completion, embedding"
+    )
+    api_version = serializers.CharField(required=False)
+    extra_headers = serializers.DictField(child=serializers.CharField(), required=False)
+    ca_bundle = serializers.CharField(required=False, help_text="PEM")
+    verify_tls = serializers.BooleanField(required=False)
+    proxy_url = serializers.CharField(required=False)
+    connect_timeout = serializers.FloatField(required=False, allow_null=True)
+    first_token_timeout = serializers.FloatField(required=False, allow_null=True)
+    stall_timeout = serializers.FloatField(required=False, allow_null=True)
+    total_timeout = serializers.FloatField(required=False, allow_null=True)
+    requests_per_minute = serializers.IntegerField(required=False, allow_null=True)
+    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True)
     weight = serializers.FloatField(required=False)
     max_concurrent = serializers.IntegerField(required=False)
     state = serializers.CharField(required=False, help_text="enabled, draining or disabled")
+    model_aliases = serializers.DictField(
+        required=False, help_text="Public name to the endpoint's own."
+    )
+    prices = serializers.DictField(
+        required=False,
+        help_text="By model, or `*`: `input`, `cached_input`, `output`, per million tokens.",
+    )
+    discover = serializers.ChoiceField(
+        choices=[("", "one server"), ("dns", "a server at each address of the name")],
+        required=False,
+    )
+    discover_models = serializers.BooleanField(
+        required=False, help_text="Take the models from its GET /v1/models."
+    )
+    managed_by = serializers.CharField(read_only=True, help_text="empty, file or dns")
+    group_id = serializers.IntegerField(read_only=True, allow_null=True)
+    vanished_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    refreshed_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    refresh_error = serializers.CharField(read_only=True)
+    created_at = serializers.DateTimeField(read_only=True)
+    updated_at = serializers.DateTimeField(read_only=True)
+
+
+class UsageRow(serializers.Serializer[Any]):
+    day = serializers.DateField(required=False)
+    tenant_id = serializers.UUIDField(required=False, allow_null=True)
+    tenant = serializers.CharField(required=False, allow_null=True)
+    user_id = serializers.CharField(required=False, allow_null=True)
+    model = serializers.CharField(required=False)
+    endpoint = serializers.CharField(required=False)
+    requests = serializers.IntegerField()
+    estimated_requests = serializers.IntegerField(
+        help_text="Those whose endpoint reported no usage: their tokens are estimated."
+    )
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+    cost = serializers.FloatField(help_text="At the prices of the moment; 0 where none is known.")
+
+
+class UsageReport(serializers.Serializer[Any]):
+    currency = serializers.CharField()
+    to = serializers.DateField()
+    items = UsageRow(many=True)
+    truncated = serializers.BooleanField(help_text="The dearest 1000 are shown.")
+    total = UsageRow()
+
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is no name in Python.
+        return {"from": serializers.DateField(), **super().get_fields()}
+
+
+class Resource(serializers.Serializer[Any]):
+    id = serializers.IntegerField(read_only=True)
+    name = serializers.CharField()
+    type = serializers.ChoiceField(choices=[("llm_endpoint", "llm_endpoint")], required=False)
+    base_url = serializers.CharField(write_only=True, help_text="Up to and including /v1.")
+    models = serializers.ListField(child=serializers.CharField())
+    total = serializers.IntegerField(help_text="Requests it runs at once.")
+    used = serializers.IntegerField(read_only=True, allow_null=True)
+    available = serializers.IntegerField(read_only=True, allow_null=True)
+    utilisation = serializers.FloatField(read_only=True, allow_null=True)
+    status = serializers.CharField(read_only=True, help_text="enabled, draining or disabled")
+
+
+class ModelPool(serializers.Serializer[Any]):
+    id = serializers.IntegerField(read_only=True)
+    pattern = serializers.CharField(help_text="A model's name, or a pattern such as llama-*.")
+    profile = serializers.CharField(
+        required=False, help_text="Such as expected_work; empty: as in the settings."
+    )
+    fallback_models = serializers.ListField(child=serializers.CharField(), required=False)
+    hedging = serializers.BooleanField(required=False)
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
 

@@ -10,10 +10,13 @@ from conversations.api import (
     endpoints,
     jobs,
     messages,
+    model_pools,
     preprocessor,
     queues,
+    resources,
     schema,  # noqa: F401 - registers the security scheme
     unknown,
+    usage,
     users,
 )
 
@@ -37,6 +40,11 @@ urlpatterns = [
     path("endpoints", endpoints.Endpoints.as_view()),
     path("endpoints/stats", endpoints.EndpointStats.as_view()),
     path("endpoints/<int:endpoint_id>", endpoints.OneEndpoint.as_view()),
+    path("resources", resources.Resources.as_view()),
+    path("resources/stats", resources.ResourceStats.as_view()),
+    path("usage", usage.Usage.as_view()),
+    path("model-pools", model_pools.ModelPools.as_view()),
+    path("model-pools/<int:pool_id>", model_pools.OneModelPool.as_view()),
     path("admin/queues/<str:priority>/<str:job_id>", jobs.QueuedJob.as_view()),
     path("admin/dead-letter/requeue/<str:job_id>", jobs.RequeueDeadLetter.as_view()),
     path("admin/dead-letter/requeue-all", jobs.RequeueDeadLetters.as_view()),

@@ -39,6 +39,11 @@ class Tenant(models.Model):
         default=Priority.REALTIME,
         help_text="requests above it are lowered to it",
     )
+    allow_fallback_models = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="when no endpoint of its model can answer, another model of the pool may",
+    )
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -26,10 +26,14 @@ from scheduling.database import fetch
 log = structlog.get_logger(__name__)
 EVENTS = re.compile(r"/api/v1/messages/([^/]+)/events/?")
 STARTED_AT = time.time()
-COUNTED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/models"})
+READY_SECONDS = 1.0
+COUNTED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models"})
 door_requests = Counter(
     "llmqueue_door_requests", "Requests of the lean application", ["path", "status"]
 )
+
+_readiness: tuple[float, int, bytes] = (0.0, 503, b"")
+_looking = asyncio.Lock()
 
 
 class LeanApplication:
@@ -104,6 +108,8 @@ async def _route(door: Door, scope: Scope, receive: Receive, send: Send) -> None
         await _only("POST", scope, completions.serve(door, "chat", scope, receive, send))
     elif path == "/v1/completions":
         await _only("POST", scope, completions.serve(door, "completion", scope, receive, send))
+    elif path == "/v1/embeddings":
+        await _only("POST", scope, completions.serve(door, "embedding", scope, receive, send))
     elif path == "/v1/models":
         await _only("GET", scope, _models(door, scope, send))
     elif path.startswith("/v1/models/"):
@@ -152,7 +158,17 @@ async def _alive(send: Send) -> None:
 
 
 async def _ready(door: Door, send: Send) -> None:
-    """Whether this process can do its work: its servers answer and the schema is there."""
+    """Whether this process can do its work; looked up once a second, however often asked."""
+    global _readiness
+    async with _looking:
+        if time.monotonic() >= _readiness[0]:
+            status, body = await _components(door)
+            _readiness = (time.monotonic() + READY_SECONDS, status, body)
+    await wire.answer(send, _readiness[1], _readiness[2])
+
+
+async def _components(door: Door) -> tuple[int, bytes]:
+    """Its servers answer and the schema is there."""
 
     async def postgres() -> None:
         await fetch(door.database.relaxed, "select 1 from scheduling_levelclock limit 1")
@@ -163,7 +179,7 @@ async def _ready(door: Door, send: Send) -> None:
     components = {"postgresql": await _probe(postgres), "valkey": await _probe(valkey)}
     ready = all(component["status"] == "ok" for component in components.values())
     body = {"status": "ready" if ready else "unavailable", "components": components}
-    await wire.answer(send, 200 if ready else 503, orjson.dumps(body))
+    return 200 if ready else 503, orjson.dumps(body)
 
 
 async def _probe(check: Callable[[], Awaitable[None]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `/v1/completions`: through the queue, streamed or whole."""
+"""`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: through the queue."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ async def serve(door: Door, kind: str, scope: Scope, receive: Receive, send: Sen
         raw = await wire.read_body(scope, receive, door.config.web.max_body_bytes)
         request = parse(raw, kind)
         choice = await _choice(door, request, wire.header(scope, "x-priority"), caller)
-        spec = await door.spec(caller, request, choice, request_id)
+        session = wire.header(scope, "x-session-id")
+        spec = await door.spec(caller, request, choice, request_id, session)
     except ApiError as error:
         await wire.refuse(send, error, named)
         return
@@ -176,6 +177,9 @@ class _Reply:
             headers.append(("x-llmqueue-endpoint", end["endpoint"]))
         if not end and not self._receipt.held_reason and (look := self._outlook()):
             headers += outlook_headers(look)
+        if end.get("model"):
+            name = end["model"].encode("ascii", "replace").decode()
+            headers.append(("x-llmqueue-model", name))
         return headers
 
     async def _finish_whole(self, end: dict[str, Any]) -> None:

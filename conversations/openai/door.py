@@ -11,7 +11,8 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
-from balancing.registry import ENDPOINTS, Target, model_names, targets
+from balancing import credentials
+from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -26,9 +27,14 @@ from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.submission import JobSpec, Receipt
+from scheduling.submission import JobSpec, Receipt, affinity_of, estimate_cost
 
 log = structlog.get_logger(__name__)
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "embedding": "/v1/embeddings",
+}
 
 
 class Door:
@@ -52,6 +58,7 @@ class Door:
         await self.database.__aenter__()
         await self.listener.start()
         await self._look()
+        credentials.check_readable(t.access.encrypted_credential for t in self._targets)
         self._chores = [
             asyncio.create_task(control.listen(self.valkey, control.CHANNEL, self._hear)),
             asyncio.create_task(self._watch()),
@@ -103,16 +110,19 @@ class Door:
         return self._models
 
     async def spec(
-        self, caller: Caller, request: Completion, choice: Choice, request_id: str
+        self,
+        caller: Caller,
+        request: Completion,
+        choice: Choice,
+        request_id: str,
+        session: str = "",
     ) -> JobSpec:
-        """The job that a request becomes.
+        """The job that a request becomes; requests of one `session` prefer one endpoint.
 
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
-        if request.model not in await self.models():
-            message = f"the model {request.model!r} does not exist: GET /v1/models lists them"
-            raise ApiError(404, "model_not_found", message, param="model")
+        await self._check_served(request.model, request.kind)
         flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
@@ -125,19 +135,34 @@ class Door:
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
             flow_id=flow_id,
-            cost=estimates.here().cost(
-                request.upstream,
-                flow_id=flow_id,
-                model=request.model,
-                max_tokens=request.max_tokens,
-            ),
+            cost=_cost(request, flow_id),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
             request_id=request_id,
+            affinity=affinity_of(caller.tenant_id, session or request.session),
+            allow_fallback=caller.allow_fallback,
         )
         _admit(spec)
         return spec
+
+    async def _check_served(self, model: str, api: str) -> None:
+        """
+        Raises:
+            ApiError: no endpoint serves the model by this API.
+        """
+        if model not in await self.models():
+            message = f"the model {model!r} does not exist: GET /v1/models lists them"
+            raise ApiError(404, "model_not_found", message, param="model")
+        served = apis_of(model, self._targets)
+        if api not in served:
+            raise ApiError(
+                404,
+                "unsupported_model",
+                f"the model {model!r} is not served at {PATHS[api]}, but at "
+                + ", ".join(PATHS[each] for each in sorted(served)),
+                param="model",
+            )
 
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
@@ -177,6 +202,15 @@ class Door:
             log.info("admission.waits", error=str(error))
         finally:
             self._looking = None
+
+
+def _cost(request: Completion, flow_id: int) -> float:
+    """Estimated weighted tokens; an embedding generates none."""
+    if request.kind == "embedding":
+        return estimate_cost(request.upstream, 0)
+    return estimates.here().cost(
+        request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
+    )
 
 
 def _admit(spec: JobSpec) -> None:

@@ -31,6 +31,15 @@ class Completion:
     fields: dict[str, Any]
     upstream: str
 
+    @property
+    def session(self) -> str:
+        """What the client says belongs together: OpenAI's own fields for it; or empty."""
+        for name in ("prompt_cache_key", "user"):
+            value = self.fields.get(name)
+            if isinstance(value, str) and value:
+                return value
+        return ""
+
 
 def parse(raw: bytes, kind: str) -> Completion:
     """Check a body.
@@ -48,7 +57,9 @@ def parse(raw: bytes, kind: str) -> Completion:
         raise invalid("the body must be a JSON object", code="invalid_json")
     model = _model(fields)
     stream = _flag(fields, "stream")
-    (_check_messages if kind == "chat" else _check_prompt)(fields)
+    if stream and kind == "embedding":
+        raise invalid("embeddings are not streamed", param="stream")
+    _CHECKS[kind](fields)
     options = fields.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise invalid("must be an object", param="stream_options", code="invalid_type")
@@ -115,6 +126,28 @@ def _check_prompt(fields: dict[str, Any]) -> None:
     prompt = fields.get("prompt")
     if not isinstance(prompt, str | list) or not prompt:
         raise invalid("must be text or a list", param="prompt")
+
+
+def _check_input(fields: dict[str, Any]) -> None:
+    wanted = "must be text, a list of texts, a list of tokens, or a list of such lists"
+    given = fields.get("input")
+    if isinstance(given, str) and given:
+        return
+    if not isinstance(given, list) or not given:
+        raise invalid(wanted, param="input")
+    if not (
+        all(isinstance(item, str) and item for item in given)
+        or _is_tokens(given)
+        or all(_is_tokens(item) for item in given)
+    ):
+        raise invalid(wanted, param="input")
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
+
+
+_CHECKS = {"chat": _check_messages, "completion": _check_prompt, "embedding": _check_input}
 
 
 def _has_nul(value: Any) -> bool:

@@ -65,7 +65,8 @@ class RuleReader:
 def about(fields: Mapping[str, Any]) -> Subject:
     """What rules look at in an OpenAI request."""
     metadata = fields.get("metadata")
-    text = _last_said(fields) if "messages" in fields else _text(fields.get("prompt"))
+    written = fields["prompt"] if "prompt" in fields else fields.get("input")
+    text = _last_said(fields) if "messages" in fields else _text(written)
     return rules.subject(text, metadata if isinstance(metadata, dict) else None)
 
 

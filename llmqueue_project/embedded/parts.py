@@ -9,8 +9,10 @@ import importlib.util
 import os
 import shutil
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from llmqueue_project.embedded import home, llm, ports
@@ -136,12 +138,18 @@ def _connections(
     return found
 
 
+def fernet_key(secret: str) -> str:
+    """A Fernet key out of a random secret; always the same one."""
+    return urlsafe_b64encode(sha256(secret.encode()).digest()).decode()
+
+
 def _application(
     state: State, port: Mapping[str, int], secrets: Mapping[str, str], given: Mapping[str, str]
 ) -> dict[str, str]:
     """The settings of the project's own processes; the user's own win."""
     defaults = {
         "LLMQUEUE_SECRET_KEY": secrets["django"],
+        "LLMQUEUE_CREDENTIAL_KEYS": fernet_key(secrets["credentials"]),
         "LLMQUEUE_SCHEDULING__SHUTDOWN_GRACE_SECONDS": "3",
         "LLMQUEUE_LOG_FORMAT": "console",
         # supervisord reads the logs through a pipe: no line may wait in a buffer.

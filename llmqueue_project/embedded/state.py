@@ -14,7 +14,7 @@ from typing import Any
 
 from llmqueue_project.embedded.errors import AlreadyRunning, EmbeddedError
 
-SECRETS = ("postgres", "valkey", "llm", "django")
+SECRETS = ("postgres", "valkey", "llm", "django", "credentials")
 
 
 def write_private(path: Path, text: str) -> None:

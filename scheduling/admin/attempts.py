@@ -7,17 +7,40 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
+from balancing.explaining import in_words
 from balancing.listing import ReadOnlyAdmin
-from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id
+from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
+
+
+def where(row: Attempt) -> str:
+    """The endpoint's page; its name alone once it is gone."""
+    name = row.endpoint_name or (row.endpoint.name if row.endpoint else "-")
+    return link("balancing_endpoint_change", row.endpoint_id, name) if row.endpoint else name
+
+
+def why_lines(row: Attempt) -> str:
+    """How the endpoint was chosen: profile, scores, and why the others were not."""
+    return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in in_words(row.why))) or "-"
 
 
 class AttemptInline(TabularInline):
     model = Attempt
-    fields = ("number", "shown_outcome", "endpoint", "took", "worker", "error")
+    fields = (
+        "number",
+        "shown_outcome",
+        "where",
+        "took",
+        "spent",
+        "worker",
+        "error",
+        "shown_why",
+    )
     readonly_fields = fields
     extra = 0
     can_delete = False
@@ -41,6 +64,18 @@ class AttemptInline(TabularInline):
     def took(self, row: Attempt) -> str:
         return between(row.started_at, row.ended_at)
 
+    @display(description="endpoint", ordering="endpoint_name")
+    def where(self, row: Attempt) -> str:
+        return where(row)
+
+    @display(description="spent")
+    def spent(self, row: Attempt) -> str:
+        return spent(row.spent_micros)
+
+    @display(description="why there")
+    def shown_why(self, row: Attempt) -> str:
+        return why_lines(row)
+
     @display(description="error")
     def error(self, row: Attempt) -> str:
         return f"{row.error_code} {row.error_message}"[:300].strip() or "-"
@@ -48,11 +83,22 @@ class AttemptInline(TabularInline):
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnlyAdmin):
-    list_display = ("shown_job", "number", "shown_outcome", "endpoint", "took", "error_code")
+    list_display = ("shown_job", "number", "shown_outcome", "where", "took", "spent", "error_code")
     list_filter = ("outcome", "endpoint")
     list_select_related = ("endpoint",)
     search_fields = ("job__id",)
     search_help_text = "Job id"
+    fieldsets = (
+        (None, {"fields": ("shown_job", "number", "shown_outcome", "endpoint", "worker")}),
+        ("Why this endpoint", {"fields": ("shown_why",)}),
+        ("Error", {"fields": ("error_code", "error_message")}),
+        ("Times", {"fields": ("started_at", "first_token_at", "ended_at", "took")}),
+    )
+    readonly_fields = ("shown_job", "shown_outcome", "shown_why", "took")
+
+    @display(description="why there")
+    def shown_why(self, row: Attempt) -> str:
+        return why_lines(row)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Attempt], search_term: str
@@ -65,6 +111,14 @@ class AttemptAdmin(ReadOnlyAdmin):
     @display(description="job")
     def shown_job(self, row: Attempt) -> str:
         return link("scheduling_job_change", row.job_id, f"{row.job_id.hex[:8]}…")
+
+    @display(description="endpoint", ordering="endpoint_name")
+    def where(self, row: Attempt) -> str:
+        return where(row)
+
+    @display(description="spent")
+    def spent(self, row: Attempt) -> str:
+        return spent(row.spent_micros)
 
     @display(description="outcome", ordering="outcome", label=OUTCOME_COLOURS)
     def shown_outcome(self, row: Attempt) -> str:

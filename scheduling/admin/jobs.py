@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from balancing.listing import ReadOnlyAdmin, age
+from balancing.object_actions import ObjectActions
 from scheduling import services
 from scheduling.admin.attempts import AttemptInline
 from scheduling.admin.shown import (
@@ -21,6 +22,7 @@ from scheduling.admin.shown import (
     link,
     parsed_id,
     preformatted,
+    spent,
 )
 from scheduling.errors import SchedulingError
 from scheduling.models import Job, Priority, Status
@@ -42,7 +44,7 @@ class DeadLetters(admin.SimpleListFilter):
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnlyAdmin):
+class JobAdmin(ObjectActions, ReadOnlyAdmin):
     list_display = (
         "shown_id",
         "shown_status",
@@ -59,9 +61,15 @@ class JobAdmin(ReadOnlyAdmin):
     list_select_related = ("flow",)
     search_fields = ("id",)
     search_help_text = "Job or message id, request id, model, error code or worker"
-    actions = ("cancel", "requeue", "to_realtime", "to_high", "to_normal", "to_low")
+    actions = object_actions = (
+        "cancel",
+        "requeue",
+        "to_realtime",
+        "to_high",
+        "to_normal",
+        "to_low",
+    )
     inlines = (AttemptInline,)
-    change_form_outer_before_template = "scheduling/job_actions.html"
     fieldsets = (
         (
             None,
@@ -93,6 +101,7 @@ class JobAdmin(ReadOnlyAdmin):
                 "fields": (
                     ("tries_used", "worker", "cancel_requested"),
                     ("lease_expires_at", "prompt_tokens", "completion_tokens"),
+                    "spent",
                 )
             },
         ),
@@ -148,6 +157,10 @@ class JobAdmin(ReadOnlyAdmin):
     @display(description="attempts", ordering="attempts")
     def tries_used(self, row: Job) -> str:
         return f"{row.attempts} / {row.max_attempts}"
+
+    @display(description="spent")
+    def spent(self, row: Job) -> str:
+        return spent(row.spent_micros, estimated=row.spent_estimated)
 
     @display(description="message")
     def shown_message(self, row: Job) -> str:

@@ -10,6 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
 from balancing.listing import span
+from llmqueue_project.config import load
 from scheduling.models import Status
 
 SHOWN_CHARS = 20_000
@@ -63,3 +64,10 @@ def preformatted(row: Any, column: str) -> str:
     text = str(getattr(row, column))
     shown = text[:SHOWN_CHARS] + ("…" if len(text) > SHOWN_CHARS else "")
     return format_html('<pre style="white-space: pre-wrap; max-width: 60rem">{}</pre>', shown)
+
+
+def spent(micros: int | None, *, estimated: bool = False) -> str:
+    """Money, as exact as it is stored."""
+    if micros is None:
+        return "-"
+    return f"{micros / 1e6:.6f} {load().currency}" + (" (estimated)" if estimated else "")

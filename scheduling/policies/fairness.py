@@ -149,9 +149,14 @@ def advance(clock: float, claimed_tag: float) -> float:
     return max(clock, claimed_tag)
 
 
-def corrected(tag: float, *, work: float, settled_since: float) -> float:
-    """The tag of a queued job whose flow's settlements came to so much since it was tagged."""
-    return max(0.0, tag + settled_since) if abs(settled_since) > SETTLED_WORKS * work else tag
+def is_off(settled_since: float, work: float) -> bool:
+    """Whether a queued job's tag is to be corrected by the settlements since it was given."""
+    return abs(settled_since) > SETTLED_WORKS * work
+
+
+def corrected(tag: float, settled_since: float) -> float:
+    """The tag of a queued job after the settlements since it was given."""
+    return max(0.0, tag + settled_since)
 
 
 def step_behind(clock: float, lowest_tag: float) -> float:
@@ -210,8 +215,9 @@ class Level:
             settled: the flow's settlements when the job was tagged or last corrected.
         """
         now = self.settled.get(share.flow, 0.0)
-        moved = corrected(tag, work=share.work, settled_since=now - settled)
-        return (tag, settled) if moved == tag else (moved, now)
+        if not is_off(now - settled, share.work):
+            return tag, settled
+        return corrected(tag, now - settled), now
 
     def resume(self, flow: Hashable, tags: Sequence[float]) -> list[float]:
         """New tags of a flow's jobs that were held for a pause."""

@@ -7,8 +7,8 @@
             %(due_at)s::timestamptz[], %(deadline_at)s::timestamptz[],
             %(max_attempts)s::smallint[], %(sequence_key)s::uuid[], %(origin)s::text[],
             %(request_id)s::text[], %(body)s::text[], %(priority_reason)s::text[],
-            %(backlog)s::boolean[]
+            %(backlog)s::boolean[], %(affinity)s::text[], %(allow_fallback)s::boolean[]
         ) with ordinality as a(
             id, level, model, kind, source, stream, tenant_id, user_id, flow_id, cost, due_at,
             deadline_at, max_attempts, sequence_key, origin, request_id, body, priority_reason,
-            backlog, place))
+            backlog, affinity, allow_fallback, place))

@@ -1,10 +1,12 @@
--- Lease the next jobs of one level in fair order, among models that have room.
+-- Lease the next jobs of one level in fair order, among models that have room, by APIs that the
+-- endpoints with that room can be asked by.
 --
 -- Index job_claim (level, model, fair_tag, id) where status = 'queued': each model's head is read
 -- directly, never a row that cannot run. The lateral subquery is materialised so that its locks
 -- are taken once. The level's clock follows the highest tag claimed.
 with room as (
-    select * from unnest(%(models)s::text[], %(slots)s::integer[]) as r(model, slots)
+    select * from unnest(%(models)s::text[], %(slots)s::integer[], %(apis)s::text[])
+                as r(model, slots, apis)
 ),
 heads as materialized (
     select h.id, h.fair_tag
@@ -13,6 +15,7 @@ heads as materialized (
            select j.id, j.fair_tag
              from scheduling_job j
             where j.level = %(level)s and j.model = room.model and j.status = 'queued'
+              and j.kind = any(string_to_array(room.apis, ','))
               and (j.deadline_at is null or j.deadline_at > now())
             order by j.fair_tag, j.id
             limit least(room.slots, %(limit)s)
@@ -39,6 +42,6 @@ clock as (
 )
 select c.id, c.level, c.lease_token, c.attempts, c.max_attempts, c.model, c.kind, c.source,
        c.stream, c.origin, c.request_id, c.flow_id, c.sequence_key, c.cost, c.created_at,
-       c.started_at, c.deadline_at, p.body
+       c.started_at, c.deadline_at, c.affinity, c.allow_fallback, p.body
   from claimed c join scheduling_jobpayload p on p.job_id = c.id
  order by c.fair_tag, c.id

@@ -13,20 +13,27 @@ with input as (
                %(actual_cost)s::double precision[], %(error_code)s::text[],
                %(error_message)s::text[], %(detail)s::text[], %(first_token_at)s::timestamptz[],
                %(result)s::text[], %(text)s::text[], %(number)s::smallint[],
-               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[]
+               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[],
+               %(endpoint_name)s::text[], %(spent_prompt)s::integer[],
+               %(spent_completion)s::integer[], %(spent_micros)s::bigint[],
+               %(spent_estimated)s::boolean[]
            ) as i(
                id, lease_token, status, prompt_tokens, completion_tokens, actual_cost, error_code,
-               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why)
+               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why,
+               endpoint_name, spent_prompt, spent_completion, spent_micros, spent_estimated)
 ),
 finished as (
     update scheduling_job j
        set status = i.status, finished_at = clock_timestamp(), updated_at = clock_timestamp(),
            lease_expires_at = null, attempts = i.number, first_token_at = i.first_token_at,
            prompt_tokens = i.prompt_tokens, completion_tokens = i.completion_tokens,
-           error_code = i.error_code, error_message = i.error_message
+           error_code = i.error_code, error_message = i.error_message,
+           spent_micros = coalesce(j.spent_micros + i.spent_micros, i.spent_micros, j.spent_micros),
+           spent_estimated = j.spent_estimated or i.spent_estimated
       from input i
      where j.id = i.id and j.lease_token = i.lease_token and j.status = 'processing'
-    returning j.id, j.flow_id, j.level, j.model, j.cost, j.worker, j.started_at
+    returning j.id, j.flow_id, j.level, j.cost, j.worker, j.started_at, j.tenant_id, j.user_id,
+              j.model
 ),
 results as (
     insert into scheduling_jobresult (job_id, body, text)
@@ -37,12 +44,24 @@ results as (
 tries as (
     insert into scheduling_attempt (
         job_id, number, endpoint_id, worker, outcome, error_code, error_message, started_at,
-        first_token_at, ended_at, why)
+        first_token_at, ended_at, why, endpoint_name, spent_micros)
     select i.id, i.number, i.endpoint_id, f.worker, i.outcome, i.error_code,
            case when i.detail = '' then i.error_message else i.detail end,
-           f.started_at, i.first_token_at, clock_timestamp(), i.why
+           f.started_at, i.first_token_at, clock_timestamp(), i.why, i.endpoint_name, i.spent_micros
       from input i join finished f using (id)
      where i.outcome <> ''
+),
+-- Appended, not added up: two workers that finish for one tenant need not wait for each other.
+usage as (
+    insert into scheduling_usageentry (
+        day, tenant_id, user_id, model, endpoint, requests, estimated_requests, prompt_tokens,
+        completion_tokens, spent_micros)
+    select (clock_timestamp() at time zone 'utc')::date, f.tenant_id, f.user_id, f.model,
+           i.endpoint_name, count(*), count(*) filter (where i.spent_estimated),
+           sum(i.spent_prompt), sum(i.spent_completion), coalesce(sum(i.spent_micros), 0)
+      from input i join finished f using (id)
+     where i.endpoint_name <> ''
+     group by f.tenant_id, f.user_id, f.model, i.endpoint_name
 ),
 corrections as (
     select f.flow_id, f.level, sum(i.actual_cost - f.cost) as amount

@@ -4,5 +4,6 @@ create temporary table if not exists scheduling_staging (
     id uuid, level smallint, model text, kind text, source text, stream boolean, tenant_id uuid,
     user_id uuid, flow_id bigint, cost double precision, due_at timestamptz,
     deadline_at timestamptz, max_attempts smallint, sequence_key uuid, origin text,
-    request_id text, body text, priority_reason text, backlog boolean, place bigint
+    request_id text, body text, priority_reason text, backlog boolean, affinity text,
+    allow_fallback boolean, place bigint
 ) on commit delete rows

@@ -1,4 +1,7 @@
-"""A controllable OpenAI-compatible endpoint: `python -m tests.fake_llm --port 9100`.
+"""A controllable endpoint: `python -m tests.fake_llm --port 9100`.
+
+It speaks OpenAI's API, Azure's variety, Anthropic's Messages and Gemini's generateContent, each
+at its own paths.
 
 In tests: `async with FakeLLM(tokens=5) as llm:` in the test's own loop, or
 `with running_fake_llm(tokens=5) as llm:` in a thread; both give `url` (root),

@@ -124,7 +124,7 @@ def embeddings(body: dict[str, Any]) -> bytes:
     texts = _texts(body.get("input"))
     packed = body.get("encoding_format") == "base64"
     data = [
-        {"object": "embedding", "index": index, "embedding": _vector(text, packed=packed)}
+        {"object": "embedding", "index": index, "embedding": vector(text, packed=packed)}
         for index, text in enumerate(texts)
     ]
     tokens = sum(text.count(" ") + 1 for text in texts)
@@ -177,7 +177,8 @@ def _text(item: Any) -> str:
     return str(item)
 
 
-def _vector(text: str, *, packed: bool) -> list[float] | str:
+def vector(text: str, *, packed: bool) -> list[float] | str:
+    """The embedding of a text."""
     values = [
         zlib.crc32(f"{index}:{text}".encode()) / 2**31 - 1 for index in range(EMBEDDING_DIMENSIONS)
     ]

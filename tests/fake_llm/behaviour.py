@@ -39,6 +39,8 @@ class Behaviour:
     """Tokens after which nothing more is sent; -1 never."""
     echo: bool = False
     healthy: bool = True
+    list_status: int = 200
+    """Of `GET /v1/models`."""
     seed: int = 0
 
     def with_fields(self, values: dict[str, Any]) -> Behaviour:

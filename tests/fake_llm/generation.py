@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.fake_llm.answers import Frames, Question
+from tests.fake_llm.answers import Question
 from tests.fake_llm.behaviour import Behaviour
 from tests.fake_llm.connection import Connection
 from tests.fake_llm.counters import Counters
+from tests.fake_llm.dialects import Rendering
 from tests.fake_llm.ticker import Ticker
 
 
@@ -30,7 +31,7 @@ class Generation:
         connection: Connection,
         asked: Question,
         behaviour: Behaviour,
-        frames: Frames,
+        frames: Rendering,
         tokens: list[str],
         around: Surroundings,
     ) -> None:
@@ -46,8 +47,7 @@ class Generation:
         self._first_token_at = 0.0
         self._over = False
         connection.work = self
-        around.counters.begin()
-        around.counters.by_prompt[asked.prompt] += 1
+        self._call = around.counters.begin(asked.prompt)
         self._after(behaviour.latency, self._start)
 
     def hung_up(self) -> None:
@@ -146,7 +146,7 @@ class Generation:
 
     def _leave(self) -> None:
         self._over = True
-        self._around.counters.running -= 1
+        self._around.counters.end(self._call)
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:
         if seconds <= 0:

@@ -11,12 +11,15 @@ from typing import Any, Self
 
 import orjson
 
-from tests.fake_llm import answers
+from tests.fake_llm import answers, dialects
 from tests.fake_llm.behaviour import Behaviour, directives
 from tests.fake_llm.connection import Connection
 from tests.fake_llm.counters import Counters
+from tests.fake_llm.dialects import AZURE, GEMINI, error_for, frames_for
 from tests.fake_llm.generation import Generation, Surroundings
 from tests.fake_llm.ticker import Ticker
+
+ANSWERED = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/messages")
 
 
 class FakeLLM:
@@ -39,7 +42,7 @@ class FakeLLM:
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its base URL."""
+        """What an OpenAI client takes as its base URL; an Anthropic or Gemini endpoint too."""
         return f"{self.url}/v1"
 
     def control(self, **fields: Any) -> None:
@@ -87,15 +90,21 @@ class FakeLLM:
         await self.stop()
 
     def _route(self, connection: Connection, method: str, path: str, body: bytes) -> None:
+        if azure := AZURE.fullmatch(path):
+            path = f"/v1{azure[1]}"
         match method, path:
-            case "POST", "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings":
+            case "POST", _ if path in ANSWERED or GEMINI.fullmatch(path):
                 self._count_and_answer(connection, path, body)
             case "POST", "/control":
                 self._control(connection, body)
-            case "GET", "/v1/models":
-                connection.respond(200, answers.model_list(self._behaviour.models))
+            case "GET", "/v1beta/models":
+                connection.respond(200, dialects.gemini_models(self._behaviour.models))
+            case "GET", "/v1/models" | "/openai/v1/models":
+                self._list_models(connection)
             case "GET", "/stats":
                 connection.respond(200, orjson.dumps(self.stats()))
+            case "GET", "/journal":
+                connection.respond(200, orjson.dumps(self._counters.take_journal()))
             case "GET", "/health":
                 self._health(connection)
             case "GET", "/metrics":
@@ -109,19 +118,27 @@ class FakeLLM:
             fields = orjson.loads(body)
             if not isinstance(fields, dict):
                 raise ValueError("the body must be a JSON object")
+            found = GEMINI.fullmatch(path)
             if path == "/v1/embeddings":
-                self._embed(connection, fields)
+                self._embed(connection, path, answers.embeddings(fields))
+            elif found and found[2] == "batchEmbedContents":
+                self._embed(connection, path, dialects.gemini_embeddings(fields))
+            elif found:
+                asked = dialects.gemini_question(found[1], found[2], fields)
+                self._generate(connection, path, asked)
+            elif path == "/v1/messages":
+                self._generate(connection, path, dialects.anthropic_question(fields))
             else:
                 asked = answers.question(fields, chat=path == "/v1/chat/completions")
-                self._generate(connection, asked)
-        except ValueError as error:
-            self._fail(connection, 400, str(error))
+                self._generate(connection, path, asked)
+        except (ValueError, KeyError, TypeError) as error:
+            self._fail(connection, path, 400, str(error))
 
-    def _generate(self, connection: Connection, asked: answers.Question) -> None:
+    def _generate(self, connection: Connection, path: str, asked: answers.Question) -> None:
         self._counters.attempts[asked.prompt] += 1
         wanted = directives(asked.prompt)
         behaviour = wanted.apply(self._behaviour, self._counters.attempts[asked.prompt])
-        if self._refused(connection, behaviour):
+        if self._refused(connection, path, behaviour):
             return
         around = self._around
         assert around is not None
@@ -129,32 +146,34 @@ class FakeLLM:
         tokens = answers.words(
             asked.prompt, seed=behaviour.seed, count=behaviour.tokens, echo=behaviour.echo
         )
-        frames = answers.Frames(asked, answer_id=answer_id, created=int(time.time()))
+        frames = frames_for(path, asked, answer_id=answer_id, created=int(time.time()))
         Generation(connection, asked, behaviour, frames, tokens, around)
 
-    def _embed(self, connection: Connection, fields: dict[str, Any]) -> None:
-        if self._refused(connection, self._behaviour):
+    def _embed(self, connection: Connection, path: str, body: bytes) -> None:
+        if self._refused(connection, path, self._behaviour):
             return
-        connection.respond(200, answers.embeddings(fields))
+        connection.respond(200, body)
         self._counters.completed += 1
 
-    def _refused(self, connection: Connection, behaviour: Behaviour) -> bool:
+    def _refused(self, connection: Connection, path: str, behaviour: Behaviour) -> bool:
         """Answer with an error if the behaviour says so."""
         if behaviour.max_concurrent and self._counters.running >= behaviour.max_concurrent:
             self._counters.rejected += 1
-            self._fail(connection, 429, "too many concurrent requests", behaviour.retry_after)
+            wait = behaviour.retry_after
+            self._fail(connection, path, 429, "too many concurrent requests", wait)
             return True
         if behaviour.fail_rate and self._random.random() < behaviour.fail_rate:
-            self._fail(connection, behaviour.status, "failing on purpose", behaviour.retry_after)
+            wait = behaviour.retry_after
+            self._fail(connection, path, behaviour.status, "failing on purpose", wait)
             return True
         return False
 
     def _fail(
-        self, connection: Connection, status: int, message: str, retry_after: float = 0.0
+        self, connection: Connection, path: str, status: int, message: str, retry_after: float = 0.0
     ) -> None:
         self._counters.failures += 1
         headers = {"retry-after": f"{retry_after:g}"} if retry_after else None
-        connection.respond(status, answers.error(status, message), headers=headers)
+        connection.respond(status, error_for(path, status, message), headers=headers)
 
     def _control(self, connection: Connection, body: bytes) -> None:
         try:
@@ -163,6 +182,11 @@ class FakeLLM:
             connection.respond(400, answers.error(400, str(error)))
             return
         connection.respond(200, orjson.dumps(self._behaviour.as_dict()))
+
+    def _list_models(self, connection: Connection) -> None:
+        status, models = self._behaviour.list_status, self._behaviour.models
+        body = answers.model_list(models) if status == 200 else answers.error(status, "no list")
+        connection.respond(status, body)
 
     def _health(self, connection: Connection) -> None:
         healthy = self._behaviour.healthy

@@ -51,6 +51,7 @@ async def retry(claims: Claims, job: Claimed, *, delay_seconds: float) -> bool:
         job,
         delay_seconds=delay_seconds,
         endpoint_id=1,
+        endpoint_name="one",
         error_code="http_503",
         error_message="no \0 good",
         public="no endpoint could answer",
@@ -231,6 +232,22 @@ class TestClaim:
         assert await claims.waiting(NORMAL, ["other"]) == (True, False)
         assert await claims.waiting(NORMAL, ["full"]) == (True, True)
         assert await claims.waiting(int(Priority.LOW), ["full"]) == (False, False)
+
+    async def test_room_is_for_the_apis_that_its_endpoints_serve(
+        self, database: Db, claims: Claims
+    ) -> None:
+        flow = await database.flow()
+        await database.submit(spec(flow, kind="embedding"), spec(flow), spec(flow))
+        chat = {MODEL: frozenset({"chat", "completion"})}
+        room = {MODEL: 3}
+
+        taken = await claims.claim(NORMAL, limit=3, room=room, apis=chat)
+
+        assert [job.kind for job in taken] == ["chat", "chat"]
+        assert await claims.waiting(NORMAL, [MODEL], chat) == (True, False)
+        assert await claims.waiting(NORMAL, [MODEL]) == (True, True)
+        (left,) = await claims.claim(NORMAL, limit=3, room=room)
+        assert left.kind == "embedding"
 
 
 class TestLease:

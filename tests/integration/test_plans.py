@@ -61,6 +61,9 @@ FINISHES: dict[str, Any] = {
     **{name: ["completed"] * 8 for name in ("status", "outcome")},
     **{name: [""] * 8 for name in ("error_code", "error_message", "detail", "result", "text")},
     **{name: [1] * 8 for name in ("prompt_tokens", "completion_tokens", "number", "endpoint_id")},
+    **{name: [1] * 8 for name in ("spent_prompt", "spent_completion", "spent_micros")},
+    "spent_estimated": [False] * 8,
+    "endpoint_name": ["e"] * 8,
     **{name: [None] * 8 for name in ("first_token_at", "why")},
     "actual_cost": [1.0] * 8,
     "window": 100,
@@ -70,6 +73,7 @@ CLAIMS = {
     "limit": 8,
     "models": ["m1", "m2"],
     "slots": [8, 8],
+    "apis": ["chat,completion", "chat"],
     "worker": "w",
     "lease_seconds": 30,
 }

@@ -16,6 +16,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
+from balancing.declared import apply_configured
 from balancing.services import register
 from conversations.models import ApiKey, Operator, Tenant, User
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
             key = _api_key()
             if base_url := os.environ.get("LLM_BASE_URL"):
                 _endpoint(base_url)
+        apply_configured()
         credentials = {"api_key": key, "admin_user": user, "admin_password": password}
         self.stdout.write(json.dumps(credentials))
 

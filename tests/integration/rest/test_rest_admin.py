@@ -6,14 +6,19 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
+from pydantic import SecretStr
 
+from balancing import credentials
 from balancing.models import Endpoint
 from conversations import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
+from llmqueue_project.config import load
 from scheduling.models import Flow, Job, Pause, Priority, Status
+from tests.fake_llm import running_fake_llm
 from tests.integration.rest.conftest import Api, finish
 
 pytestmark = pytest.mark.integration
@@ -146,6 +151,94 @@ class TestEndpoints:
 
         endpoint.refresh_from_db()
         assert endpoint.state == state
+
+    def form(self, **fields: Any) -> dict[str, Any]:
+        return {
+            "name": "new",
+            "kind": "openai",
+            "base_url": "http://gpu:8000/v1",
+            "model_names": "big\n\n  small \nbig",
+            "weight": "1",
+            "max_concurrent": "8",
+            "extra_headers": "{}",
+            "verify_tls": "on",
+            **fields,
+        }
+
+    def test_models_are_entered_a_line_each(self, staff: Client) -> None:
+        made = staff.post(page(Endpoint, "add"), self.form(apis=["chat"]))
+
+        assert made.status_code == 302, text(made)
+        row = Endpoint.objects.get(name="new")
+        assert (row.model_names, row.apis) == (["big", "small"], ["chat"])
+        assert "big\nsmall" in text(staff.get(page(Endpoint, "change", row.pk)))
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"model_names": " \n "},
+            {"base_url": "http://169.254.169.254/v1"},
+            {"kind": "anthropic", "apis": ["embedding"]},
+            {"extra_headers": '{"Authorization": "x"}'},
+            {"extra_headers": "no"},
+            {"credential": "no key is configured"},
+        ],
+    )
+    def test_bad_input_is_shown_at_its_field(self, staff: Client, fields: Any) -> None:
+        answer = staff.post(page(Endpoint, "add"), self.form(**fields))
+
+        assert answer.status_code == 200
+        assert not Endpoint.objects.filter(name="new").exists()
+
+    def test_a_credential_is_set_kept_and_taken_out(
+        self, staff: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = SecretStr(Fernet.generate_key().decode())
+        monkeypatch.setattr(load(), "credential_keys", key)
+        secret = "sk-secret-secret-9876"
+        staff.post(page(Endpoint, "add"), self.form(credential=secret))
+        row = Endpoint.objects.get(name="new")
+        change = page(Endpoint, "change", row.pk)
+
+        shown = text(staff.get(change))
+        assert "ends in …9876" in shown
+        assert secret not in shown
+        assert row.encrypted_credential not in shown
+        wrong = text(staff.post(change, self.form(credential=secret, weight="x")))
+        assert secret not in wrong
+
+        elsewhere = self.form(base_url="http://evil:8000/v1")
+        assert "give its credential again" in text(staff.post(change, elsewhere))
+        staff.post(change, self.form(weight="2"))
+        row.refresh_from_db()
+        assert (row.weight, row.base_url) == (2.0, "http://gpu:8000/v1")
+        assert credentials.decrypt(row.encrypted_credential) == secret
+
+        staff.post(change, self.form(forget_credential="on"))
+        row.refresh_from_db()
+        assert row.encrypted_credential == ""
+
+    def test_a_variable_moves_when_it_is_said(self, staff: Client) -> None:
+        staff.post(page(Endpoint, "add"), self.form(api_key_variable="LLM_KEY"))
+        row = Endpoint.objects.get(name="new")
+        change = page(Endpoint, "change", row.pk)
+        elsewhere = self.form(base_url="http://other:8000/v1", api_key_variable="LLM_KEY")
+
+        assert staff.post(change, elsewhere).status_code == 200
+        assert staff.post(change, elsewhere | {"send_elsewhere": "on"}).status_code == 302
+
+        row.refresh_from_db()
+        assert row.base_url == "http://other:8000/v1"
+
+    def test_one_is_tested(self, staff: Client) -> None:
+        with running_fake_llm(models="big,small") as llm:
+            staff.post(page(Endpoint, "add"), self.form(base_url=llm.base_url))
+            row = Endpoint.objects.get(name="new")
+            assert 'value="test"' in text(staff.get(page(Endpoint, "change", row.pk)))
+            tested = act(staff, Endpoint, "test", row.pk)
+
+        assert "new, model big: answered in" in tested
+        assert "connect_failed" in act(staff, Endpoint, "test", row.pk)
 
 
 class TestKeys:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -15,7 +16,7 @@ import orjson
 import pytest
 
 from balancing.answer import Answer, Call, Timeouts
-from balancing.client import Client
+from balancing.client import Client, upstream
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
 from balancing.registry import Target
 from tests.fake_llm import FakeLLM
@@ -498,6 +499,35 @@ class TestCredential:
                 await client.call(target(url), chat(), Chunks())
 
         assert b"cookie" not in requests[1].lower()
+
+
+class TestMember:
+    async def test_it_is_called_at_its_address_by_its_groups_name(self, client: Client) -> None:
+        async with scripted(response("{}")) as (url, requests):
+            member = replace(target(url), host="llm.local:8000")
+            await client.call(member, chat(), Chunks())
+
+        assert b"Host: llm.local:8000\r\n" in requests[0]
+        assert requests[0].lower().count(b"host: ") == 1
+
+
+class TestAlias:
+    def test_the_endpoint_hears_its_own_name(self) -> None:
+        known = replace(target("http://x"), model_aliases={"m": "m-q4"})
+
+        body = orjson.loads(upstream(known, chat(seed=7)).body)
+
+        assert (body["model"], body["seed"]) == ("m-q4", 7)
+
+    def test_other_models_keep_their_names(self) -> None:
+        known = replace(target("http://x"), model_aliases={"other": "x"})
+
+        assert orjson.loads(upstream(known, chat()).body)["model"] == "m"
+
+    def test_without_aliases_the_body_is_sent_as_it_is(self) -> None:
+        call = replace(chat(), body='{"model":  "m", "n": 123456789012345678901}')
+
+        assert upstream(target("http://x"), call) is call
 
 
 class TestCancellation:

@@ -11,10 +11,13 @@ from django.test.utils import CaptureQueriesContext
 
 from balancing import registry
 from balancing.models import Endpoint
+from balancing.prices import Price
 from balancing.registry import Target, default_model, known_endpoints, known_models, targets
 from llmqueue_project.config import load
 
-ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled")
+REST: tuple[Any, ...] = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
+MEMBER: tuple[Any, ...] = ("", {}, {})
+ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST, *MEMBER)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +47,7 @@ def test_a_row_becomes_a_target(models: Any) -> None:
     [("enabled", True, ["a", "b"]), ("draining", False, ["a", "b"]), ("disabled", False, [])],
 )
 def test_states(state: str, takes_work: bool, models: list[str]) -> None:
-    found = targets([(*ROW[:7], state)])
+    found = targets([(*ROW[:7], state, *ROW[8:])])
 
     assert found[0].takes_work is takes_work
     assert registry.model_names(found) == models
@@ -101,3 +104,46 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
     configured = load().model_copy(update={"default_model": "mine"})
     monkeypatch.setattr(registry, "load", lambda: configured)
     assert default_model() == "mine"
+
+
+def test_an_alias_is_the_upstreams_name_and_a_star_prices_the_rest() -> None:
+    prices = {"*": {"input": 1}, "a": {"input": 2}}
+    (target,) = targets([(*ROW[: -len(MEMBER)], "llm.local:8000", {"a": "a-q4"}, prices)])
+
+    assert (target.upstream_model("a"), target.upstream_model("b")) == ("a-q4", "b")
+    assert target.server_hostname == "llm.local"
+    assert target.price("a") == Price(input=2)
+    assert target.price("b") == Price(input=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "served"),
+    [
+        ("openai", [], {"chat", "completion"}),
+        ("openai", ["embedding"], {"embedding"}),
+        ("anthropic", [], {"chat"}),
+        ("gemini", [], {"chat"}),
+        ("gemini", ["chat", "embedding"], {"chat", "embedding"}),
+    ],
+)
+def test_the_apis_of_an_endpoint(kind: str, listed: list[str], served: set[str]) -> None:
+    endpoint = Endpoint(name="e", base_url="http://e/v1", model_names=["m"], kind=kind, apis=listed)
+
+    target = registry.target_of(endpoint)
+
+    assert target.apis == served
+    assert registry.apis_of("m", [target]) == served
+    assert registry.apis_of("n", [target]) == set()
+
+
+@pytest.mark.django_db
+def test_a_chat_without_a_model_gets_one_that_chats() -> None:
+    Endpoint.objects.create(
+        name="v", base_url="http://v/v1", model_names=["a-vector"], apis=["embedding"]
+    )
+    create("old", ["m"])
+    registry.forget()
+
+    assert default_model() == "m"
+    assert known_models("chat") == ["m"]
+    assert known_models() == ["a-vector", "m"]

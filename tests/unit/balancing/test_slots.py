@@ -10,6 +10,7 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
+from balancing.live import Ending
 from balancing.slots import (
     EPOCH,
     EpochMissing,
@@ -64,7 +65,10 @@ class TestReserve:
 
         reservation = await slots.reserve(LIMITS, 5)
 
-        assert reservation.rooms == {1: Room(used=1, reserved=2), 2: Room(used=0, reserved=1)}
+        assert reservation.rooms == {
+            1: Room(used=1, reserved=2, room=2),
+            2: Room(used=0, reserved=1, room=1),
+        }
 
     async def test_no_more_than_is_wanted(self, slots: Slots) -> None:
         reservation = await slots.reserve(LIMITS, 1)
@@ -82,7 +86,7 @@ class TestReserve:
 
         other = await worker(valkey).reserve(LIMITS, 2)
 
-        assert other.rooms == {1: Room(used=2, reserved=1), 2: Room(used=1, reserved=0)}
+        assert other.rooms == {1: Room(used=2, reserved=1, room=1), 2: Room(used=1, reserved=0)}
 
     async def test_a_reservation_expires(self, slots: Slots, valkey: Redis) -> None:
         await worker(valkey, reservation_seconds=0).reserve(LIMITS, 3)
@@ -117,7 +121,7 @@ class TestReserve:
                 assert await valkey.zcard(key(1)) <= limit
                 await asyncio.sleep(0)
                 running.difference_update(leases)
-                await workers[number].release([(1, lease) for lease in leases])
+                await workers[number].release([Ending(1, lease) for lease in leases])
 
         await asyncio.gather(*(work(number) for number in range(4)))
 
@@ -165,7 +169,7 @@ class TestLease:
     async def test_release_frees_it_and_no_other(self, slots: Slots, valkey: Redis) -> None:
         await take(slots, 1, "a", "b")
 
-        await slots.release([(1, "a"), (1, "unknown"), (9, "a")])
+        await slots.release([Ending(1, "a"), Ending(1, "unknown"), Ending(9, "a")])
 
         assert await members(valkey, 1) == {"b"}
 
@@ -188,7 +192,7 @@ class TestLease:
 
     async def test_a_released_lease_does_not_come_back(self, slots: Slots, valkey: Redis) -> None:
         await take(slots, 1, "a")
-        await slots.release([(1, "a")])
+        await slots.release([Ending(1, "a")])
 
         await slots.renew({1: ["a"]})
 

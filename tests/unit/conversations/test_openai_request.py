@@ -193,3 +193,24 @@ def test_any_object_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
 @given(raw=st.binary(max_size=60))
 def test_any_bytes_are_a_refusal(raw: bytes) -> None:
     refused(raw)
+
+
+@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2], [[1], [2, 3]]])
+def test_embeddings_take_texts_and_tokens(given: Any) -> None:
+    request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), "embedding")
+
+    assert (request.kind, request.stream) == ("embedding", False)
+    assert upstream(request) == {"model": "m", "input": given, "dimensions": 3}
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", [], [""], [[]], ["a", 1], [1, "a"], [1.5], [True], {"a": 1}, [["a"]]]
+)
+def test_other_inputs_are_refused(given: Any) -> None:
+    assert refused(orjson.dumps({"model": "m", "input": given}), "embedding").param == "input"
+
+
+def test_embeddings_are_not_streamed() -> None:
+    body = {"model": "m", "input": "a", "stream": True}
+
+    assert refused(orjson.dumps(body), "embedding").param == "stream"

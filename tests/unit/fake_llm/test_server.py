@@ -231,3 +231,24 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(2):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_the_journal_tells_of_each_call_from_when_it_was_first_asked(llm: FakeLLM) -> None:
+    async def journal(session: aiohttp.ClientSession) -> Any:
+        async with session.get(f"{llm.url}/journal") as response:
+            return await response.json()
+
+    async def say(session: aiohttp.ClientSession, prompt: str) -> None:
+        body = {"messages": [{"role": "user", "content": prompt}]}
+        async with session.post(f"{llm.base_url}/chat/completions", json=body) as response:
+            await response.read()
+
+    async with aiohttp.ClientSession() as session:
+        await say(session, "before anybody asked")
+        assert await journal(session) == []
+        await say(session, "first [[latency=0.05]] word")
+        ((tag, began, ended),) = await journal(session)
+
+        assert tag == "first"
+        assert ended - began >= 0.04
+        assert await journal(session) == []

@@ -49,6 +49,9 @@ class StubPool:
         left = min(self.slots, reservation.wanted) - len(claimed)
         return {MODEL: left} if left > 0 else {}
 
+    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
+        return {MODEL: frozenset({"chat"})}
+
     def choose(
         self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int] = frozenset()
     ) -> list[Bound | None]:
@@ -71,14 +74,19 @@ class StubClaims:
         self.error: Exception | None = None
         self.returned: list[Claimed] = []
 
-    async def claim(self, level: int, *, limit: int, room: Mapping[str, int]) -> list[Claimed]:
+    async def claim(
+        self, level: int, *, limit: int, room: Mapping[str, int], apis: Mapping[str, frozenset[str]]
+    ) -> list[Claimed]:
         if self.error:
             raise self.error
+        assert room.keys() <= apis.keys()
         count = min(limit, sum(room.values()), self.queued.get(level, 0))
         self.queued[level] = self.queued.get(level, 0) - count
         return [claimed(level=level) for _ in range(count)]
 
-    async def waiting(self, level: int, models: Sequence[str]) -> tuple[bool, bool]:
+    async def waiting(
+        self, level: int, models: Sequence[str], apis: Mapping[str, frozenset[str]]
+    ) -> tuple[bool, bool]:
         here = self.queued.get(level, 0) > 0
         return here or level in self.elsewhere, here and bool(models)
 

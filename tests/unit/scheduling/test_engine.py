@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 
 from balancing.registry import Target
+from scheduling.calling import Side
 from scheduling.claims import Claimed
 from scheduling.engine import Engine
 from scheduling.outbox import Feed
@@ -44,15 +44,11 @@ class Stub:
         self.renewed = {endpoint: list(leases) for endpoint, leases in held.items() if leases}
 
 
-async def running(endpoint: int = 1, **fields: Any) -> Running:
-    async def nothing() -> None:
-        return
-
+def running(endpoint: int = 1, *, holds_slot: bool = True, **fields: Any) -> Running:
     job = claimed()
     target = Target(endpoint, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
-    binding = asyncio.create_task(nothing())
-    await binding
-    return Running(job, Bound(target, "{}"), Feed(job.id, "", False, 1), binding, **fields)
+    side = Side(Bound(target, "{}"), job.lease, False, holds_slot=holds_slot)
+    return Running(job, side, Feed(job.id, "", False, 1), **fields)
 
 
 async def nothing_capped(_jobs: Sequence[Claimed]) -> None:
@@ -68,7 +64,7 @@ def engine(stub: Stub) -> Any:
 
 
 async def test_leases_and_slots_are_renewed_together() -> None:
-    one, two, three = await running(1), await running(2), await running(1)
+    one, two, three = running(1), running(2), running(1)
     stub = Stub(one, two, three)
 
     await engine(stub)._heartbeat()
@@ -79,7 +75,7 @@ async def test_leases_and_slots_are_renewed_together() -> None:
 
 
 async def test_a_job_whose_end_is_being_stored_is_left_alone() -> None:
-    stub = Stub(await running(ending=True))
+    stub = Stub(running(ending=True))
     stub.leases = {}
 
     await engine(stub)._heartbeat()
@@ -88,7 +84,7 @@ async def test_a_job_whose_end_is_being_stored_is_left_alone() -> None:
 
 
 async def test_news_of_the_rows_stops_jobs() -> None:
-    kept, lost, cancelled = [await running() for _ in range(3)]
+    kept, lost, cancelled = [running() for _ in range(3)]
     stub = Stub(kept, lost, cancelled)
     stub.leases = {kept.job.id: False, cancelled.job.id: True}
 
@@ -98,7 +94,7 @@ async def test_news_of_the_rows_stops_jobs() -> None:
 
 
 async def test_slots_are_kept_while_postgresql_is_away() -> None:
-    run = await running()
+    run = running()
     stub = Stub(run)
 
     def away() -> None:

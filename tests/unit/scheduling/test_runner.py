@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -14,6 +14,9 @@ import pytest
 from balancing.answer import Answer, Call, OnChunk
 from balancing.client import Client
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.live import Ending
+from balancing.policies.profiles import expected_work
+from balancing.pools import Rules
 from balancing.registry import Target
 from balancing.slots import NotReady, Reservation
 from scheduling.claims import Claimed, Claims, Finish
@@ -80,12 +83,20 @@ class StubPool:
         self.size = size
         self.offers = list(offers)
         self.not_ready = False
+        self.asked: list[tuple[str, ...]] = []
         self.bound: list[int] = []
         self.released: list[int] = []
+        self.endings: list[Ending] = []
+        self.fallbacks: tuple[str, ...] = ()
+        self.hedging = True
         self.failing: list[int] = []
         self.well: list[int] = []
+        self.tokens: list[int | None] = []
 
-    def others_serving(self, model: str, tried: frozenset[int]) -> bool:
+    def spent(self, lease: str, tokens: int | None) -> None:
+        self.tokens.append(tokens)
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str) -> bool:
         return bool(set(range(1, self.size + 1)) - tried)
 
     async def reserve(self, wanted: int) -> Reservation:
@@ -94,18 +105,29 @@ class StubPool:
         return Reservation("t", wanted, {})
 
     def choose(
-        self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int]
+        self,
+        reservation: Reservation,
+        jobs: Sequence[Claimed],
+        tried: frozenset[int],
+        *,
+        model: str = "",
+        because: Mapping[str, str],
     ) -> list[Bound | None]:
+        self.asked.append((model, *because))
         offer = self.offers.pop(0)
-        return [Bound(target(offer), f'{{"to":{offer}}}') if offer else None]
+        return [Bound(target(offer), f'{{"to":{offer}}}', model=model) if offer else None]
 
     async def bind(
         self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
     ) -> None:
         self.bound += [found.target.id for found in bound if found]
 
-    async def release(self, endpoint_id: int, lease: str) -> None:
-        self.released.append(endpoint_id)
+    async def release(self, ending: Ending) -> None:
+        self.released.append(ending.endpoint_id)
+        self.endings.append(ending)
+
+    def rules(self, model: str) -> Rules:
+        return Rules(expected_work, self.fallbacks, self.hedging)
 
     def mark_failing(self, target: Target) -> None:
         self.failing.append(target.id)

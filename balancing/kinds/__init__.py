@@ -1,0 +1,15 @@
+"""The APIs that endpoints speak, one module a kind; clients of ours see the OpenAI shape of all."""
+
+from __future__ import annotations
+
+from balancing.kinds.anthropic import Anthropic
+from balancing.kinds.contract import EndpointKind
+from balancing.kinds.gemini import Gemini
+from balancing.kinds.openai import AzureOpenAI, OpenAI
+
+KINDS: dict[str, EndpointKind] = {
+    "openai": OpenAI(),
+    "azure_openai": AzureOpenAI(),
+    "anthropic": Anthropic(),
+    "gemini": Gemini(),
+}

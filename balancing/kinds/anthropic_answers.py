@@ -1,0 +1,135 @@
+"""Anthropic's answers in OpenAI's shape: events of a stream, and whole messages.
+
+Source: platform.claude.com/docs/en/build-with-claude/streaming and .../api/errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from balancing.errors import CallError, Refused, Unavailable
+from balancing.kinds import shape
+from balancing.kinds.contract import Json
+from balancing.kinds.shape import Chunks, tool_call
+
+FINISH = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+# The HTTP statuses that these errors have when no stream has begun.
+_STATUSES = {"rate_limit_error": 429, "overloaded_error": 529, "timeout_error": 504}
+
+
+class AnthropicStream:
+    """Translates one stream of server-sent events."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._chunks = Chunks("")
+        self._usage: Json = {}
+        # Content block -> its place among the tool calls, and whether arguments have come.
+        self._tools: dict[int, int] = {}
+        self._argued: set[int] = set()
+
+    def feed(self, event: Json) -> Iterator[Json]:
+        match event["type"]:
+            case "message_start":
+                self._chunks = Chunks(event["message"]["model"])
+                self._count(event["message"].get("usage"))
+                yield self._chunks.opening()
+            case "content_block_start":
+                yield from self._start(event["index"], event["content_block"])
+            case "content_block_delta":
+                yield from self._delta(event["index"], event["delta"])
+            case "content_block_stop":
+                yield from self._stop(event["index"])
+            case "message_delta":
+                self._count(event.get("usage"))
+                if reason := event["delta"].get("stop_reason"):
+                    finish = FINISH.get(reason, "stop")
+                    yield self._chunks.delta({}, finish_reason=finish)
+            case "message_stop":
+                self.done = True
+            case "error":
+                raise failure(event["error"])
+
+    def end(self) -> Iterator[Json]:
+        if self._usage:
+            yield self._chunks.usage(usage_of(self._usage))
+
+    def _start(self, block: int, content: Json) -> Iterator[Json]:
+        match content["type"]:
+            case "tool_use":
+                place = self._tools[block] = len(self._tools)
+                given = content.get("input")
+                arguments = orjson.dumps(given).decode() if given else ""
+                if arguments:
+                    self._argued.add(block)
+                call = tool_call(place, content["id"], content["name"], arguments)
+                yield self._chunks.delta({"tool_calls": [call]})
+            case "text" if content.get("text"):
+                yield self._chunks.delta({"content": content["text"]})
+            case "thinking" if content.get("thinking"):
+                yield self._chunks.delta({"reasoning_content": content["thinking"]})
+
+    def _delta(self, block: int, delta: Json) -> Iterator[Json]:
+        match delta["type"]:
+            case "text_delta":
+                yield self._chunks.delta({"content": delta["text"]})
+            case "thinking_delta":
+                yield self._chunks.delta({"reasoning_content": delta["thinking"]})
+            case "input_json_delta" if block in self._tools and delta["partial_json"]:
+                self._argued.add(block)
+                yield self._arguments(block, delta["partial_json"])
+
+    def _stop(self, block: int) -> Iterator[Json]:
+        if block in self._tools and block not in self._argued:
+            # A call without arguments: OpenAI's clients parse them, and "" is no JSON.
+            yield self._arguments(block, "{}")
+
+    def _arguments(self, block: int, text: str) -> Json:
+        call = {"index": self._tools[block], "function": {"arguments": text}}
+        return self._chunks.delta({"tool_calls": [call]})
+
+    def _count(self, usage: Any) -> None:
+        """Counts are cumulative: the last one told holds."""
+        self._usage |= {name: n for name, n in (usage or {}).items() if n is not None}
+
+
+def chunks_of(message: Json) -> Iterator[Json]:
+    """A whole message as the chunks it would have been streamed in."""
+    stream = AnthropicStream()
+    yield from stream.feed({"type": "message_start", "message": message})
+    for place, block in enumerate(message["content"]):
+        yield from stream.feed(
+            {"type": "content_block_start", "index": place, "content_block": block}
+        )
+        yield from stream.feed({"type": "content_block_stop", "index": place})
+    yield from stream.feed({"type": "message_delta", "delta": message})
+    yield from stream.end()
+
+
+def usage_of(usage: Json) -> Json:
+    """Anthropic counts what it read from and wrote to its cache apart from the input."""
+    cached = usage.get("cache_read_input_tokens") or 0
+    written = usage.get("cache_creation_input_tokens") or 0
+    prompt = (usage.get("input_tokens") or 0) + cached + written
+    return shape.usage(prompt=prompt, completion=usage.get("output_tokens") or 0, cached=cached)
+
+
+def failure(error: Json) -> CallError:
+    """An error event in the middle of a stream."""
+    kind, message = str(error.get("type")), str(error.get("message") or error.get("type"))
+    if kind in ("invalid_request_error", "request_too_large"):
+        body = shape.error(message, kind="invalid_request_error")
+        return Refused("refused", message, status=400, body=body)
+    status = _STATUSES.get(kind, 0)
+    return Unavailable(f"http_{status}" if status else "endpoint_error", message, status=status)

@@ -1,0 +1,155 @@
+"""Gemini's answers in OpenAI's shape: a stream's responses, whole ones, embeddings, errors.
+
+Source: ai.google.dev/api/generate-content#v1beta.GenerateContentResponse and .../embeddings;
+errors: google.rpc.Status with google.rpc.RetryInfo.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from balancing.errors import Refused, Unavailable
+from balancing.kinds import shape
+from balancing.kinds.contract import Json
+from balancing.kinds.shape import Chunks, tool_call
+
+# Whatever is not named here kept the model from saying what it would have said.
+FINISH = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "OTHER": "stop",
+    "MALFORMED_FUNCTION_CALL": "stop",
+}
+_NOT_YET = (None, "", "FINISH_REASON_UNSPECIFIED")
+
+
+class GeminiStream:
+    """Translates one stream of GenerateContentResponse objects."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._chunks: Chunks | None = None
+        self._usage: Json | None = None
+        # Candidate -> tool calls it has made.
+        self._calls: Counter[int] = Counter()
+
+    def feed(self, event: Json) -> Iterator[Json]:
+        if event.get("error"):
+            raise failure(event)
+        if self._chunks is None:
+            self._chunks = Chunks(event.get("modelVersion") or "")
+            yield self._chunks.opening()
+        self._usage = event.get("usageMetadata") or self._usage
+        for candidate in event.get("candidates") or ():
+            yield from self._candidate(self._chunks, candidate)
+        if (event.get("promptFeedback") or {}).get("blockReason"):
+            yield self._chunks.delta({}, finish_reason="content_filter")
+
+    def end(self) -> Iterator[Json]:
+        if self._chunks is not None and self._usage is not None:
+            yield self._chunks.usage(usage_of(self._usage))
+
+    def _candidate(self, chunks: Chunks, candidate: Json) -> Iterator[Json]:
+        index = candidate.get("index") or 0
+        for part in (candidate.get("content") or {}).get("parts") or ():
+            if delta := self._delta(index, part):
+                yield chunks.delta(delta, index=index)
+        reason = candidate.get("finishReason")
+        if reason not in _NOT_YET:
+            finish = FINISH.get(reason, "content_filter")
+            if finish == "stop" and self._calls[index]:
+                finish = "tool_calls"
+            yield chunks.delta({}, index=index, finish_reason=finish)
+
+    def _delta(self, index: int, part: Json) -> Json | None:
+        if "functionCall" in part:
+            return {"tool_calls": [self._call(index, part)]}
+        if part.get("text"):
+            return {"reasoning_content" if part.get("thought") else "content": part["text"]}
+        return None
+
+    def _call(self, index: int, part: Json) -> Json:
+        asked = part["functionCall"]
+        place = self._calls[index]
+        self._calls[index] += 1
+        arguments = orjson.dumps(asked.get("args") or {}).decode()
+        identifier = asked.get("id") or f"call_{uuid4().hex[:24]}"
+        call = tool_call(place, identifier, asked["name"], arguments)
+        if signature := part.get("thoughtSignature"):
+            # Google's own place for it; clients send it back with the history.
+            call["extra_content"] = {"google": {"thought_signature": signature}}
+        return call
+
+
+def chunks_of(answer: Json) -> Iterator[Json]:
+    """A whole answer as the chunks it would have been streamed in."""
+    stream = GeminiStream()
+    yield from stream.feed(answer)
+    yield from stream.end()
+
+
+def usage_of(usage: Json) -> Json:
+    """Gemini counts its thoughts apart from its answer; both are paid as output."""
+    thoughts = usage.get("thoughtsTokenCount") or 0
+    return shape.usage(
+        prompt=(usage.get("promptTokenCount") or 0) + (usage.get("toolUsePromptTokenCount") or 0),
+        completion=(usage.get("candidatesTokenCount") or 0) + thoughts,
+        cached=usage.get("cachedContentTokenCount") or 0,
+        reasoning=thoughts,
+    )
+
+
+def embeddings(answer: Json, asked: Json) -> Json:
+    """Vectors as floats, or as base64 of little-endian float32 when asked for.
+
+    Gemini counts no tokens of embeddings: the usage is left at what it tells, or 0.
+    """
+    packed = asked.get("encoding_format") == "base64"
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": _packed(each["values"]) if packed else each["values"],
+        }
+        for index, each in enumerate(answer["embeddings"])
+    ]
+    tokens = (answer.get("usageMetadata") or {}).get("promptTokenCount") or 0
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": asked["model"], "usage": usage}
+
+
+def _packed(values: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
+
+
+def failure(event: Json) -> Unavailable | Refused:
+    """An error object where an answer was expected: in the middle of a stream."""
+    error = event["error"]
+    status, message = int(error.get("code") or 0), str(error.get("message") or "an error")
+    if status == 400:
+        body = shape.error(message, kind="invalid_request_error")
+        return Refused("refused", message, status=400, body=body)
+    code = f"http_{status}" if status else "endpoint_error"
+    seconds = retry_after_seconds(event)
+    return Unavailable(code, message, status=status, retry_after_seconds=seconds)
+
+
+def retry_after_seconds(error: Any) -> float:
+    """The delay of a google.rpc.RetryInfo, such as `17.5s`."""
+    found = error.get("error") if isinstance(error, dict) else None
+    details = found.get("details") if isinstance(found, dict) else None
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and delay.endswith("s"):
+            try:
+                return max(0.0, min(float(delay[:-1]), 3600.0))
+            except ValueError:
+                continue
+    return 0.0

@@ -1,0 +1,79 @@
+"""OpenAI's API, and Azure's variety of it: bodies and answers pass as they are.
+
+Sources: platform.openai.com/docs/api-reference; learn.microsoft.com/azure/foundry/openai/reference
+(dated versions) and .../api-version-lifecycle (v1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from balancing.answer import KINDS, Call
+from balancing.kinds.contract import Json, Outgoing
+from balancing.registry import Target
+
+
+class OpenAI:
+    """Any OpenAI-compatible server."""
+
+    passes_through = True
+
+    def request(self, target: Target, call: Call, credential: str) -> Outgoing:
+        headers = {"Content-Type": "application/json", **self._presenting(credential)}
+        return Outgoing(self._address(target, call), headers, call.body.encode())
+
+    def _address(self, target: Target, call: Call) -> str:
+        return target.base_url + KINDS[call.kind].path
+
+    def _presenting(self, credential: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {credential}"} if credential else {}
+
+    def translator(self) -> None:
+        return None
+
+    def whole(self, answer: Json, call: Call) -> Json:
+        return answer
+
+    def blames_endpoint(self, status: int, error: Any) -> bool:
+        return False
+
+    def retry_after_seconds(self, error: Any) -> float:
+        return 0.0
+
+    def listing(self, target: Target, credential: str) -> Outgoing:
+        return Outgoing(f"{target.base_url}/models", self._presenting(credential))
+
+    def listed(self, answer: Json) -> list[str]:
+        return [str(model["id"]) for model in answer["data"]]
+
+
+class AzureOpenAI(OpenAI):
+    """A resource of Azure OpenAI; its models are the names of deployments.
+
+    Without `api_version` it is called by the v1 API, which takes the deployment as the model;
+    with one by the dated API, whose path names the deployment.
+    """
+
+    def _address(self, target: Target, call: Call) -> str:
+        path, version = KINDS[call.kind].path, target.access.api_version
+        if not version:
+            return f"{_resource(target)}/openai/v1{path}"
+        deployment = quote(str(orjson.loads(call.body)["model"]), safe="")
+        root = f"{_resource(target)}/openai/deployments/{deployment}"
+        return f"{root}{path}?api-version={version}"
+
+    def _presenting(self, credential: str) -> dict[str, str]:
+        return {"api-key": credential} if credential else {}
+
+    def listing(self, target: Target, credential: str) -> Outgoing:
+        version = target.access.api_version
+        path = f"/openai/models?api-version={version}" if version else "/openai/v1/models"
+        return Outgoing(_resource(target) + path, self._presenting(credential))
+
+
+def _resource(target: Target) -> str:
+    """The resource's own URL, with or without the path that Azure's portal shows behind it."""
+    return target.base_url.removesuffix("/v1").removesuffix("/openai")

@@ -1,0 +1,107 @@
+"""OpenAI's shapes, for kinds that do not speak them: chunks, whole answers, errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from balancing.assembly import Assembly
+from balancing.errors import Refused
+from balancing.kinds.contract import Json
+
+
+class Chunks:
+    """Makes the chunks of one answer; `id` is filled in by the reader."""
+
+    def __init__(self, model: str) -> None:
+        self._head = {
+            "id": "",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def delta(self, delta: Json, *, index: int = 0, finish_reason: str | None = None) -> Json:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head, "choices": [choice]}
+
+    def opening(self, index: int = 0) -> Json:
+        return self.delta({"role": "assistant", "content": ""}, index=index)
+
+    def usage(self, usage: Json) -> Json:
+        return {**self._head, "choices": [], "usage": usage}
+
+
+def tool_call(index: int, identifier: str, name: str, arguments: str) -> Json:
+    """The first (or only) part of a streamed tool call."""
+    function = {"name": name, "arguments": arguments}
+    return {"index": index, "id": identifier, "type": "function", "function": function}
+
+
+def whole(chunks: Iterable[Json]) -> Json:
+    """The answer that a stream of these chunks would have amounted to."""
+    assembly = Assembly()
+    for chunk in chunks:
+        assembly.feed(chunk)
+    response = assembly.response()
+    for choice in response["choices"]:
+        for call in choice["message"].get("tool_calls", ()):
+            call.pop("index", None)
+    return response
+
+
+def usage(
+    *, prompt: int, completion: int, cached: int | None = None, reasoning: int | None = None
+) -> Json:
+    """Token counts; parts of the prompt read from a cache and of the answer spent on thought."""
+    counts: Json = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+    if cached is not None:
+        counts["prompt_tokens_details"] = {"cached_tokens": cached}
+    if reasoning is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    return counts
+
+
+def error(message: str, *, kind: str, param: str | None = None, code: str | None = None) -> str:
+    body = {"message": message, "type": kind, "param": param, "code": code}
+    return orjson.dumps({"error": body}).decode()
+
+
+def unsupported(message: str, param: str | None = None) -> Refused:
+    """A request that the provider has no counterpart for: the client gets a 400."""
+    body = error(message, kind="invalid_request_error", param=param, code="unsupported")
+    return Refused("unsupported", message, status=400, body=body)
+
+
+def only_one_choice(body: Json, provider: str) -> None:
+    if body.get("n") not in (None, 1):
+        raise unsupported(f"{provider} gives one answer a request", "n")
+
+
+def limit(body: Json) -> int | None:
+    """The longest answer that a request allows, in tokens."""
+    value = body.get("max_completion_tokens") or body.get("max_tokens")
+    return int(value) if value else None
+
+
+def stops(body: Json) -> list[str]:
+    stop: Any = body.get("stop")
+    return [stop] if isinstance(stop, str) else list(stop or ())
+
+
+def schema_of(body: Json, provider: str) -> Json | None:
+    """The JSON schema that an answer must follow, if one is asked for."""
+    wanted = body.get("response_format") or {"type": "text"}
+    if wanted["type"] == "json_schema":
+        schema: Json = wanted["json_schema"].get("schema") or {}
+        return schema
+    if wanted["type"] not in ("text", "json_object"):
+        raise unsupported(f"{provider} knows no such format", "response_format")
+    return None

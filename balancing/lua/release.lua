@@ -1,0 +1,92 @@
+-- Free slots, and learn from the calls that held them: no round trip of their own.
+--
+-- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then five for each call: lease,
+-- outcome (1 answered, 0 says nothing, -1 failed, -2 busy), microseconds to the first token,
+-- microseconds a token, and the same again where it says how crowded the endpoint is; 0: not known.
+-- Replies {now, then for each call whose outcome may move an ejection: its place (from 0), 1 or -1,
+-- failures, ejections, ejected_until, returned_at}.
+--
+-- Averages weigh a sample by the time since the last one (Finagle's peak EWMA does), and by a
+-- twentieth at least, so that a burst counts too.
+local SPAN, BEST_SPAN, LEAST = 10000, 600000, 0.05
+local reply = {now}
+
+local function weight(passed, span)
+    return math.max(LEAST, 1 - math.exp(-math.max(0, passed) / span))
+end
+
+local function blend(old, sample, share)
+    if not old or old <= 0 then return sample end
+    return old + share * (sample - old)
+end
+
+local function seconds(value)
+    return string.format('%.7f', value)
+end
+
+local function learn_first_token(live, sample)
+    local known = redis.call('HMGET', live, 'first_token', 'peak', 'first_token_at')
+    local share = weight(now - tonumber(known[3] or 0), SPAN)
+    local peak = tonumber(known[2] or 0)
+    peak = sample >= peak and sample or blend(peak, sample, share)
+    redis.call('HSET', live, 'first_token', seconds(blend(tonumber(known[1] or 0), sample, share)),
+               'peak', seconds(peak), 'first_token_at', now)
+end
+
+local function learn_token(live, sample)
+    local known = redis.call('HMGET', live, 'token', 'best_token', 'token_at')
+    local passed = now - tonumber(known[3] or now)
+    local token = blend(tonumber(known[1] or 0), sample, weight(passed, SPAN))
+    local best = tonumber(known[2] or 0)
+    if best <= 0 or token < best then
+        best = token
+    else
+        best = blend(best, token, 1 - math.exp(-math.max(0, passed) / BEST_SPAN))
+    end
+    redis.call('HSET', live, 'token', seconds(token), 'best_token', seconds(best), 'token_at', now)
+end
+
+local function judge(live, place, outcome, tried)
+    redis.call('HINCRBY', live, 'requests', 1)
+    if outcome < 0 then
+        redis.call('HINCRBY', live, 'errors', 1)
+        redis.call('HSET', live, 'failing_until', now + tonumber(ARGV[1]))
+    else
+        redis.call('HSET', live, 'answered_at', now)
+    end
+    if outcome == -2 then return end
+    local known = redis.call('HMGET', live, 'failures', 'ejections', 'ejected_until', 'returned_at')
+    local failures, ejected_until = tonumber(known[1] or 0), tonumber(known[3] or 0)
+    if ejected_until > 0 and not tried then return end
+    if outcome == -1 then
+        failures = failures + 1
+        redis.call('HSET', live, 'failures', failures)
+    elseif failures > 0 then
+        redis.call('HSET', live, 'failures', 0)
+        failures = 0
+    end
+    if outcome == -1 or tried then
+        for _, value in ipairs({place, outcome, failures, tonumber(known[2] or 0), ejected_until,
+                                tonumber(known[4] or 0)}) do
+            reply[#reply + 1] = value
+        end
+    end
+end
+
+for i = 1, #KEYS, 2 do
+    local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 5
+    local lease, outcome = ARGV[at], tonumber(ARGV[at + 1])
+    if redis.call('ZREM', slots, lease) == 1 then charge(live, -cost_of(lease)) end
+    local tried = redis.call('HGET', live, 'trial') == lease
+    if tried then redis.call('HDEL', live, 'trial') end
+    if outcome ~= 0 then judge(live, (i - 1) / 2, outcome, tried) end
+    local first, token = tonumber(ARGV[at + 2]) / 1e6, tonumber(ARGV[at + 3]) / 1e6
+    if first > 0 then learn_first_token(live, first) end
+    if token > 0 then learn_token(live, token) end
+    if ARGV[at + 4] ~= '0' then
+        redis.call('HINCRBYFLOAT', live, 'crowd_seconds', tonumber(ARGV[at + 4]) / 1e6)
+        redis.call('HINCRBY', live, 'crowd_calls', 1)
+    end
+    redis.call('PEXPIRE', live, DAY)
+end
+return reply

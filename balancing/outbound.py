@@ -1,0 +1,108 @@
+"""Which addresses may this project call on an operator's word? Checked when a URL is stored, and
+again when a connection is made: a name may point elsewhere by then.
+
+Link-local addresses are where clouds keep the credentials of the machine (169.254.169.254); no
+endpoint needs them. Private networks are allowed: that is where GPUs are.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Metadata services outside the link-local ranges, and names that lead to them.
+_METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "fd00:ec2::/32",  # AWS, by IPv6
+        "100.100.100.200/32",  # Alibaba
+        "192.0.0.192/32",  # Oracle
+        "168.63.129.16/32",  # Azure's wire server
+        "fd20:ce::254/128",  # Google, by IPv6
+    )
+)
+_NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class Forbidden(OSError):
+    """A connection to an address that no endpoint may have."""
+
+
+def parse(url: str) -> SplitResult:
+    """A plain http or https URL with a host that may be called.
+
+    Raises:
+        ValueError: it is not; the message is for the operator.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError("Enter a valid URL, for example http://gpu-1:8000/v1") from None
+    plain = url.isprintable() and " " not in url and "\\" not in url
+    if not usable or not plain or parts.query or parts.fragment:
+        raise ValueError("Enter a plain URL, for example http://gpu-1:8000/v1")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("Enter an http or https URL, for example http://gpu-1:8000/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("Credentials do not belong in the URL: name a variable instead")
+    return parts
+
+
+def refusal_of_host(host: str) -> str:
+    """Why a host may not be called, empty when it may as far as its name tells."""
+    if host.rstrip(".").lower() in _NAMES:
+        return f"{host} is a cloud's metadata service"
+    address = literal(host)
+    return refusal_of_address(address) if address else ""
+
+
+def refusal_of_address(address: Address) -> str:
+    """Why an address may not be called, empty when it may."""
+    inner = _inner(address)
+    if inner.is_link_local or any(inner in network for network in _METADATA):
+        return f"{address} is a link-local address or a cloud's metadata service"
+    if inner.is_unspecified or inner.is_multicast:
+        return f"{address} is not the address of a server"
+    return ""
+
+
+def literal(host: str) -> Address | None:
+    """The address that a host is, in any notation the system's resolver takes: 0xa9fea9fe too."""
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address inside an IPv6 one that only wraps it."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def guarded_socket(info: tuple[Any, ...]) -> socket.socket:
+    """aiohttp's socket factory: the last look at an address, after every name was resolved.
+
+    Raises:
+        Forbidden: nothing connects to it.
+    """
+    family, kind, protocol, _, where = info
+    if refusal := refusal_of_address(ipaddress.ip_address(where[0].partition("%")[0])):
+        raise Forbidden(errno.EACCES, f"refused to connect: {refusal}")
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    return made

@@ -1,0 +1,70 @@
+"""How each model's requests are balanced: operators' rows (`ModelPool`), else the settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import structlog
+from django.utils.module_loading import import_string
+
+from balancing.policies.profile import Profile
+from balancing.profiles import UnknownProfile, resolve
+from llmqueue_project.config import load
+
+log = structlog.get_logger(__name__)
+POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for a model's requests."""
+
+    profile: Profile
+    fallback_models: tuple[str, ...] = ()
+    hedging: bool = True
+
+
+class Pools:
+    """The rules by model, as last read."""
+
+    def __init__(self) -> None:
+        self._default = Rules(import_string(load().balancing.profile))
+        self._rows: tuple[Any, ...] = ()
+        self._rules: list[tuple[str, Rules]] = []
+        self._found: dict[str, Rules] = {}
+
+    def learn(self, rows: Iterable[tuple[Any, ...]]) -> bool:
+        """Take rows of `POOLS`; whether they have changed."""
+        rows = tuple(sorted(rows, key=lambda row: (-len(row[0]), row[0])))
+        if rows == self._rows:
+            return False
+        self._rows = rows
+        self._rules = [(row[0], self._of(*row)) for row in rows]
+        self._found = {}
+        return True
+
+    def of(self, model: str) -> Rules:
+        found = self._found.get(model)
+        if found is None:
+            matching = (rules for pattern, rules in self._rules if _matches(pattern, model))
+            found = self._found[model] = next(matching, self._default)
+        return found
+
+    def _of(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
+        names = json.loads(fallbacks) if isinstance(fallbacks, str) else fallbacks
+        chosen = self._default.profile
+        if profile:
+            try:
+                chosen = resolve(profile)
+            except UnknownProfile as error:
+                # Saved by a process of another version: requests are still served.
+                log.error("pool.profile_unknown", pool=pattern, error=str(error))
+        return Rules(chosen, tuple(names), hedging)
+
+
+def _matches(pattern: str, model: str) -> bool:
+    return pattern == model or fnmatchcase(model, pattern)

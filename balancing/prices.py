@@ -1,0 +1,56 @@
+"""What tokens cost: prices per million, costs in millionths of the currency. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+ANY_MODEL = "*"
+HIGHEST = 1_000_000.0
+_PARTS = frozenset({"input", "output", "cached_input"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Currency units per million tokens; cached input costs as much as other input unless said."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cached_input: float | None = None
+
+    def micros(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
+        """The cost in millionths of the currency: tokens x price per million, rounded once."""
+        cached = min(cached_tokens, prompt_tokens)
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        exact = (
+            (prompt_tokens - cached) * self.input
+            + cached * cached_price
+            + completion_tokens * self.output
+        )
+        return round(exact)
+
+
+def prices_of(value: Mapping[str, Mapping[str, float]]) -> dict[str, Price]:
+    """An endpoint's `prices` column, by model; `*` stands for those not named."""
+    return {model: Price(**parts) for model, parts in value.items()}
+
+
+def wrong_prices(value: Any) -> str:
+    """What is wrong with a `prices` column; empty when nothing is."""
+    if not isinstance(value, dict):
+        return 'A JSON object: {"model or *": {"input": 0.15, "output": 0.6}}'
+    for model, parts in value.items():
+        if not 0 < len(model) <= 200 or not model.isprintable():
+            return "Model names are strings of 1 to 200 printable characters"
+        if not isinstance(parts, dict) or not parts or not parts.keys() <= _PARTS:
+            return f"{model[:60]}: input, output and cached_input, per million tokens"
+        if not all(_is_price(price) for price in parts.values()):
+            return f"{model[:60]}: prices are numbers from 0 to {HIGHEST:,.0f}"
+    return ""
+
+
+def _is_price(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and 0 <= value <= HIGHEST

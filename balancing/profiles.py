@@ -1,0 +1,51 @@
+"""From a profile's name, as operators write it, to the profile."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+from django.utils.module_loading import import_string
+
+from balancing.policies.profile import Profile
+from llmqueue_project.config import load
+
+_NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
+
+
+class UnknownProfile(ValueError):
+    """No profile of that name may be used."""
+
+
+def resolve(name: str) -> Profile:
+    """The profile of a name or dotted path, from the modules that the settings allow.
+
+    Only these are imported: a name comes from a form or an API, and importing runs code.
+
+    Raises:
+        UnknownProfile
+    """
+    allowed = load().balancing.profile_modules
+    module, _, last = name.rpartition(".")
+    if not _NAME.match(name) or (module and module not in allowed):
+        raise UnknownProfile(f"{name[:80]!r} is not in {', '.join(allowed)}")
+    for folder in [module] if module else allowed:
+        try:
+            found = import_string(f"{folder}.{last}")
+        except ImportError:
+            continue
+        if isinstance(found, Profile):
+            return found
+    raise UnknownProfile(f"there is no profile {name[:80]!r}: {', '.join(names())}")
+
+
+def names() -> list[str]:
+    """The profiles that may be named, without their modules."""
+    found: set[str] = set()
+    for module in load().balancing.profile_modules:
+        try:
+            contents = vars(import_module(module))
+        except ImportError:
+            continue
+        found |= {name for name, value in contents.items() if isinstance(value, Profile)}
+    return sorted(found)

@@ -1,0 +1,106 @@
+"""What an endpoint's fields may hold; the messages are for operators."""
+
+from __future__ import annotations
+
+import math
+import re
+import ssl
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ValidationError
+
+from balancing import outbound
+from llmqueue_project.config import load
+
+# Whoever may name any variable of a worker could have its database URL sent to a server of theirs.
+CREDENTIAL_VARIABLE = r"\A(LLM_[A-Z0-9_]+|(?!LLMQUEUE_)[A-Z][A-Z0-9_]*_API_KEY)\Z"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+# The credential has fields of its own, and the connection is the client library's.
+_RESERVED_HEADERS = frozenset(
+    {
+        "authorization",
+        "proxy-authorization",
+        "api-key",
+        "x-api-key",
+        "x-goog-api-key",
+        "cookie",
+        "host",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "upgrade",
+        "expect",
+        "te",
+        "trailer",
+    }
+)
+LARGEST_BUNDLE = 256 * 1024
+
+
+def validate_base_url(value: str) -> None:
+    try:
+        parts = outbound.parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+    refusal = outbound.refusal_of_host(parts.hostname or "")
+    if refusal and not load().balancing.allow_link_local:
+        raise ValidationError(f"This host may not be called: {refusal}")
+
+
+def validate_models(value: Any) -> None:
+    if not isinstance(value, list) or not value:
+        raise ValidationError("List at least one model name")
+    if not all(isinstance(n, str) and 0 < len(n) <= 200 and n.isprintable() for n in value):
+        raise ValidationError("Model names are strings of 1 to 200 printable characters")
+
+
+def validate_finite(value: float) -> None:
+    if not math.isfinite(value):
+        raise ValidationError("Enter a finite number")
+
+
+def validate_apis(value: Any) -> None:
+    known = ("chat", "completion", "embedding")
+    if not isinstance(value, list) or not all(isinstance(api, str) for api in value):
+        raise ValidationError("List APIs: chat, completion, embedding")
+    if unknown := sorted(set(value) - set(known)):
+        raise ValidationError(f"Unknown: {', '.join(unknown)}. There are {', '.join(known)}")
+
+
+def validate_extra_headers(value: Any) -> None:
+    if not isinstance(value, dict) or len(value) > 20:
+        raise ValidationError('Enter an object of at most 20 headers, such as {"X-Team": "red"}')
+    for name, content in value.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValidationError(f"{name[:50]!r} is not the name of a header")
+        if name.lower() in _RESERVED_HEADERS:
+            raise ValidationError(f"{name} is not set here: credentials have their own fields")
+        if not isinstance(content, str) or len(content) > 1000:
+            raise ValidationError(f"{name}: enter text of at most 1000 characters")
+        if not content.isascii() or not content.isprintable():
+            raise ValidationError(f"{name}: enter printable ASCII characters")
+
+
+def validate_ca_bundle(value: str) -> None:
+    if len(value) > LARGEST_BUNDLE:
+        raise ValidationError("The bundle is larger than 256 kB")
+    if "PRIVATE KEY" in value:
+        raise ValidationError("This holds a private key: paste certificates only")
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=value)
+    except (ssl.SSLError, ValueError, OSError):
+        raise ValidationError("Paste certificates in PEM format") from None
+    if not context.cert_store_stats()["x509"]:
+        raise ValidationError("Paste certificates in PEM format")
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a URL: who receives what is sent there."""
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or default

@@ -1,0 +1,1 @@
+"""How well requests are spread over unequal endpoints: `make bench-balancing`."""

@@ -1,0 +1,1 @@
+"""What llmqueue is compared with."""

@@ -1,0 +1,225 @@
+"""The rows: every goal of the scheduling design beside the peers' figures, from the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from benchmarks.load import percentile
+from benchmarks.report import Row
+from benchmarks.scheduling import ideal, measures
+from benchmarks.scheduling.contenders import FIFO, PRODUCT, STOCK
+from benchmarks.scheduling.plan import FLOORS, SERVICE_SECONDS, SLOTS, UNIT_SECONDS, victims
+from benchmarks.scheduling.records import Run
+from scheduling.levels import LEVELS
+
+LATE_MS = 10.0
+
+
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """What has a goal first, each followed by the peers'."""
+    chats = [run for run in runs if run.scenario.name.startswith("chat")]
+    floods = [run for run in runs if run.scenario.name.startswith("tenants")]
+    found = [*_realtime(chats), *_by_strict(chats), *_low_share(chats), *_use(chats)]
+    found += [*_limits(chats), *_victims(floods), *_promises(chats)]
+    return [*found, *_troubles(runs), *_refusals(chats), *_waits(chats), *_load(runs)]
+
+
+def shown(rows: Sequence[Row]) -> list[Row]:
+    """Those for the table; the waits have one of their own."""
+    return [row for row in rows if not row.name.startswith("wait at")]
+
+
+def wait_table(runs: Sequence[Run]) -> str:
+    """Waits as the design's own table has them: p50/p99 by level."""
+    lines: list[tuple[str, ...]] = [("load", "contender", *LEVELS)]
+    for run in runs:
+        if not run.scenario.name.startswith("chat"):
+            continue
+        cells = [_cell(run, level) for level in LEVELS]
+        lines.append((f"{run.scenario.percent} %", run.contender, *cells))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(run: Run, level: str) -> str:
+    half, most = (measures.wait_at(run, level, part) for part in (0.5, 0.99))
+    if half is None or most is None:
+        return "-"
+    more = "+" if run.stopped is not None else ""
+    return f"{half:.2f}/{most:.2f}{more}"
+
+
+def _realtime(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for run in runs:
+        wait = measures.wait_at(run, "realtime", 0.99)
+        goal = "<= 6" if run.contender == PRODUCT and run.scenario.percent == 130 else None
+        name = f"realtime p99 wait / (service / slots) at {_at(run)}"
+        found.append(Row(name, None if wait is None else wait / UNIT_SECONDS, "x", goal))
+    return found
+
+
+def _by_strict(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for run in runs:
+        if run.contender != PRODUCT:
+            continue
+        perfect = ideal.waits(run.scenario.requests, ideal.Strict(), slots=SLOTS)
+        best = percentile(
+            [perfect[record.request.number] for record in run.at_level("realtime")], 0.99
+        )
+        wait = measures.wait_at(run, "realtime", 0.99)
+        value = wait / best if wait is not None and best else None
+        name = f"realtime p99 wait / ideal strict's at {_at(run)}"
+        found.append(Row(name, value, "x", "<= 1.5"))
+        found.append(
+            Row(f"realtime p99 wait of ideal strict at {run.scenario.percent} %", best, "s")
+        )
+    return found
+
+
+def _low_share(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for run in runs:
+        value = measures.share(run, "low")
+        if run.scenario.load <= 1 or value is None:
+            continue
+        goal = ">= 0.95" if run.contender == PRODUCT else None
+        name = f"low's share while backlogged / its floor at {_at(run)}"
+        found.append(Row(name, value / FLOORS["low"], "x", goal))
+    return found
+
+
+def _use(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for run in runs:
+        value = measures.slot_use(run)
+        if run.scenario.load <= 1 or value is None:
+            continue
+        goal = ">= 0.97" if run.contender == PRODUCT else None
+        found.append(Row(f"slot use while backlogged at {_at(run)}", value, "", goal))
+    return found
+
+
+def _limits(runs: Sequence[Run]) -> list[Row]:
+    """Of the levels whose limit is shorter than the run: others cannot be judged by it."""
+    found = []
+    for run in runs:
+        for level in LEVELS:
+            value = measures.wait_by_limit(run, level)
+            if run.contender == PRODUCT and value is not None:
+                name = f"admitted {level} p99 wait / its limit at {run.scenario.percent} %"
+                found.append(Row(name, value, "x", "<= 1.2"))
+    return found
+
+
+def _victims(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for run in runs:
+        waits, ours = measures.victim_waits(run), run.contender == PRODUCT
+        most = percentile(waits, 0.99) if waits else None
+        if ours:
+            found += _by_counters(run, most)
+        found.append(Row(f"victims' p99 wait, tenants at {_at(run)}", most, "s"))
+        hurt = measures.victims_hurt(run)
+        value = None if hurt is None else 100 * hurt
+        goal = "<= 1" if ours else None
+        found.append(Row(f"victims hurt, tenants at {_at(run)}", value, "%", goal))
+    return found
+
+
+def _by_counters(run: Run, most: float | None) -> list[Row]:
+    perfect = ideal.waits(run.scenario.requests, ideal.Counters(), slots=SLOTS)
+    names = set(victims(run.scenario.requests, run.scenario.load))
+    best = percentile(
+        [perfect[each.number] for each in run.scenario.requests if each.flow in names], 0.99
+    )
+    value = most / best if most is not None and best else None
+    where = f"tenants at {run.scenario.percent} %"
+    return [
+        Row(f"victims' p99 wait / ideal token counters', {where}", value, "x", "<= 1.3"),
+        Row(f"victims' p99 wait of ideal token counters, {where}", best, "s"),
+    ]
+
+
+def _promises(runs: Sequence[Run]) -> list[Row]:
+    ours = [run for run in runs if run.contender == PRODUCT and run.scenario.load > 1]
+    if not ours:
+        return []
+    errors = measures.promise_errors(ours)
+    value = median(errors) if errors else None
+    found = [Row("promised wait against the true one, median error", value, "x", "<= 2")]
+    found.append(Row("promised wait, promises compared", float(len(errors)), ""))
+    for way in ("estimated_wait", "/events eta", "/v1 comment"):
+        if some := measures.promise_errors(ours, way):
+            found.append(Row(f"promised wait against the true one, {way}", median(some), "x"))
+            found.append(Row(f"promised wait, p90 error, {way}", percentile(some, 0.9), "x"))
+    return found
+
+
+def _troubles(runs: Sequence[Run]) -> list[Row]:
+    found = []
+    for name in (PRODUCT, FIFO, STOCK):
+        own = [run for run in runs if run.contender == name]
+        if not own:
+            continue
+        goal = "== 0" if name == PRODUCT else None
+        errors = float(sum(run.errors for run in own))
+        otherwise = float(sum(run.ended_otherwise for run in own))
+        found.append(Row(f"errors, {name}", errors, "", goal))
+        found.append(Row(f"accepted that did not end exactly once, {name}", otherwise, "", goal))
+    return found
+
+
+def _refusals(runs: Sequence[Run]) -> list[Row]:
+    return [
+        Row(
+            f"refused {level} at {run.scenario.percent} %",
+            100 * measures.refused_share(run, level),
+            "%",
+        )
+        for run in runs
+        if run.contender == PRODUCT and run.scenario.load > 1
+        for level in LEVELS
+    ]
+
+
+def _waits(runs: Sequence[Run]) -> list[Row]:
+    return [
+        Row(
+            f"wait at {run.scenario.percent} %, {level} {name}, {run.contender}",
+            measures.wait_at(run, level, part),
+            "s (at least)" if run.stopped is not None else "s",
+        )
+        for run in runs
+        for level in LEVELS
+        for name, part in (("p50", 0.5), ("p99", 0.99))
+    ]
+
+
+def _load(runs: Sequence[Run]) -> list[Row]:
+    """Whether the machine, and not the slots, was what was short."""
+    found = [Row("mean service time", SERVICE_SECONDS, "s"), Row("slots", float(SLOTS), "")]
+    late = [
+        (record.sent - record.request.at) * 1000
+        for run in runs
+        for record in run.records
+        if record.sent is not None
+    ]
+    found.append(Row("sent late, p99", percentile(late, 0.99), "ms", f"<= {LATE_MS:g}"))
+    for run in runs:
+        if run.seconds and run.cpu:
+            used = sum(run.cpu.values()) / run.seconds
+            found.append(Row(f"CPU, {run.scenario.name}, {run.contender}", used, "cores"))
+    if any(run.cpu for run in runs):
+        worst = max(run.others_percent for run in runs)
+        found.append(Row("CPU taken by other processes, worst", worst, "% of the machine"))
+    return found
+
+
+def _at(run: Run) -> str:
+    return f"{run.scenario.percent} %, {run.contender}"

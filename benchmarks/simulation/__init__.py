@@ -1,0 +1,1 @@
+"""Scheduling in virtual time: recorded arrivals against the product's own policies, and peers."""

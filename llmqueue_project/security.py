@@ -1,0 +1,59 @@
+"""What pages may load, and whose address a request comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from llmqueue_project.config import load
+
+# Alpine, under unfold, evaluates attributes; Flower and Swagger have inline scripts. What the
+# policy is for: no page loads from or sends to another host, is framed by one, or posts there.
+PAGES = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+UNKNOWN = "0.0.0.0"  # noqa: S104 - nothing listens there: it stands for no address
+DATA = "default-src 'none'; frame-ancestors 'none'"
+
+
+class ContentSecurityPolicy:
+    """Middleware that names the policy on every answer that has none."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        response.setdefault("Content-Security-Policy", PAGES if is_page else DATA)
+        return response
+
+
+def client_address(request: HttpRequest) -> str:
+    """The address that the outermost trusted proxy saw; without proxies, the connection's.
+
+    What a client writes into `X-Forwarded-For` itself stands further left than that. Where no
+    address is known, as on a Unix socket, everybody has the same one.
+    """
+    proxies = load().web.trusted_proxies
+    seen = request.headers.get("X-Forwarded-For", "").split(",") if proxies else []
+    found = [seen[-proxies]] if len(seen) >= proxies > 0 else []
+    for text in (*found, request.META.get("REMOTE_ADDR") or ""):
+        try:
+            return str(ip_address(text.strip()))
+        except ValueError:
+            continue
+    return UNKNOWN

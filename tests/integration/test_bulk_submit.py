@@ -1,0 +1,161 @@
+"""`manage.py bulk_submit` and `bulk_results`, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from balancing import registry
+from balancing.services import register
+from conversations import bulk
+from conversations.models import Message, Tenant
+from scheduling import admission, estimates, maintenance, services
+from scheduling.models import Job, JobPayload, JobResult, Priority, Status
+from tests.hot_path import MODEL
+
+pytestmark = pytest.mark.django_db
+CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(autouse=True)
+def tenant() -> Iterator[Tenant]:
+    register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
+    registry.forget()
+    admission.forget()
+    estimates.forget()
+    services._flows.clear()
+    yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
+    registry.forget()
+    admission.forget()
+    estimates.forget()
+    services._flows.clear()
+
+
+def file_of(folder: Path, *lines: Any) -> str:
+    path = folder / "requests.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return str(path)
+
+
+def submit(path: str, *options: str) -> str:
+    out = io.StringIO()
+    call_command("bulk_submit", path, "--tenant", "acme", *options, stdout=out)
+    return out.getvalue()
+
+
+def test_every_kind_of_line_is_stored_in_order(tmp_path: Path) -> None:
+    batch = {"custom_id": "c1", "method": "POST", "url": "/v1/chat/completions", "body": CHAT}
+    path = file_of(
+        tmp_path,
+        CHAT | {"stream": True, "priority": "realtime", "max_tokens": 7},
+        batch,
+        {"prompt": "once", "model": MODEL},
+        {"content": "a message", "user_id": "u"},
+        CHAT | {"priority": "normal"},
+    )
+    ids = tmp_path / "ids"
+
+    told = submit(path, "--ids", str(ids))
+
+    assert told.startswith("5 requests stored as backlog")
+    receipts = [json.loads(line) for line in ids.read_text().splitlines()]
+    assert [r["line"] for r in receipts] == [1, 2, 3, 4, 5]
+    assert [r["custom_id"] for r in receipts] == ["", "c1", "", "", ""]
+    jobs = [Job.objects.get(pk=r["job_id"]) for r in receipts]
+    assert {(j.status, j.held_reason) for j in jobs} == {("held", "backlog")}
+    assert [j.level for j in jobs] == [1, 3, 3, 3, 2], "lowered to the tenant's highest"
+    assert [j.kind for j in jobs][:3] == ["chat", "chat", "completion"]
+    assert [j.stream for j in jobs] == [False, False, False, True, False]
+    body = json.loads(JobPayload.objects.get(job=jobs[0]).body)
+    assert body == CHAT | {"max_tokens": 7}
+    assert jobs[1].cost - jobs[0].cost > 2 * (256 - 7) - 10
+    assert Message.objects.get().job_id == jobs[3].pk
+    assert jobs[0].deadline_at is None
+
+
+def test_options_hold_where_a_line_says_nothing(tmp_path: Path) -> None:
+    path = file_of(tmp_path, {"messages": CHAT["messages"]})
+
+    submit(path, "--model", MODEL, "--queue-now", "--timeout", "60", "--priority", "normal")
+
+    job = Job.objects.get()
+    assert (job.status, job.level) == (Status.QUEUED, Priority.NORMAL)
+    assert job.deadline_at is not None
+    assert 50 < (job.deadline_at - timezone.now()).total_seconds() <= 60
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param("[]", "not a JSON object", id="no object"),
+        pytest.param("{", "not JSON", id="no JSON"),
+        pytest.param('{"model": "nope", "messages": [{"role": "user"}]}', "'nope'", id="model"),
+        pytest.param('{"model": "m", "messages": []}', "at least one message", id="empty"),
+        pytest.param(json.dumps(CHAT | {"priority": "x"}), "unknown priority", id="level"),
+        pytest.param('{"content": 5, "user_id": "u"}', "content", id="message"),
+        pytest.param('{"custom_id": 5}', "custom_id", id="custom_id"),
+    ],
+)
+def test_a_bad_line_is_named_and_what_was_stored_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, reason: str
+) -> None:
+    monkeypatch.setattr(bulk, "LINES_AT_ONCE", 2)
+    path = tmp_path / "requests.jsonl"
+    path.write_text(f"{json.dumps(CHAT)}\n" * 3 + line + "\n")
+
+    with pytest.raises(
+        CommandError, match=r"line 4: .*2 are stored: go on with --skip 2"
+    ) as raised:
+        submit(str(path))
+
+    assert reason in str(raised.value)
+    assert Job.objects.count() == 2
+    with pytest.raises(CommandError, match="line 4"):
+        submit(str(path), "--check")
+    assert Job.objects.count() == 2
+
+
+def test_it_goes_on_after_the_lines_to_skip(tmp_path: Path) -> None:
+    path = file_of(tmp_path, {"content": ""}, CHAT)
+
+    assert submit(path, "--skip", "1").startswith("1 requests")
+
+
+def test_paused_intake_is_said(tmp_path: Path) -> None:
+    maintenance.pause_intake(reason="new disks")
+
+    with pytest.raises(CommandError, match="new disks"):
+        submit(file_of(tmp_path, CHAT))
+
+
+def test_unknown_tenants_and_files_are_said(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no tenant 'nobody'"):
+        call_command("bulk_submit", "x", "--tenant", "nobody")
+    with pytest.raises(CommandError, match="No such file"):
+        submit(str(tmp_path / "absent"))
+
+
+def test_results_are_read_back_with_the_ids(tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    submit(file_of(tmp_path, {"custom_id": "a", "body": CHAT}, CHAT, CHAT), "--ids", str(ids))
+    done, failed, waiting = Job.objects.order_by("id")
+    Job.objects.filter(pk=done.pk).update(status=Status.COMPLETED)
+    JobResult.objects.create(job=done, body='{"id": "x"}', text="x")
+    Job.objects.filter(pk=failed.pk).update(status=Status.FAILED, error_code="http_500")
+
+    out = io.StringIO()
+    call_command("bulk_results", str(ids), stdout=out)
+
+    found = {entry["job_id"]: entry for entry in map(json.loads, out.getvalue().splitlines())}
+    assert found[str(done.pk)]["response"] == {"id": "x"}
+    assert found[str(failed.pk)]["error"]["code"] == "http_500"
+    assert (found[str(waiting.pk)]["status"], found[str(waiting.pk)]["response"]) == ("held", None)
+    assert {entry["custom_id"] for entry in found.values()} == {"a", ""}
