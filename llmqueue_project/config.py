@@ -89,6 +89,9 @@ class SchedulingConfig(BaseModel):
     max_attempts: int = Field(
         3, ge=1, le=20, description="tries of a job before it is a dead letter"
     )
+    dead_letter_days: float = Field(
+        30.0, ge=0, description="dead letters are removed after this; 0 keeps them"
+    )
     default_timeout_seconds: float = Field(
         600.0, gt=0, description="from submit to answer, when the client names no timeout"
     )
