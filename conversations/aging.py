@@ -7,15 +7,15 @@ from datetime import timedelta
 from django.utils import timezone
 
 from conversations.models import Conversation
-
-IDLE_AFTER = timedelta(minutes=30)
+from llmqueue_project.config import load
 
 
 def age() -> tuple[int, int]:
     """How many became inactive, and how many were archived. Index conversation_idle."""
     now = timezone.now()
+    idle_since = now - timedelta(minutes=load().conversations.idle_minutes)
     state = Conversation.State
-    idle = Conversation.objects.filter(state=state.ACTIVE, last_active_at__lt=now - IDLE_AFTER)
+    idle = Conversation.objects.filter(state=state.ACTIVE, last_active_at__lt=idle_since)
     inactive = idle.update(state=state.INACTIVE, updated_at=now)
     expired = Conversation.objects.filter(
         state__in=[state.ACTIVE, state.INACTIVE, state.COMPLETED], expires_at__lte=now

@@ -67,6 +67,11 @@ _ASKING = {
 }
 
 
+def estimated_tokens(text: str) -> int:
+    """A quarter of the UTF-8 bytes, rounded up."""
+    return -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
+
+
 def analyse(text: str) -> dict[str, Any]:
     """`script`, `language` (ISO 639-1), `is_question`, `estimated_tokens`; what is unknown is None.
 
@@ -82,7 +87,7 @@ def analyse(text: str) -> dict[str, Any]:
         "script": script,
         "language": language,
         "is_question": _asks(text, sample, language, words),
-        "estimated_tokens": -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN),
+        "estimated_tokens": estimated_tokens(text),
     }
 
 

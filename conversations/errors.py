@@ -3,6 +3,7 @@
 ConversationsError
 ├── ConversationNotFound  no such conversation, or another tenant's
 ├── ConversationClosed    its state or expiry takes no more messages, or forbids the change
+├── ContextTooLong        its history does not fit the model, and the setting is to refuse that
 ├── ConversationBusy      a turn of it is running
 ├── UserMismatch          the user is not the conversation's, or none was named
 ├── UserForbidden         the key speaks for another user
@@ -29,6 +30,10 @@ class ConversationNotFound(ConversationsError):
 
 
 class ConversationClosed(ConversationsError):
+    pass
+
+
+class ContextTooLong(ConversationsError):
     pass
 
 

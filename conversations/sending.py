@@ -15,6 +15,7 @@ from balancing.registry import default_model, known_models
 from conversations import analysis, history, people, prompting, rulebook, rules
 from conversations.classify import Asked, Choice, Standing, choose
 from conversations.errors import (
+    ContextTooLong,
     ConversationClosed,
     ConversationNotFound,
     NoModel,
@@ -23,6 +24,7 @@ from conversations.errors import (
 from conversations.keys import Caller
 from conversations.models import Conversation, Message, User
 from conversations.rules import Rule
+from conversations.truncation import DoesNotFit
 from conversations.turns import in_flight, refresh_prompt, touch
 from conversations.visibility import visible_conversations
 from scheduling import admission, estimates
@@ -116,7 +118,7 @@ def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) ->
     busy = in_flight(conversation_ids=list(talks))
     pasts = history.of(conversations=list(talks.values()))
     applying = rulebook.current().of(caller.tenant_id)
-    turns = []
+    turns: list[tuple[Message, JobSpec]] = []
     begun: set[UUID] = set()
     for draft, name, model in zip(drafts, names, models, strict=True):
         talk = talks.get(draft.conversation_id) if draft.conversation_id else None
@@ -126,17 +128,38 @@ def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) ->
         if talk is not None:
             begun.add(talk.pk)
         message = _message(caller, draft, users[name], talk)
-        body = prompting.body(
+        body, history_told = _prompt(
+            draft,
+            len(turns) if len(drafts) > 1 else None,
             model=model,
             context=talk.context if talk else "",
             history=pasts.get(talk.pk, []) if talk and (first or draft.scheduled_at) else [],
-            content=draft.content,
         )
+        if talk is not None:
+            message.analysis |= {"history": history_told}
         choice = _choice(caller, draft, message, applying)
         flow_id = flows[message.user_id]
         spec = _spec(caller, draft, message, model, body, flow_id, choice, request_id)
         turns.append((message, spec))
     return _Batch(turns, busy)
+
+
+def _prompt(
+    draft: MessageDraft,
+    index: int | None,
+    *,
+    model: str,
+    context: str,
+    history: Sequence[prompting.Turn],
+) -> tuple[str, dict[str, Any]]:
+    try:
+        made = prompting.prompt(
+            model=model, context=context, history=history, content=draft.content
+        )
+    except DoesNotFit:
+        reason = f"the conversation no longer fits the context of {model}"
+        raise ContextTooLong(reason, index=index) from None
+    return made.body, made.history
 
 
 def _locked_conversations(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.core.management import call_command
 
-from conversations import aging
+from conversations import aging, retention
 from conversations.repair import repair as repair_missed
 
 QUEUE = "housekeeping"
@@ -19,6 +19,11 @@ def age() -> None:
 @shared_task(name="conversations.repair", queue=QUEUE)
 def repair() -> None:
     repair_missed()
+
+
+@shared_task(name="conversations.purge_dead_letters", queue=QUEUE)
+def purge_dead_letters() -> None:
+    retention.purge_dead_letters()
 
 
 @shared_task(name="conversations.clear_sessions", queue=QUEUE)

@@ -88,12 +88,17 @@ def in_flight(*, conversation_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def _prompt(message: Message, talk: Conversation, job: Job) -> str:
-    return prompting.body(
+    """The turn's body; what became of the history is noted on the message."""
+    made = prompting.prompt(
         model=job.model,
         context=talk.context,
         history=history.before(message=message),
         content=message.content,
+        promised=True,
     )
+    message.analysis = {**(message.analysis or {}), "history": made.history}
+    message.save(update_fields=["analysis"])
+    return made.body
 
 
 def touch(conversation_id: UUID, added: int, *, revive: bool = False) -> None:

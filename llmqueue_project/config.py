@@ -89,6 +89,9 @@ class SchedulingConfig(BaseModel):
     max_attempts: int = Field(
         3, ge=1, le=20, description="tries of a job before it is a dead letter"
     )
+    dead_letter_days: float = Field(
+        30.0, ge=0, description="dead letters are removed after this; 0 keeps them"
+    )
     default_timeout_seconds: float = Field(
         600.0, gt=0, description="from submit to answer, when the client names no timeout"
     )
@@ -150,6 +153,15 @@ class SchedulingConfig(BaseModel):
         0.5, gt=0, description="first step of the backoff (full jitter)"
     )
     retry_cap_seconds: float = Field(30.0, gt=0, description="longest backoff")
+    retry_budget_share: float = Field(
+        0.2, ge=0, le=1, description="retries at once that an endpoint's failures may cause, a call"
+    )
+    retry_budget_per_second: float = Field(
+        10.0, ge=0, description="and these a second, per worker; retries beyond are put off"
+    )
+    retry_budget_longest_seconds: float = Field(
+        60.0, gt=0, description="longest time for which a spent budget puts a retry off"
+    )
     gear: Literal["task", "direct"] = Field(
         "direct",
         description="how tickets reach the engine: `task` through Celery's pool, `direct` past it",
@@ -258,6 +270,26 @@ class DiscoveryConfig(BaseModel):
     )
 
 
+class ConversationsConfig(BaseModel):
+    """What of a conversation is sent with its next message. Tokens are estimates."""
+
+    context_tokens: int = Field(
+        32_768, ge=256, description="a model's context: prompt and answer together"
+    )
+    model_context_tokens: dict[str, int] = Field(
+        {}, description='of single models, for example `{"smollm2": 2048}`'
+    )
+    answer_tokens: int = Field(
+        1024, ge=0, description="left for the answer; never more than half of the context"
+    )
+    truncation: Literal["drop_oldest", "keep_first_and_last", "refuse"] = Field(
+        "drop_oldest", description="what becomes of turns that do not fit"
+    )
+    idle_minutes: float = Field(
+        30.0, gt=0, description="a conversation without a message turns inactive after this"
+    )
+
+
 class StreamingConfig(BaseModel):
     """How deltas travel from a worker to a client."""
 
@@ -340,6 +372,7 @@ class Config(BaseSettings):
     web: WebConfig = WebConfig()
     scheduling: SchedulingConfig = SchedulingConfig()
     balancing: BalancingConfig = BalancingConfig()
+    conversations: ConversationsConfig = ConversationsConfig()
     discovery: DiscoveryConfig = DiscoveryConfig()
     streaming: StreamingConfig = StreamingConfig()
 

@@ -11,7 +11,8 @@ from django.utils.html import format_html
 from balancing.listing import span
 from balancing.models import Endpoint
 from balancing.occupancy import slots_lately
-from scheduling.models import Job, Priority, Status
+from scheduling.capacity import survey
+from scheduling.models import Job, Pause, Priority, Status
 from scheduling.outlook import LevelSummary, level_summary
 
 LARGEST_COUNT = 1000
@@ -39,6 +40,12 @@ def add_levels(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         ],
     }
     context["dead_letters"] = _dead_letters()
+    context["pauses"] = [
+        f"{pause.get_kind_display()}{f' ({pause.key})' if pause.key else ''}"
+        f"{f': {pause.reason}' if pause.reason else ''}"
+        for pause in Pause.objects.order_by("since")[:20]
+    ]
+    context["waiting"] = survey().reasons
     return context
 
 

@@ -201,6 +201,10 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "repair-conversations": {"task": "conversations.repair", "schedule": 60.0},
     "age-conversations": {"task": "conversations.age", "schedule": 300.0},
+    "purge-dead-letters": {
+        "task": "conversations.purge_dead_letters",
+        "schedule": crontab(minute="41"),
+    },
     "clear-sessions": {
         "task": "conversations.clear_sessions",
         "schedule": crontab(hour="3", minute="17"),

@@ -16,6 +16,11 @@ wait_seconds = Histogram(
 jobs = Counter("llmqueue_jobs", "Jobs that ended, by outcome", ["level", "outcome"])
 attempts = Counter("llmqueue_attempts", "Attempts that ended, by outcome", ["endpoint", "outcome"])
 tokens = Counter("llmqueue_tokens", "Tokens of completed jobs", ["direction"])
+retries = Counter(
+    "llmqueue_retries",
+    "Retries decided: within the endpoint's budget, or put off",
+    ["endpoint", "budget"],
+)
 first_token_seconds = Histogram(
     "llmqueue_first_token_seconds", "From submit to the first token", ["level"], buckets=_SECONDS
 )

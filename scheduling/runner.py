@@ -24,6 +24,7 @@ from scheduling.outbox import RESET, STARTED, Feed, Outbox
 from scheduling.outcomes import Outcomes
 from scheduling.policies.retry import backoff_seconds
 from scheduling.pool import Bound, EndpointPool
+from scheduling.retry_budgets import RetryBudgets
 from scheduling.running import CANCELLED, LOST, Running
 from scheduling.spending import Spent, of_failure
 
@@ -49,6 +50,7 @@ class Runner:
         self._outbox = outbox
         self._outcomes = outcomes
         self._scheduling = load().scheduling
+        self._budgets = RetryBudgets()
         self._hedger = Hedger(
             claims=claims, pool=pool, client=client, outbox=outbox, release=self._release
         )
@@ -64,6 +66,8 @@ class Runner:
         run.task = asyncio.current_task()
         self.running[job.id] = run
         metrics.wait_seconds.labels(run.level).observe(run.waited_seconds)
+        if job.attempts <= 1:
+            self._budgets.called(bound.target.id)
         try:
             await self._attempts(run)
         except asyncio.CancelledError:
@@ -138,9 +142,10 @@ class Runner:
             return False
         if run.spoke:
             self._outbox.put(run.feed, RESET, "{}")
-        if await self._fail_over(run, error):
+        put_off = self._budgets.put_off(run.bound.target.id, run.bound.target.name)
+        if not put_off and await self._fail_over(run, error):
             return True
-        await self._hold(run, error)
+        await self._hold(run, error, put_off)
         return False
 
     async def _fail_over(self, run: Running, error: CallError) -> bool:
@@ -206,14 +211,14 @@ class Runner:
             return None
         return bound
 
-    async def _hold(self, run: Running, error: CallError) -> None:
+    async def _hold(self, run: Running, error: CallError, put_off: float) -> None:
         """Give the job up until its next attempt is due; it keeps its fair tag."""
         run.ending = True
         delay = backoff_seconds(
             run.job.attempts,
             base_seconds=self._scheduling.retry_base_seconds,
             cap_seconds=self._scheduling.retry_cap_seconds,
-            retry_after_seconds=error.retry_after_seconds,
+            retry_after_seconds=max(error.retry_after_seconds, put_off),
             rng=self._rng,
         )
         held = await self._claims.retry(
@@ -222,7 +227,7 @@ class Runner:
             endpoint_id=run.bound.target.id,
             endpoint_name=run.bound.target.name,
             error_code=error.code,
-            error_message=str(error),
+            error_message=f"{error}{_put_off(put_off)}",
             public=error.public,
             first_token_at=run.first_token_at,
             why=run.bound.why,
@@ -268,3 +273,7 @@ class Runner:
             await asyncio.shield(side.binding)
         await self._pool.release(side.ending())
         self._gate.freed()
+
+
+def _put_off(seconds: float) -> str:
+    return f" (the endpoint's retry budget is spent: {seconds:.1f} s later)" if seconds else ""

@@ -148,6 +148,7 @@ def _of_conversations(error: Exception) -> ApiError | None:
     code, field = {
         conversation_errors.ConversationNotFound: (Code.CONVERSATION_NOT_FOUND, "conversation_id"),
         conversation_errors.ConversationClosed: (Code.CONFLICT, "state"),
+        conversation_errors.ContextTooLong: (Code.CONTENT_TOO_LONG, "conversation_id"),
         conversation_errors.ConversationBusy: (Code.CONFLICT, "state"),
         conversation_errors.UserMismatch: (Code.INVALID_USER_ID, "user_id"),
         conversation_errors.UserForbidden: (Code.FORBIDDEN, "user_id"),

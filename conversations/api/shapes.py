@@ -80,6 +80,11 @@ class Analysis(serializers.Serializer[Any]):
     language = serializers.CharField(allow_null=True, help_text="ISO 639-1, where it is plain")
     is_question = serializers.BooleanField()
     estimated_tokens = serializers.IntegerField(help_text="of the content")
+    history = serializers.DictField(
+        required=False,
+        help_text="In a conversation: turns sent with it and dropped, by which policy, and the"
+        " prompt's estimated tokens.",
+    )
 
 
 class Message(serializers.Serializer[Any]):

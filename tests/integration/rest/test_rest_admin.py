@@ -17,6 +17,7 @@ from balancing.models import Endpoint
 from conversations import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
 from llmqueue_project.config import load
+from scheduling import maintenance
 from scheduling.models import Flow, Job, Pause, Priority, Status
 from tests.fake_llm import running_fake_llm
 from tests.integration.rest.conftest import Api, finish
@@ -333,6 +334,17 @@ def test_the_first_page_shows_levels_and_endpoints(staff: Client, world: dict[st
 
     for expected in ("realtime", "Oldest waits", "Slots in use", "Dead letters: 1", "/flower/"):
         assert expected in shown
+
+
+def test_the_first_page_says_what_is_paused_and_why_requests_wait(
+    staff: Client, world: dict[str, str]
+) -> None:
+    maintenance.pause_level(level=Priority.LOW, reason="night shift")
+
+    shown = text(staff.get(reverse("admin:index")))
+
+    assert "night shift" in shown
+    assert "Why requests wait" in shown
 
 
 def test_strangers_are_sent_to_the_login(db: None) -> None:

@@ -10,9 +10,10 @@ import orjson
 import pytest
 from django.utils import timezone
 
-from conversations import aging, services
+from conversations import aging, prompting, services
 from conversations.models import Conversation, Message
 from conversations.repair import repair
+from llmqueue_project.config import ConversationsConfig, load
 from scheduling import services as scheduling
 from scheduling.models import Job, JobPayload, Status
 from scheduling.signals import job_finished
@@ -371,3 +372,23 @@ class TestIsolation:
         body = {"user_id": "u2", "content": "a", "conversation_id": talk}
 
         api.post("/messages", body).refused(400, 1006, "user_id")
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "refuse"])
+def test_a_history_beyond_the_models_context_is_cut_or_refused(
+    api: Api, talk: str, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    small = ConversationsConfig(context_tokens=256, answer_tokens=0, truncation=policy)
+    config = load().model_copy(update={"conversations": small})
+    monkeypatch.setattr(prompting, "load", lambda: config)
+    first = api.send("q" * 900, conversation_id=talk)
+    assert first["analysis"]["history"]["dropped"] == 0
+    finish(first["id"], text="a" * 400)
+
+    second = api.post("/messages", {"content": "now", "conversation_id": talk})
+
+    if policy == "refuse":
+        second.refused(400, 1002, "conversation_id")
+    else:
+        history = second.data["analysis"]["history"]
+        assert (history["turns"], history["dropped"], history["policy"]) == (0, 1, "drop_oldest")

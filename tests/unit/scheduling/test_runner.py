@@ -562,3 +562,17 @@ class TestStopping:
 
     async def test_a_job_that_is_not_here_is_nobodys(self) -> None:
         World(StubClient()).runner.stop(claimed().id, CANCELLED)
+
+
+async def test_a_spent_retry_budget_holds_the_job_instead_of_failing_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(StubClient(Unavailable("http_503", "down")), StubPool(size=2, offers=[2]))
+    monkeypatch.setattr(world.runner._budgets, "put_off", lambda *_: 7.0)
+
+    await world.run(claimed())
+
+    assert world.pool.bound == []
+    assert world.retry["delay_seconds"] >= 7.0
+    assert "retry budget is spent" in world.retry["error_message"]
+    assert world.claims.finished == [], "it is held, not lost"
