@@ -9,7 +9,7 @@ from benchmarks.load import percentile
 from benchmarks.report import Row
 from benchmarks.scheduling import ideal, measures
 from benchmarks.scheduling.contenders import FIFO, PRODUCT, STOCK
-from benchmarks.scheduling.plan import FLOORS, SLOTS, service_seconds, unit_seconds, victims
+from benchmarks.scheduling.plan import FLOORS, SLOTS, service_seconds, unit_seconds
 from benchmarks.scheduling.records import Run
 from scheduling.levels import LEVELS
 
@@ -134,7 +134,7 @@ def _victims(runs: Sequence[Run]) -> list[Row]:
 
 def _by_counters(run: Run, most: float | None) -> list[Row]:
     perfect = ideal.waits(run.scenario.requests, ideal.Counters(), slots=SLOTS)
-    names = set(victims(run.scenario.requests, run.scenario.load))
+    names = set(measures.victims(run.scenario))
     best = percentile(
         [perfect[each.number] for each in run.scenario.requests if each.flow in names], 0.99
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
 
 from benchmarks.load import percentile
-from benchmarks.scheduling.plan import FLOORS, HURT_SECONDS, SLOTS, compression, limits, victims
+from benchmarks.scheduling import ideal, plan
+from benchmarks.scheduling.plan import FLOORS, HURT_SECONDS, SLOTS, Scenario, compression, limits
 from benchmarks.scheduling.records import Promise, Record, Run
 from scheduling.levels import LEVELS
 from scheduling.policies.waiting import WINDOW_SECONDS
@@ -149,17 +151,32 @@ def _promises(run: Run, way: str | None, learnt: bool) -> Iterator[tuple[Record,
                     yield record, promise
 
 
+def victims(scenario: Scenario) -> list[str]:
+    """Flows within their fair share whom perfect fairness would not hurt.
+
+    A flow may burst far above its share for a while, and waits for itself then.
+    """
+    perfect = ideal.waits(scenario.requests, ideal.Counters(), slots=SLOTS)
+    waits: defaultdict[str, list[float]] = defaultdict(list)
+    for request in scenario.requests:
+        waits[request.flow].append(perfect[request.number])
+    within = plan.victims(scenario.requests, scenario.load)
+    return [flow for flow in within if percentile(waits[flow], 0.99) <= hurt_seconds()]
+
+
+def hurt_seconds() -> float:
+    return HURT_SECONDS / compression()
+
+
 def victim_waits(run: Run) -> list[float]:
-    """Waits of the flows that asked for less than their fair share."""
-    names = set(victims(run.scenario.requests, run.scenario.load))
+    names = set(victims(run.scenario))
     return run.waits(record for record in run.records if record.request.flow in names)
 
 
 def victims_hurt(run: Run) -> float | None:
-    """Part of those flows whose p99 wait is above 30 s, compressed."""
-    names = victims(run.scenario.requests, run.scenario.load)
-    limit = HURT_SECONDS / compression()
-    hurt = [percentile(run.waits(run.of_flow(name)), 0.99) > limit for name in names]
+    """Part of them whose p99 wait is above 30 s, compressed."""
+    names = victims(run.scenario)
+    hurt = [percentile(run.waits(run.of_flow(name)), 0.99) > hurt_seconds() for name in names]
     return sum(hurt) / len(hurt) if hurt else None
 
 

@@ -8,7 +8,7 @@ from benchmarks import drawing
 from benchmarks.drawing import Bars, Chart, Line, Lines
 from benchmarks.load import percentile
 from benchmarks.scheduling import measures
-from benchmarks.scheduling.plan import compression, unit_seconds, victims
+from benchmarks.scheduling.plan import compression, unit_seconds
 from benchmarks.scheduling.records import Run
 from scheduling.levels import LEVELS
 
@@ -61,7 +61,7 @@ def _victims(runs: Sequence[Run]) -> list[Chart]:
     floods = [run for run in runs if run.scenario.name.startswith("tenants")]
     if not floods:
         return []
-    names = victims(floods[0].scenario.requests, floods[0].scenario.load)
+    names = measures.victims(floods[0].scenario)
     lines = []
     for run in floods:
         p99 = sorted(percentile(run.waits(run.of_flow(name)), 0.99) for name in names)

@@ -119,7 +119,7 @@ def test_admitted_waits_are_measured_by_their_levels_limit() -> None:
 
 
 def test_a_hurt_victim_is_one_whose_waits_are_long() -> None:
-    hurt = plan.HURT_SECONDS / plan.compression() * 1.1
+    hurt = measures.hurt_seconds() * 1.1
     flood = [record(n, 0.0, 1.0, 2.0, flow="loud") for n in range(20)]
     victims = [
         record(50, 0.0, hurt, hurt + 1, flow="late"),
