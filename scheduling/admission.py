@@ -191,10 +191,10 @@ class Admission:
     def _check_wait(self, spec: JobSpec) -> None:
         verdict = self.verdict(spec)
         if not verdict.admitted:
-            raise QueueFull(
-                verdict.retry_after_seconds,
-                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
-            )
+            told = f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s"
+            if verdict.wait_seconds <= (limit := limit_seconds(spec.level)):
+                told += f", and might wait longer than {limit:.0f} s"
+            raise QueueFull(verdict.retry_after_seconds, told)
 
     def verdict(self, spec: JobSpec) -> Verdict:
         """How long a job would wait, and whether that is within its level's limit."""

@@ -43,7 +43,8 @@ class Pace:
 def steadied(now: PoolLoad, before: PoolLoad, seconds: float) -> PoolLoad:
     """The figures of now, those that vary by chance averaged with what they were `seconds` ago.
 
-    What waits and what runs is as it is now. After a time without figures it starts anew.
+    What waits, what runs and how long a job takes (a mean of many already) is as it is now. After a
+    time without figures it starts anew.
     """
     if now.service_seconds <= 0 or before.service_seconds <= 0:
         return now
@@ -61,5 +62,4 @@ def steadied(now: PoolLoad, before: PoolLoad, seconds: float) -> PoolLoad:
         )
         for level, was in zip(now.levels, before.levels, strict=True)
     )
-    service = mean(now.service_seconds, before.service_seconds)
-    return replace(now, levels=levels, service_seconds=service)
+    return replace(now, levels=levels)

@@ -109,13 +109,14 @@ def seconds_to_start(
     horizon_seconds: float | None = None,
 ) -> float | None:
     """How long until so much work of a level has started; None when nothing is known yet."""
-    rate = pool_rate(pool)
+    rate, expected = pool_rate(pool), level_rate(pool, level, floors)
     after = level_rate(pool, level, floors, horizon_seconds=horizon_seconds)
-    if rate is None or after is None:
+    if rate is None or expected is None or after is None:
         return None
     floor = min(_sure(rate, level, horizon_seconds) * floors[level], after)
     above = sum(each.queued for each in pool.levels[:level])
-    left_to_better = rate * (1 - _owed(pool, level, floors)) - floor - _better(pool, level)
+    taken = min(rate * floors[level], expected) + _better(pool, level)
+    left_to_better = rate * (1 - _owed(pool, level, floors)) - taken
     busy_above = above / max(left_to_better, rate * _LEAST_SHARE)
     if 0 < work <= floor * busy_above:
         return work / floor
