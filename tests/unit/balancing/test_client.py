@@ -153,6 +153,28 @@ class TestEchoes:
         assert str(caught.value) == "no such key: ***"
 
 
+DEEP = b"[" * 400 + b"]" * 400
+
+
+class TestOddAnswers:
+    """What cannot be passed on is the failure of whoever answered so: another one is asked."""
+
+    @pytest.mark.parametrize(
+        ("data", "stream"),
+        [
+            (response(b'{"choices": [], "x": %b}' % DEEP), False),
+            (response(b'{"choices": [5]}'), True),
+            (response(b'{"choices": 5}'), True),
+            (events(b'{"choices": [], "x": %b}' % DEEP), True),
+        ],
+    )
+    async def test_it_is_broken(self, client: Client, data: bytes, stream: bool) -> None:
+        error = await failure_of(client, data, stream=stream)
+
+        assert isinstance(error, Broken)
+        assert error.code == "malformed"
+
+
 class TestWhole:
     async def test_the_answer_its_text_and_its_usage(self, client: Client, llm: FakeLLM) -> None:
         call, chunks = chat("one two"), Chunks()
