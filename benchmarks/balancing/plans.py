@@ -42,13 +42,14 @@ class Plan:
     load: float
     windows: tuple[Window, ...]
     changes: tuple[Change, ...] = ()
+    compression: float = COMPRESSION
 
     @property
     def seconds(self) -> float:
         return self.windows[-1].ends
 
     def arrivals(self) -> list[Arrival]:
-        return list(traces.until(compressed(self.load), self.seconds))
+        return list(traces.until(compressed(self.load, self.compression), self.seconds))
 
     def simulated(self, policy: str) -> dict[str, Figures]:
         """By window, in virtual time: the oracle, or the product's profile of that name."""
@@ -56,7 +57,26 @@ class Plan:
         simulation = Simulation(chooser, SPEEDS, SLOTS)
         done = simulation.run(self.arrivals(), self.changes)
         slots = simulation.slot_seconds / (simulation.now * SLOTS * len(SPEEDS))
-        return {window.name: figures(window, done, slots) for window in self.windows}
+        return {window.name: self.figures(window, done, slots) for window in self.windows}
+
+    def figures(self, window: Window, done: Sequence[Done], slots: float) -> Figures:
+        """Of the requests that arrived in the window."""
+        counted = [each for each in done if window.holds(each.arrival)]
+        return scenarios.figures_of(counted, slots, self.is_good)
+
+    def is_good(self, done: Done) -> bool:
+        """As in the simulation, with the compressed answer's tokens and a compressed 5 s."""
+        limit = scenarios.FIRST_TOKEN_LIMIT_SECONDS / self.compression
+        return done.seconds <= limit + scenarios.TOKEN_LIMIT_SECONDS * done.arrival.output_tokens
+
+    def slower(self, factor: float) -> Plan:
+        """The same with longer answers, less often."""
+        return Plan(
+            self.load,
+            tuple(Window(w.name, w.begins * factor, w.ends * factor) for w in self.windows),
+            tuple(replace(change, at=change.at * factor) for change in self.changes),
+            self.compression / factor,
+        )
 
 
 def slowed(load: float, *, warm_up: float, healthy: float, degraded: float) -> Plan:
@@ -72,23 +92,13 @@ def failing(load: float, *, seconds: float) -> Plan:
     return Plan(load, (Window("failing", 0.0, seconds),), changes)
 
 
-def compressed(load: float) -> list[Arrival]:
+def compressed(load: float, by: float = COMPRESSION) -> list[Arrival]:
     """The simulation's arrivals at this load with a fraction of the tokens, as much more often."""
     recorded = scenarios.arrivals(load, "azure")
-    short = [_shortened(arrival) for arrival in recorded]
+    short = [_shortened(arrival, by) for arrival in recorded]
     # Answers have at least a token: what that adds must not raise the load.
     factor = sum(map(work, short)) / sum(map(work, recorded))
     return [replace(arrival, ts=arrival.ts * factor) for arrival in short]
-
-
-def figures(window: Window, done: Sequence[Done], slots: float) -> Figures:
-    return scenarios.figures_of([d for d in done if window.holds(d.arrival)], slots, is_good)
-
-
-def is_good(done: Done) -> bool:
-    """As in the simulation, with the compressed answer's tokens and a compressed 5 s."""
-    limit = scenarios.FIRST_TOKEN_LIMIT_SECONDS / COMPRESSION
-    return done.seconds <= limit + scenarios.TOKEN_LIMIT_SECONDS * done.arrival.output_tokens
 
 
 def prompt(number: int, arrival: Arrival) -> str:
@@ -97,10 +107,10 @@ def prompt(number: int, arrival: Arrival) -> str:
     return f"r{number} {wanted} " + "lorem " * (arrival.input_tokens * 4 // 6)
 
 
-def _shortened(arrival: Arrival) -> Arrival:
+def _shortened(arrival: Arrival, by: float) -> Arrival:
     return replace(
         arrival,
-        input_tokens=arrival.input_tokens // COMPRESSION,
-        output_tokens=max(1, round(arrival.output_tokens / COMPRESSION)),
+        input_tokens=round(arrival.input_tokens / by),
+        output_tokens=max(1, round(arrival.output_tokens / by)),
         level=LEVEL,
     )

@@ -64,7 +64,7 @@ def main() -> int:
         print(f"\nbenchmark failed: {error}", file=sys.stderr)
         return 1
     print(f"\n{real_figures.tables(runs)}")
-    partial = options.quick or options.profiles
+    partial = options.quick or options.profiles or options.slower != 1
     title = f"Balancing on real workers, {(time.monotonic() - began) / 60:.1f} minutes"
     rows = real_figures.rows(runs)
     name = "balancing_real-partial" if partial else "balancing_real"
@@ -97,7 +97,8 @@ def _wanted(options: argparse.Namespace) -> list[tuple[Plan, str]]:
         found = [(slowed(0.5, **spans), profile) for profile in AT_HALF]
         found += [(slowed(0.7, **spans), profile) for profile in PROFILES]
         found += [(failing(0.7, seconds=10), profile) for profile in QUICK]
-    return [(plan, name) for plan, name in found if name in (options.profiles or PROFILES)]
+    asked = options.profiles or PROFILES
+    return [(plan.slower(options.slower), name) for plan, name in found if name in asked]
 
 
 def _shaped(endpoints: Fleet) -> tuple[Contender, Shape]:
@@ -182,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="two profiles, 70 %% only, short")
     parser.add_argument("--profiles", nargs="+", choices=PROFILES, help="these only")
+    parser.add_argument("--slower", type=float, default=1.0, help="times: longer answers, fewer")
     return parser
 
 

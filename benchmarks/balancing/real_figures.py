@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from benchmarks.balancing.figures import ATTEMPTS_GOAL, GOALS
-from benchmarks.balancing.plans import Plan, Window, figures
+from benchmarks.balancing.plans import Plan, Window
 from benchmarks.balancing.replaying import Record
 from benchmarks.balancing.scenarios import DEFAULT, ORACLE, SLOTS, Figures
 from benchmarks.balancing.simulation import Done
@@ -56,7 +56,7 @@ class Run:
             for r in self.records
             if r.answered is not None
         ]
-        return figures(window, done, self.slots(window))
+        return self.plan.figures(window, done, self.slots(window))
 
     def slots(self, window: Window, place: int | None = None) -> float:
         """Share of the slots that were in use during the window; of one endpoint, or of all."""
@@ -73,6 +73,9 @@ def rows(runs: Sequence[Run]) -> list[Row]:
     """Everything, what has a goal first."""
     found = [row for run in runs for row in _rows(run)]
     found.append(Row("errors seen by clients", sum(run.errors for run in runs), "", "== 0"))
+    busy = [run.machine_busy for run in runs if run.machine_busy is not None]
+    if busy:
+        found.append(Row("CPU of the machine, most busy run", 100 * max(busy), "%"))
     late = max((run.late_milliseconds() for run in runs), default=0.0)
     found.append(Row("sent late, p99 of the worst run", late, "ms", LATE_GOAL))
     return sorted(found, key=lambda row: row.goal is None)
@@ -88,7 +91,10 @@ def _rows(run: Run) -> list[Row]:
             Row(f"{name} p99.9", ours.p999, "s"),
             Row(f"{name} goodput", ours.goodput, "%", _goodput_goal(run, window)),
             Row(f"{name} slots in use", ours.slots, "%"),
-            Row(f"{name} slots in use on e0", 100 * run.slots(window, 0), "%"),
+            *(
+                Row(f"{name} slots in use on e{n}", 100 * run.slots(window, n), "%")
+                for n in range(len(run.calls))
+            ),
         ]
         if window.name == "failing":
             goal = ATTEMPTS_GOAL if run.profile == DEFAULT else None

@@ -12,7 +12,6 @@ from benchmarks.balancing.plans import (
     Window,
     compressed,
     failing,
-    is_good,
     prompt,
     slowed,
 )
@@ -51,6 +50,15 @@ def test_an_endpoint_is_slow_exactly_while_the_window_lasts() -> None:
     assert failing(0.7, seconds=2).changes[-1].failing == 0.0
 
 
+def test_slower_is_the_same_load_with_longer_answers() -> None:
+    slower = PLAN.slower(2.0)
+
+    assert slower.seconds == 2 * PLAN.seconds
+    assert len(slower.arrivals()) == pytest.approx(len(PLAN.arrivals()), rel=0.05)
+    assert slower.changes[0].at == slower.windows[1].begins
+    assert slower.is_good(Done(Arrival(0.0, 10, 10), 2.2, 1, 0))
+
+
 def test_a_window_holds_what_arrives_in_it() -> None:
     first, last = Arrival(1.0, 1, 1), Arrival(3.0, 1, 1)
 
@@ -68,8 +76,8 @@ def test_the_prompt_tells_the_endpoint_what_to_do() -> None:
 def test_good_is_within_the_compressed_limit() -> None:
     arrival = Arrival(0.0, 10, 10)
 
-    assert is_good(Done(arrival, 1.6, 1, 0))
-    assert not is_good(Done(arrival, 1.7, 1, 0))
+    assert PLAN.is_good(Done(arrival, 1.6, 1, 0))
+    assert not PLAN.is_good(Done(arrival, 1.7, 1, 0))
 
 
 def test_slots_count_calls_while_the_window_lasts() -> None:
