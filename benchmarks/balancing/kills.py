@@ -10,25 +10,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import redis
 from redis.asyncio import Redis
 
 from balancing.live import Ending, live_key
 from balancing.slots import NotReady, Slots, key
+from benchmarks import report
+from benchmarks.report import Row
 from llmqueue_project.embedded.services import Services
 
 ENDPOINTS = {1: 4, 2: 8, 3: 16}
 LEASE_SECONDS, RESERVATION_SECONDS = 1.0, 0.5
-RESULT = Path(__file__).parent.parent / "results" / "kills.json"
+GOALS = dict.fromkeys(("over_limit", "slots_leaked", "cost_leaked"), "== 0")
 
 
 def main() -> int:
@@ -42,9 +42,12 @@ def main() -> int:
         return 0
     with Services() as services:
         found = _kill_many(services.redis_url, options.kills, options.holders)
-    RESULT.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
-    return 0 if found["slots_leaked"] == found["cost_leaked"] == found["over_limit"] == 0 else 1
+    rows = [
+        Row(name.replace("_", " "), value, "", GOALS.get(name)) for name, value in found.items()
+    ]
+    title = f"Holders of slots, killed {options.kills} times"
+    report.publish("kills" if options.kills >= 100 else "kills-partial", rows, title=title)
+    return 1 if report.missed(rows) else 0
 
 
 async def _hold(url: str) -> None:
