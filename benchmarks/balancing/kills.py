@@ -1,133 +1,19 @@
-"""Do slots leak when their holders are killed? `python -m benchmarks.balancing.kills`.
-
-Processes take, renew and free slots through the workers' own code, against a real Valkey, and are
-killed with SIGKILL at random moments: between reservation and lease, in the middle of a release, as
-the one that has an endpoint's trial. When the last leases have run out, nothing may be left: no
-slot, no running cost, no trial. A whole worker's death is `tests/acceptance/test_balancing.py`.
-"""
+"""Do slots leak when their holders are killed? `python -m benchmarks.balancing.kills`."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
 import os
-import random
-import signal
-import subprocess
 import sys
-import time
-from pathlib import Path
 
-import redis
-from redis.asyncio import Redis
-
-from balancing.live import Ending, live_key
-from balancing.slots import NotReady, Slots, key
-from llmqueue_project.embedded.services import Services
-
-ENDPOINTS = {1: 4, 2: 8, 3: 16}
-LEASE_SECONDS, RESERVATION_SECONDS = 1.0, 0.5
-RESULT = Path(__file__).parent.parent / "results" / "kills.json"
+import django
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--holders", type=int, default=4, help="processes at once")
-    parser.add_argument("--hold", metavar="URL", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.hold:
-        asyncio.run(_hold(options.hold))
-        return 0
-    with Services() as services:
-        found = _kill_many(services.redis_url, options.kills, options.holders)
-    RESULT.write_text(json.dumps(found, indent=2) + "\n")
-    print(json.dumps(found, indent=2))
-    return 0 if found["slots_leaked"] == found["cost_leaked"] == found["over_limit"] == 0 else 1
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
+    django.setup()
+    from benchmarks.balancing import killing
 
-
-async def _hold(url: str) -> None:
-    """Take, keep and free slots, for ever."""
-    slots = Slots(
-        Redis.from_url(url),
-        lease_seconds=LEASE_SECONDS,
-        reservation_seconds=RESERVATION_SECONDS,
-    )
-    await slots.open_epoch(quiet_seconds=0)
-    turn = 0
-    while True:
-        turn += 1
-        try:
-            reservation = await slots.reserve(ENDPOINTS, random.randint(1, 4))
-        except NotReady:
-            continue
-        leases = {
-            endpoint: [f"{os.getpid()}.{turn}.{n}/{n + 10}" for n in range(room.reserved)]
-            for endpoint, room in reservation.rooms.items()
-        }
-        await slots.bind(reservation, leases)
-        await asyncio.sleep(random.random() * 0.01)
-        await slots.renew(leases)
-        outcome = random.choice((1, 1, 0, -1))
-        await slots.release(
-            [Ending(e, lease, outcome) for e, own in leases.items() for lease in own]
-        )
-
-
-def _kill_many(url: str, kills: int, holders: int) -> dict[str, int | float]:
-    command = [sys.executable, "-m", "benchmarks.balancing.kills", "--hold", url]
-    running = [subprocess.Popen(command) for _ in range(holders)]
-    held = over = 0
-    began = time.monotonic()
-    with redis.Redis.from_url(url) as client:
-        # One endpoint is on trial throughout: the trial must come free again, too.
-        client.hset(live_key(1), "ejected_until", 1)
-        try:
-            _wait_for_leases(client)
-            for _ in range(kills):
-                time.sleep(random.random() * 0.1)
-                victim = running.pop(0)
-                victim.send_signal(signal.SIGKILL)
-                victim.wait()
-                in_use = {e: _zcard(client, e) for e in ENDPOINTS}
-                held += sum(in_use.values())
-                over += sum(in_use[e] > most for e, most in ENDPOINTS.items())
-                running.append(subprocess.Popen(command))
-        finally:
-            for process in running:
-                process.kill()
-                process.wait()
-        seconds = time.monotonic() - began
-        time.sleep(LEASE_SECONDS + 0.2)
-        slots = asyncio.run(_left(url))
-        costs = [int(client.hget(live_key(e), "cost") or 0) for e in ENDPOINTS]
-    return {
-        "kills": kills,
-        "seconds": round(seconds, 1),
-        "slots_in_use_at_kills": held,
-        "over_limit": over,
-        "slots_leaked": slots,
-        "cost_leaked": sum(map(abs, costs)),
-    }
-
-
-def _wait_for_leases(client: redis.Redis) -> None:
-    while not any(_zcard(client, endpoint) for endpoint in ENDPOINTS):
-        time.sleep(0.05)
-
-
-def _zcard(client: redis.Redis, endpoint: int) -> int:
-    return int(client.zcard(key(endpoint)))
-
-
-async def _left(url: str) -> int:
-    """Slots that a fresh look still counts as used, and one for a trial that is not given."""
-    async with Redis.from_url(url) as client:
-        slots = Slots(client, lease_seconds=1, reservation_seconds=1)
-        rooms = (await slots.reserve(ENDPOINTS, 1)).rooms
-        trial_is_stuck = not rooms[1].reserved
-        return sum(room.used for room in rooms.values()) + trial_is_stuck
+    return killing.main()
 
 
 if __name__ == "__main__":

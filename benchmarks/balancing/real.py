@@ -36,8 +36,7 @@ from benchmarks.stack import Shape, llmqueue
 from scheduling.levels import LEVELS
 
 PROFILES = ("expected_work", "least_connections", "peak_ewma", "power_of_two", "round_robin")
-AT_HALF = PROFILES[:3]
-QUICK = ("expected_work", "least_connections")
+FEW = PROFILES[:2]
 WORKERS = 2
 EVER = 1_000_000.0
 IDLE_SECONDS = 60.0
@@ -90,13 +89,13 @@ def _benchmark(options: argparse.Namespace) -> list[Run]:
 
 def _wanted(options: argparse.Namespace) -> list[tuple[Plan, str]]:
     if options.quick:
-        found = [(slowed(0.7, warm_up=3, healthy=6, degraded=10), profile) for profile in QUICK]
-        found.append((failing(0.7, seconds=6), QUICK[0]))
+        found = [(slowed(0.7, warm_up=2, healthy=5, degraded=8), profile) for profile in FEW]
+        found.append((failing(0.7, seconds=5), FEW[0]))
     else:
-        spans = {"warm_up": 3.0, "healthy": 8.0, "degraded": 18.0}
-        found = [(slowed(0.5, **spans), profile) for profile in AT_HALF]
+        spans = {"warm_up": 2.0, "healthy": 7.0, "degraded": 14.0}
+        found = [(slowed(0.5, **spans), profile) for profile in FEW]
         found += [(slowed(0.7, **spans), profile) for profile in PROFILES]
-        found += [(failing(0.7, seconds=10), profile) for profile in QUICK]
+        found.append((failing(0.7, seconds=8), FEW[0]))
     asked = options.profiles or PROFILES
     return [(plan.slower(options.slower), name) for plan, name in found if name in asked]
 

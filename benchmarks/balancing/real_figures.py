@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isnan
 
 from benchmarks.balancing.figures import ATTEMPTS_GOAL, GOALS
 from benchmarks.balancing.plans import Plan, Window
@@ -147,7 +148,7 @@ def _table(condition: str, load: float, lines: Sequence[tuple[str, Figures, floa
     text = [f"{f'{condition}, {load:.0%} load':36}" + "".join(f"{name:>11}" for name in head)]
     for name, found, attempts in lines:
         values = [f"{found.p50:.3f}", f"{found.p99:.2f}", f"{found.p999:.2f}"]
-        values += [f"{found.goodput:.1f}", f"{found.slots:.0f}"]
+        values += [f"{found.goodput:.1f}", "" if isnan(found.slots) else f"{found.slots:.0f}"]
         values.append("" if attempts is None else f"{attempts:.3f}")
         text.append((f"{name:36}" + "".join(f"{value:>11}" for value in values)).rstrip())
     return "\n".join(text)

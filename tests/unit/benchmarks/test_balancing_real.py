@@ -56,7 +56,7 @@ def test_slower_is_the_same_load_with_longer_answers() -> None:
     assert slower.seconds == 2 * PLAN.seconds
     assert len(slower.arrivals()) == pytest.approx(len(PLAN.arrivals()), rel=0.05)
     assert slower.changes[0].at == slower.windows[1].begins
-    assert slower.is_good(Done(Arrival(0.0, 10, 10), 2.2, 1, 0))
+    assert slower.is_good(Done(Arrival(0.0, 10, 10), 10.0 / COMPRESSION + 0.9, 1, 0))
 
 
 def test_a_window_holds_what_arrives_in_it() -> None:
@@ -75,9 +75,10 @@ def test_the_prompt_tells_the_endpoint_what_to_do() -> None:
 
 def test_good_is_within_the_compressed_limit() -> None:
     arrival = Arrival(0.0, 10, 10)
+    limit = 5.0 / COMPRESSION + 1.0
 
-    assert PLAN.is_good(Done(arrival, 1.6, 1, 0))
-    assert not PLAN.is_good(Done(arrival, 1.7, 1, 0))
+    assert PLAN.is_good(Done(arrival, limit - 0.01, 1, 0))
+    assert not PLAN.is_good(Done(arrival, limit + 0.01, 1, 0))
 
 
 def test_slots_count_calls_while_the_window_lasts() -> None:
