@@ -105,8 +105,10 @@ bench-overhead: $(INSTALLED_DEV) ## what llmqueue adds to a direct call, beside 
 	@$(PY) -m benchmarks.overhead $(ARGS)
 bench-scheduling: $(INSTALLED_DEV) ## recorded traffic on real workers, beside FIFO and stock Celery
 	@$(PY) -m benchmarks.scheduling $(ARGS)
-bench-balancing: $(INSTALLED_DEV) ## every balancing profile beside an oracle; faults on real workers
-	@$(PY) -m benchmarks.balancing $(ARGS)
+bench-balancing: $(INSTALLED_DEV) ## every profile beside an oracle, simulated and on real workers; leaked slots
+	@missed=0; $(PY) -m benchmarks.balancing || missed=1; \
+	$(PY) -m benchmarks.balancing.real $(ARGS) || missed=1; \
+	$(PY) -m benchmarks.balancing.kills || missed=1; exit $$missed
 bench-queue-depth: $(INSTALLED_DEV) ## claims with 1,000 and 1,000,000 queued; bulk submission
 	@$(PY) -m benchmarks.queue_depth $(ARGS)
 simulate: $(INSTALLED_DEV) ## scheduling goals in virtual time; ARGS="--load 2 --slots 64": what if

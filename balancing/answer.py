@@ -204,11 +204,13 @@ def _take_chunk(
     _rename(chunk, call)
     try:
         spoke = assembly.feed(chunk)
+        # Refuses what is nested deeper than it may be written, though it could be read.
+        text = orjson.dumps(chunk).decode()
     except (AttributeError, KeyError, TypeError):
         raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
     if spoke and answer.first_token_at is None:
         answer.first_token_at = datetime.now(UTC)
-    on_chunk(orjson.dumps(chunk).decode(), not chunk.get("choices") and "usage" in chunk)
+    on_chunk(text, not chunk.get("choices") and "usage" in chunk)
 
 
 def _rename(answer: dict[str, Any], call: Call) -> None:
@@ -243,12 +245,15 @@ async def read_whole(
     if "id" in whole:
         whole["id"] = call.public_id
     _rename(whole, call)
-    answer = Answer(
-        body=orjson.dumps(whole).decode(), text=_text(whole), first_token_at=datetime.now(UTC)
-    )
+    try:
+        body = orjson.dumps(whole).decode()
+        chunk = orjson.dumps(_as_chunk(whole)).decode() if call.stream else ""
+    except UNKNOWN_SHAPE:
+        raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
+    answer = Answer(body=body, text=_text(whole), first_token_at=datetime.now(UTC))
     _take_usage(answer, whole.get("usage"))
-    if call.stream:
-        on_chunk(orjson.dumps(_as_chunk(whole)).decode(), False)
+    if chunk:
+        on_chunk(chunk, False)
     return answer
 
 

@@ -40,6 +40,7 @@ from balancing.registry import Target
 from llmqueue_project.config import load
 
 LARGEST_REFUSAL = 64 * 1024
+SHORTEST_SECRET = 8
 # These speak of the endpoint (its credential, its models), not of the client's request.
 _ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
 
@@ -72,16 +73,16 @@ class Client:
             Refused: the endpoint says the request is at fault.
             Unavailable, TimedOut, Broken: worth another attempt.
         """
-        kind = KINDS[target.access.kind]
+        kind, credential = KINDS[target.access.kind], _credential(target)
         asked = upstream(target, call)
-        outgoing = _request(kind, target, asked)
+        outgoing = _request(kind, target, asked, credential)
         call = replace(call, model=asked.model) if asked.model else call
         timeouts = call.timeouts.of(target.access)
         guard = Guard(timeouts)
         with failures(guard):
             async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await refusal_of(response, kind)
+                    raise await refusal_of(response, kind, credential)
                 guard.accepted()
                 streamed = response.content_type == "text/event-stream"
                 if call.stream and streamed:
@@ -95,13 +96,13 @@ class Client:
         Raises:
             CallError: it does not say.
         """
-        kind = KINDS[target.access.kind]
-        outgoing = kind.listing(target, _credential(target))
+        kind, credential = KINDS[target.access.kind], _credential(target)
+        outgoing = kind.listing(target, credential)
         guard = Guard(timeouts)
         with failures(guard):
             async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await refusal_of(response, kind)
+                    raise await refusal_of(response, kind, credential)
                 data = await read_at_most(response, LARGEST_ANSWER)
         try:
             return kind.listed(orjson.loads(data))
@@ -125,9 +126,9 @@ class Client:
         )
 
 
-def _request(kind: EndpointKind, target: Target, call: Call) -> Outgoing:
+def _request(kind: EndpointKind, target: Target, call: Call, credential: str) -> Outgoing:
     try:
-        return kind.request(target, call, _credential(target))
+        return kind.request(target, call, credential)
     except UNKNOWN_SHAPE:
         raise unsupported("the model's provider does not take a request of this shape") from None
 
@@ -166,13 +167,17 @@ def failures(guard: Guard) -> Iterator[None]:
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def refusal_of(response: aiohttp.ClientResponse, kind: EndpointKind) -> CallError:
+async def refusal_of(
+    response: aiohttp.ClientResponse, kind: EndpointKind, credential: str = ""
+) -> CallError:
+    """What an endpoint's refusal amounts to; servers that echo the credential do so in vain."""
     status = response.status
     data = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
     try:
         parsed = orjson.loads(data)
         # On one line: it may be sent on as a server-sent event.
-        data = orjson.dumps(parsed).decode()
+        data = _without(orjson.dumps(parsed).decode(), credential)
+        parsed = orjson.loads(data)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         parsed, data = {}, ""
     message = message_of(parsed) or f"the endpoint answered {status}"
@@ -190,6 +195,13 @@ async def refusal_of(response: aiohttp.ClientResponse, kind: EndpointKind) -> Ca
         status=status,
         retry_after_seconds=told or kind.retry_after_seconds(parsed),
     )
+
+
+def _without(text: str, credential: str) -> str:
+    """JSON text in which no string holds the credential; a very short one is no secret."""
+    if len(credential) < SHORTEST_SECRET:
+        return text
+    return text.replace(orjson.dumps(credential).decode()[1:-1], "***")
 
 
 def _retry_after(value: str) -> float:

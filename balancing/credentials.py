@@ -15,6 +15,7 @@ from functools import lru_cache
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from balancing.models import CREDENTIAL_VARIABLE, Endpoint
@@ -152,6 +153,7 @@ def check_readable(tokens: Iterable[str]) -> None:
     log.error("credentials.unreadable", endpoints=unreadable)
 
 
+@transaction.atomic
 def rotate() -> int:
     """Encrypt every stored credential anew with the first key; how many there were.
 
@@ -159,7 +161,8 @@ def rotate() -> int:
         Unreadable, ImproperlyConfigured: nothing was changed.
     """
     fernet = _fernet()
-    rows = list(Endpoint.objects.exclude(encrypted_credential=""))
+    # Locked: one that an operator replaces meanwhile must not come back.
+    rows = list(Endpoint.objects.select_for_update().exclude(encrypted_credential=""))
     if rows and fernet is None:
         raise Unreadable("LLMQUEUE_CREDENTIAL_KEYS is empty")
     for row in rows:

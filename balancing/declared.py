@@ -114,7 +114,7 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
     where = f"endpoint {number} ({entry['name']})"
     known = _declarable()
     values = {NAMES.get(name, name): value for name, value in entry.items() if name != "name"}
-    if unknown := sorted(values.keys() - known.keys() - {"state"}):
+    if unknown := sorted(map(str, values.keys() - known.keys() - {"state"})):
         raise DeclarationError(f"{where}: unknown: {', '.join(unknown)}")
     state = values.pop("state", None)
     if state is not None and state not in MOVES:
@@ -163,7 +163,7 @@ def _registered(where: str, name: str, values: Mapping[str, Any]) -> Endpoint:
         field, reasons = next(iter(error.message_dict.items()))
         shown = next((ours for ours, theirs in NAMES.items() if theirs == field), field)
         raise DeclarationError(f"{where}: {shown}: {' '.join(reasons)}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DeclarationError(f"{where}: {error}") from None
 
 

@@ -17,9 +17,11 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from balancing import outbound
 from balancing.models import Endpoint
 from balancing.occupancy import slots_in_use
 from balancing.resolver import Address
+from llmqueue_project.config import load
 
 log = structlog.get_logger(__name__)
 
@@ -48,12 +50,28 @@ def keep(group_id: int, addresses: Iterable[Address]) -> bool:
         if group is None or group.discover != Endpoint.Discover.DNS:
             return False
         present = {member.base_url: member for member in group.members.all()}
-        wanted = {_url(group, address): address for address in addresses}
+        wanted = {_url(group, address): address for address in _callable(group, addresses)}
         changed = False
         for url, address in wanted.items():
             changed |= _keep_one(group, url, address, present.get(url))
         gone = [member for url, member in present.items() if url not in wanted]
         return _let_go(gone) or changed
+
+
+def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
+    """Those that may be called, by the rule for URLs that operators enter.
+
+    A connection would be refused too, but not where a proxy makes it.
+    """
+    if load().balancing.allow_link_local:
+        return list(addresses)
+    found = []
+    for address in addresses:
+        if refusal := outbound.refusal_of_host(address.ip):
+            log.warning("discovery.refused", group=group.name, reason=refusal)
+        else:
+            found.append(address)
+    return found
 
 
 def drop_orphans() -> bool:

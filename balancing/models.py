@@ -11,6 +11,7 @@ from django.db import models
 from balancing.prices import wrong_prices
 from balancing.profiles import UnknownProfile, resolve
 from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
+from balancing.validators import MOST_ALIASES
 from balancing.validators import validate_apis as validate_apis
 from balancing.validators import validate_base_url as validate_base_url
 from balancing.validators import validate_ca_bundle as validate_ca_bundle
@@ -34,6 +35,8 @@ def _seconds(help_text: str) -> Any:
 def validate_aliases(value: Any) -> None:
     if not isinstance(value, dict):
         raise ValidationError('A JSON object: {"public name": "the endpoint\'s name"}')
+    if len(value) > MOST_ALIASES:
+        raise ValidationError(f"At most {MOST_ALIASES} aliases")
     names = [*value.keys(), *value.values()]
     if not all(isinstance(n, str) and 0 < len(n) <= 200 and n.isprintable() for n in names):
         raise ValidationError("Model names are strings of 1 to 200 printable characters")

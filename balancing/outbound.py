@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import unicodedata
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,7 +28,10 @@ _METADATA = tuple(
     )
 )
 _NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Well-known, and for local use (RFC 8215); a network's own prefix cannot be known here.
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# What separates the labels of a name in other scripts (UTS #46): resolvers read them as dots.
+_DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 
 
 class Forbidden(OSError):
@@ -50,6 +54,8 @@ def parse(url: str) -> SplitResult:
         raise ValueError("Enter a plain URL, for example http://gpu-1:8000/v1")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("Enter an http or https URL, for example http://gpu-1:8000/v1")
+    if "%" in parts.hostname and "[" not in parts.netloc:
+        raise ValueError("Enter a plain URL, for example http://gpu-1:8000/v1")
     if parts.username is not None or parts.password is not None:
         raise ValueError("Credentials do not belong in the URL: name a variable instead")
     return parts
@@ -57,9 +63,11 @@ def parse(url: str) -> SplitResult:
 
 def refusal_of_host(host: str) -> str:
     """Why a host may not be called, empty when it may as far as its name tells."""
-    if host.rstrip(".").lower() in _NAMES:
+    # As a resolver reads it, or a proxy, behind which no address is seen here.
+    plain = unicodedata.normalize("NFKC", host.translate(_DOTS)).rstrip(".").lower()
+    if plain in _NAMES:
         return f"{host} is a cloud's metadata service"
-    address = literal(host)
+    address = literal(plain)
     return refusal_of_address(address) if address else ""
 
 
@@ -89,7 +97,8 @@ def _inner(address: Address) -> Address:
     """The IPv4 address inside an IPv6 one that only wraps it."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _NAT64:
+    # Below 2^16 are :: and ::1, above it the IPv4-compatible addresses of old (::169.254.169.254).
+    if any(address in prefix for prefix in _NAT64) or 0xFFFF < int(address) <= 0xFFFFFFFF:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 

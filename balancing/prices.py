@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 ANY_MODEL = "*"
 HIGHEST = 1_000_000.0
+MOST_PRICES = 2000
 _PARTS = frozenset({"input", "output", "cached_input"})
 
 
@@ -41,6 +41,8 @@ def wrong_prices(value: Any) -> str:
     """What is wrong with a `prices` column; empty when nothing is."""
     if not isinstance(value, dict):
         return 'A JSON object: {"model or *": {"input": 0.15, "output": 0.6}}'
+    if len(value) > MOST_PRICES:
+        return f"At most {MOST_PRICES} models"
     for model, parts in value.items():
         if not 0 < len(model) <= 200 or not model.isprintable():
             return "Model names are strings of 1 to 200 printable characters"
@@ -53,4 +55,5 @@ def wrong_prices(value: Any) -> str:
 
 def _is_price(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and 0 <= value <= HIGHEST
+    # Of NaN neither holds; an integer may be too large to be made a float.
+    return number and 0 <= value <= HIGHEST

@@ -22,6 +22,7 @@ from balancing.registry import Target
 from llmqueue_project.config import load
 
 LARGEST = 512 * 1024
+MOST_WAITING = 1_000_000
 # Servers gain a path when they are replaced by a newer version.
 ASK_AGAIN_SECONDS = 600.0
 _WAITING = re.compile(
@@ -82,7 +83,8 @@ class Prober:
     async def _waiting(self, target: Target, root: str, in_use: int) -> int | None:
         found = _WAITING.findall(await self._body(target, root, "/metrics"))
         if found:
-            return int(sum(map(float, found)))
+            # It says what it likes: 1e999 is a number too.
+            return int(min(sum(map(float, found)), MOST_WAITING))
         body = await self._body(target, root, "/slots")
         slots = orjson.loads(body) if body else None
         # Of more calls of ours than it has slots, the rest waits in its queue.

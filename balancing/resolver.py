@@ -32,6 +32,10 @@ class Address:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
+# Each becomes a row that every worker reads and probes; an answer by TCP holds thousands.
+MOST_ADDRESSES = 500
+
+
 class ResolutionFailed(Exception):
     """The name could not be looked up, or has no address: nothing is known of its servers."""
 
@@ -70,14 +74,16 @@ class SystemResolver:
     async def resolve(self, host: str, port: int) -> list[Address]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                if host.startswith("_"):
-                    return await self._services(host)
-                return await self._hosts(host, port)
+                by_service = host.startswith("_")
+                found = await (self._services(host) if by_service else self._hosts(host, port))
         except TimeoutError:
             raise ResolutionFailed(f"{host}: no answer in {self._timeout_seconds:g} s") from None
         except (OSError, UnicodeError, dns.exception.DNSException) as error:
             reason = str(error) or type(error).__name__
             raise ResolutionFailed(f"{host}: {reason}") from None
+        if len(found) > MOST_ADDRESSES:
+            raise ResolutionFailed(f"{host}: {len(found)} addresses, more than {MOST_ADDRESSES}")
+        return found
 
     async def _hosts(self, host: str, port: int) -> list[Address]:
         loop = asyncio.get_running_loop()
@@ -106,5 +112,7 @@ class SystemResolver:
             host, dns.rdatatype.SRV, lifetime=self._timeout_seconds, search=True
         )
         records = {(str(record.target).rstrip("."), int(record.port)) for record in answer}
+        if len(records) > MOST_ADDRESSES:
+            raise ResolutionFailed(f"{host}: more than {MOST_ADDRESSES} records")
         found = await asyncio.gather(*(self._hosts(name, port) for name, port in records))
         return sorted({address for addresses in found for address in addresses})

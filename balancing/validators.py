@@ -39,6 +39,10 @@ _RESERVED_HEADERS = frozenset(
     }
 )
 LARGEST_BUNDLE = 256 * 1024
+# Every process reads every endpoint's row again each few seconds. Twice what discovery takes: the
+# names that an endpoint lists, and as many aliases.
+MOST_MODELS = 2000
+MOST_ALIASES = 1000
 
 
 def validate_base_url(value: str) -> None:
@@ -54,6 +58,8 @@ def validate_base_url(value: str) -> None:
 def validate_models(value: Any) -> None:
     if not isinstance(value, list) or not value:
         raise ValidationError("List at least one model name")
+    if len(value) > MOST_MODELS:
+        raise ValidationError(f"List at most {MOST_MODELS} models")
     if not all(isinstance(n, str) and 0 < len(n) <= 200 and n.isprintable() for n in value):
         raise ValidationError("Model names are strings of 1 to 200 printable characters")
 

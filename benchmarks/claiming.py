@@ -65,6 +65,7 @@ class Queue:
             "limit": 1,
             "models": [self._model],
             "slots": [1],
+            "apis": ["chat"],
             "worker": "benchmark",
             "lease_seconds": 3600,
         }

@@ -21,7 +21,8 @@ MODEL = "fake-model"
 class Contender:
     """`parts` are the process trees whose CPU time and memory count as this contender's.
 
-    `keys` are further tenants' API keys by name, `database_url` is where it keeps its jobs.
+    `keys` are further tenants' API keys by name, `database_url` is where it keeps its jobs,
+    `redis_url` its live state.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Contender:
     parts: dict[str, int] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
     database_url: str = ""
+    redis_url: str = ""
 
     @property
     def chat_url(self) -> str:

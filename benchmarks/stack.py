@@ -61,6 +61,7 @@ def llmqueue(directory: Path, endpoint: Contender, shape: Shape) -> Iterator[Con
             parts | endpoint.parts,
             keys,
             services.database_url,
+            services.redis_url,
         )
         _wait_for_an_answer(ours, [web, *workers])
         yield ours

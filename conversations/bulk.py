@@ -180,7 +180,10 @@ def _spec(number: int, kind: str, fields: dict[str, object], terms: Terms, flow_
     named = fields if fields.get("model") else fields | {"model": terms.model}
     # Nobody listens: a streamed answer would only be kept for nobody.
     whole = {name: value for name, value in named.items() if not name.startswith("stream")}
-    request = openai.parse(orjson.dumps(whole), kind)
+    try:
+        request = openai.parse(orjson.dumps(whole), kind)
+    except orjson.JSONEncodeError:
+        raise BadLine(number, "nested too deeply") from None
     if request.model not in known_models():
         raise BadLine(number, f"no endpoint serves the model {request.model!r}")
     asked = asked_level(request.fields, "") or Asked(terms.level, "bulk submission")

@@ -13,7 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    Field,
+    SecretStr,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,6 +30,9 @@ from pydantic_settings import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+STARS = "**********"
+# What people may call the credential of an endpoint, which the file cannot hold.
+_ENDPOINT_SECRETS = frozenset({"credential", "api_key", "key", "password", "secret", "token"})
 UNSAFE_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production
 
 
@@ -304,7 +315,12 @@ class Config(BaseSettings):
     """The whole configuration; `load()` is the one instance of a process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LLMQUEUE_", env_nested_delimiter="__", extra="ignore", populate_by_name=True
+        env_prefix="LLMQUEUE_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        populate_by_name=True,
+        # An error of one field, or of all together, would print URLs with passwords, and keys.
+        hide_input_in_errors=True,
     )
 
     environment: Literal["development", "production"] = Field(
@@ -393,6 +409,14 @@ class Config(BaseSettings):
                 raise ValueError("each key is 32 bytes in URL-safe base64")
         return value
 
+    @field_serializer("endpoints")
+    def _without_misplaced_secrets(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Credentials do not belong there, and are refused when it is applied: nor are they shown.
+
+        What extra headers hold may be one all the same.
+        """
+        return [{name: _masked(name, content) for name, content in each.items()} for each in value]
+
     @model_validator(mode="after")
     def _production_is_safe(self) -> Config:
         if not self.production:
@@ -422,6 +446,14 @@ class Config(BaseSettings):
         path = os.environ.get("LLMQUEUE_CONFIG")
         files = (YamlConfigSettingsSource(settings_cls, yaml_file=path),) if path else ()
         return (init_settings, env_settings, *files)
+
+
+def _masked(name: str, content: Any) -> Any:
+    if name in _ENDPOINT_SECRETS:
+        return STARS
+    if name == "extra_headers" and isinstance(content, dict):
+        return dict.fromkeys(content, STARS)
+    return content
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -53,7 +53,14 @@ def client_address(request: HttpRequest) -> str:
     found = [seen[-proxies]] if len(seen) >= proxies > 0 else []
     for text in (*found, request.META.get("REMOTE_ADDR") or ""):
         try:
-            return str(ip_address(text.strip()))
+            return _counted(ip_address(text.strip()))
         except ValueError:
             continue
     return UNKNOWN
+
+
+def _counted(address: IPv4Address | IPv6Address) -> str:
+    """One customer's IPv6 network as one address: it has 2^64 of them to try passwords from."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((int(address), 64), strict=False).network_address)
+    return str(address if isinstance(address, IPv4Address) else address.ipv4_mapped)

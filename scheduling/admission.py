@@ -24,6 +24,7 @@ from scheduling.pauses import NONE, Pauses
 from scheduling.policies import admission as policy
 from scheduling.policies import waiting
 from scheduling.policies.admission import Verdict
+from scheduling.policies.steady import Pace
 from scheduling.statements import LOAD, WATCH
 from scheduling.submission import JobSpec, Receipt
 from scheduling.tickets import level_policy
@@ -84,6 +85,8 @@ class Admission:
         self._since: dict[tuple[Priority, frozenset[str]], list[float]] = {}
         self._admitted = 0
         self._last_tags: dict[tuple[int, Priority], float] = {}
+        self._clocks: dict[Priority, float] = {}
+        self._paces: dict[Priority, Pace] = {}
 
     @property
     def age(self) -> float:
@@ -108,7 +111,13 @@ class Admission:
 
     def learn(self, pauses: Pauses, load: Load, *, cost_seconds: float = 0.0) -> None:
         """Remember a look that took so long."""
-        self.pauses, self.load = pauses, load
+        seconds, clocks = self.age, load.clocks()
+        self._paces = {
+            level: self._paces.get(level, Pace()).after(clock - self._clocks[level], seconds)
+            for level, clock in clocks.items()
+            if level in self._clocks and not pauses.stops(level)
+        }
+        self.pauses, self.load, self._clocks = pauses, load.steadied(self.load, seconds), clocks
         self._read_at = self._clock()
         self._cost_seconds = cost_seconds
         self._since.clear()
@@ -162,7 +171,8 @@ class Admission:
         position = max(1, round(jobs + since - started) + 1)
         if self.pauses.stops(level):
             return Outlook(position, None)
-        wait = waiting.wait_seconds(pool.load, int(level), ahead=work + since, floors=floors())
+        work = max(work + since, self._work_until(pool, level, fair_tag))
+        wait = waiting.wait_seconds(pool.load, int(level), ahead=work, floors=floors())
         return Outlook(position, None if wait is None else round(max(0.0, wait - self.age), 2))
 
     def _joined_since(self, level: Priority, pool: Pool) -> list[float]:
@@ -181,10 +191,10 @@ class Admission:
     def _check_wait(self, spec: JobSpec) -> None:
         verdict = self.verdict(spec)
         if not verdict.admitted:
-            raise QueueFull(
-                verdict.retry_after_seconds,
-                f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s",
-            )
+            told = f"a {spec.level.queue} request would wait about {verdict.wait_seconds:.0f} s"
+            if verdict.wait_seconds <= (limit := limit_seconds(spec.level)):
+                told += f", and might wait longer than {limit:.0f} s"
+            raise QueueFull(verdict.retry_after_seconds, told)
 
     def verdict(self, spec: JobSpec) -> Verdict:
         """How long a job would wait, and whether that is within its level's limit."""
@@ -203,14 +213,24 @@ class Admission:
     def _ahead(self, pool: Pool, spec: JobSpec) -> float:
         """Work before this one now: that seen, that joined since, less that started since.
 
-        By its flow's last fair tag, so that a flood is refused and not those it would delay.
+        By its flow's last fair tag, so that a flood is refused and not those it would delay. Other
+        flows will put more before that tag.
         """
         last_tag = self._last_tags.get((spec.flow_id, spec.level), 0.0)
         _, work = pool.ahead(spec.level, last_tag)
         tag = max([last_tag, *(line.clock for line in pool.lines[spec.level])])
         since = bisect_right(self._joined_since(spec.level, pool), tag)
         rate = waiting.level_rate(pool.load, int(spec.level), floors()) or 0.0
-        return max(0.0, work + since - rate * self.age)
+        work = max(work + since, self._work_until(pool, spec.level, last_tag))
+        return max(0.0, work - rate * self.age)
+
+    def _work_until(self, pool: Pool, level: Priority, tag: float) -> float:
+        """What the level starts until its clock gets to a tag, at its pace; 0 if not known."""
+        pace = self._paces.get(level)
+        if pace is None:
+            return 0.0
+        rate = waiting.level_rate(pool.load, int(level), floors()) or 0.0
+        return rate * pace.seconds_to(tag - self._clocks[level])
 
 
 _here = Admission()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from balancing.registry import Target
 from llmqueue_project.config import load
 from scheduling.models import Priority
 from scheduling.policies.admission import pools_of
+from scheduling.policies.steady import steadied
 from scheduling.policies.waiting import WINDOW_SECONDS, LevelLoad, PoolLoad
 
 HEADS = 1000
@@ -190,6 +191,23 @@ class Load:
         )
         held, mean_bytes = rows[0][12:14] if rows else (0, 0.0)
         return cls(loads, pools, sum(each.queued for each in loads) + held, mean_bytes)
+
+    def steadied(self, before: Load, seconds: float) -> Load:
+        """With rates averaged over the last looks, where the pools are the same."""
+        was = {pool.models: pool.load for pool in before.pools}
+        pools = tuple(
+            replace(pool, load=steadied(pool.load, was[pool.models], seconds))
+            if pool.models in was
+            else pool
+            for pool in self.pools
+        )
+        return replace(self, pools=pools)
+
+    def clocks(self) -> dict[Priority, float]:
+        """Virtual time of the levels at which work waits, while anything runs."""
+        if not any(each.processing for each in self.models):
+            return {}
+        return {each.level: each.clock for each in self.models if each.queued}
 
     def pool(self, model: str) -> Pool | None:
         return next((pool for pool in self.pools if model in pool.models), None)

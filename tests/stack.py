@@ -53,7 +53,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(check: Callable[[], Any], *, seconds: float = 20.0, what: str = "") -> Any:
+def eventually(check: Callable[[], Any], *, seconds: float = 60.0, what: str = "") -> Any:
     """The first true answer of `check`, asked until the time is up."""
     deadline = time.monotonic() + seconds
     while True:

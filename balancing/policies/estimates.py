@@ -51,7 +51,7 @@ class Estimate:
         streams = endpoint.in_use
         measured = self.known_token_seconds(endpoint, situation)
         joined = measured * (self.batch + streams + 1) / (self.batch + streams)
-        alone = min(measured, endpoint.best_token_seconds)
+        alone = min(measured, endpoint.best_token_seconds or measured)
         crowded = alone * (1 + (streams + 1) / self.batch)
         return max(joined, crowded)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
@@ -77,7 +77,7 @@ class Case:
         requests = traces.until(arrivals(self.load, trace), SECONDS[self.condition])
         done = simulation.run(requests, _changes(self.condition))
         slots = simulation.slot_seconds / (simulation.now * SLOTS * len(SPEEDS))
-        return _figures([d for d in done if self._counts(d.arrival)], slots)
+        return figures_of([d for d in done if self._counts(d.arrival)], slots)
 
     def _counts(self, arrival: Arrival) -> bool:
         if self.condition == "degraded":
@@ -157,14 +157,17 @@ def _changes(condition: str) -> list[Change]:
     ]
 
 
-def _figures(done: Sequence[Done], slots: float) -> Figures:
+def figures_of(
+    done: Sequence[Done], slots: float, good: Callable[[Done], bool] = is_good
+) -> Figures:
+    """Of at least one request; `slots` is the share that was in use."""
     seconds = sorted(d.seconds for d in done)
     ideal = sum(d.arrival.prefix_tokens for d in done)
     return Figures(
         p50=_quantile(seconds, 0.5),
         p99=_quantile(seconds, 0.99),
         p999=_quantile(seconds, 0.999),
-        goodput=100 * sum(map(is_good, done)) / len(done),
+        goodput=100 * sum(map(good, done)) / len(done),
         slots=100 * slots,
         attempts=sum(d.attempts for d in done) / len(done),
         saved=100 * sum(d.saved_tokens for d in done) / ideal if ideal else 0.0,

@@ -40,7 +40,7 @@ def level_goals(at: str, ours: Meter, strict: Meter, *, slots: int) -> Iterator[
         yield Row(f"admitted p99 wait / limit, {level} at {at}", waited, "x", "<= 1.2")
     if ours.estimates.count:
         factor = ours.estimates.quantile(0.5)
-        yield Row(f"ETA off by a factor, median, at {at}", factor, "x", "<= 1.5")
+        yield Row(f"ETA off by a factor, median, at {at}", factor, "x", "<= 2")
 
 
 def fairness_goals(at: str, by_policy: Mapping[str, Meter]) -> Iterator[Row]:

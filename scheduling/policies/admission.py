@@ -1,7 +1,8 @@
 """May one more request join the queue? Only while it can expect to start within its level's limit.
 
-The wait is the one that clients are shown (`waiting.py`). Two rules keep the estimate from refusing
-normal use:
+By the estimate that clients are shown (`waiting.py`), taken with care: what clients are told is the
+expected wait, what must stay below the limit is one that chance will hardly exceed. Two rules keep
+it from refusing normal use:
 
 - Before anything has ended nothing is known, and nothing is refused.
 - As many requests as the pool has slots may always wait at a level. On a slow endpoint the very
@@ -23,7 +24,10 @@ LONGEST_RETRY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`retry_after_seconds` is when the request would be admitted if nothing else joined."""
+    """`wait_seconds` is the expected wait.
+
+    `retry_after_seconds` is when the request would be admitted if nothing else joined.
+    """
 
     admitted: bool
     wait_seconds: float
@@ -41,13 +45,14 @@ def decide(
         floors: each level's assured share of picks, highest level first.
     """
     wait = wait_seconds(pool, level, ahead=ahead, floors=floors)
-    if wait is None:
+    careful = wait_seconds(pool, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds)
+    if wait is None or careful is None:
         return Verdict(True, 0.0)
-    if wait <= limit_seconds or ahead < max(1, pool.slots):
+    if careful <= limit_seconds or ahead < max(1, pool.slots):
         return Verdict(True, wait)
     # Admitted again when the wait is below the limit, or when fewer wait than there are slots.
     fewer = seconds_to_start(pool, level, work=ahead - max(1, pool.slots) + 1, floors=floors)
-    return Verdict(False, wait, retry_seconds(min(wait - limit_seconds, fewer or 0.0)))
+    return Verdict(False, wait, retry_seconds(min(careful - limit_seconds, fewer or 0.0)))
 
 
 def retry_seconds(seconds: float) -> float:

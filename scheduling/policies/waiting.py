@@ -9,6 +9,9 @@ work leaves it at one rate, better levels first, and every level that has work g
     after   the above is gone, the level gets what better levels' arrivals and the floors of
             worse levels with work leave
 
+What is told is the expected wait. Whoever decides by it gives a horizon and gets a careful one: by
+the rate that is left when chance goes against the level for that long.
+
 Work is counted in jobs by size: a job of the pool's mean service time is 1. A request starts with
 the slot that frees after all that is before it, at once while a slot is free.
 """
@@ -21,6 +24,8 @@ from dataclasses import dataclass
 
 # What rates are counted over.
 WINDOW_SECONDS = 15
+# Standard deviations of what ends and comes: on what is left beyond them a level can count.
+CAUTION = 3.0
 # Of the whole rate: what a level is taken to get when everything else is promised to others.
 _LEAST_SHARE = 0.01
 
@@ -74,31 +79,44 @@ def pool_rate(pool: PoolLoad) -> float | None:
     return max(sure, max(1, running) / pool.service_seconds)
 
 
-def level_rate(pool: PoolLoad, level: int, floors: Sequence[float]) -> float | None:
-    """Jobs a second that a level can expect while its own work waits and no better one's does."""
+def level_rate(
+    pool: PoolLoad, level: int, floors: Sequence[float], *, horizon_seconds: float | None = None
+) -> float | None:
+    """Jobs a second that a level can expect while its own work waits and no better one's does.
+
+    Args:
+        horizon_seconds: given, the rate on which it can count for that long: better levels may by
+            chance take more, and less may end; both vary like counts of events. The best level is
+            taken by its mean: what a few seconds bring is chance whatever one does.
+    """
     rate = pool_rate(pool)
     if rate is None:
         return None
-    arriving = sum(each.arriving_per_second for each in pool.levels[:level])
-    left = max(
-        rate * (1 - _owed(pool, level, floors)) - arriving,
-        rate * floors[level],
-        rate * _LEAST_SHARE,
-    )
+    better = _better(pool, level)
+    left = rate * (1 - _owed(pool, level, floors)) - better
+    if horizon_seconds is not None and level:
+        left -= CAUTION * math.sqrt((rate + better) / horizon_seconds)
+    left = max(left, _sure(rate, level, horizon_seconds) * floors[level], rate * _LEAST_SHARE)
     return min(left, _own_most(pool, level, left))
 
 
 def seconds_to_start(
-    pool: PoolLoad, level: int, *, work: float, floors: Sequence[float]
+    pool: PoolLoad,
+    level: int,
+    *,
+    work: float,
+    floors: Sequence[float],
+    horizon_seconds: float | None = None,
 ) -> float | None:
     """How long until so much work of a level has started; None when nothing is known yet."""
-    rate, after = pool_rate(pool), level_rate(pool, level, floors)
-    if rate is None or after is None:
+    rate, expected = pool_rate(pool), level_rate(pool, level, floors)
+    after = level_rate(pool, level, floors, horizon_seconds=horizon_seconds)
+    if rate is None or expected is None or after is None:
         return None
-    floor = min(rate * floors[level], after)
+    floor = min(_sure(rate, level, horizon_seconds) * floors[level], after)
     above = sum(each.queued for each in pool.levels[:level])
-    arriving = sum(each.arriving_per_second for each in pool.levels[:level])
-    left_to_better = rate * (1 - _owed(pool, level, floors)) - floor - arriving
+    taken = min(rate * floors[level], expected) + _better(pool, level)
+    left_to_better = rate * (1 - _owed(pool, level, floors)) - taken
     busy_above = above / max(left_to_better, rate * _LEAST_SHARE)
     if 0 < work <= floor * busy_above:
         return work / floor
@@ -106,7 +124,12 @@ def seconds_to_start(
 
 
 def wait_seconds(
-    pool: PoolLoad, level: int, *, ahead: float, floors: Sequence[float]
+    pool: PoolLoad,
+    level: int,
+    *,
+    ahead: float,
+    floors: Sequence[float],
+    horizon_seconds: float | None = None,
 ) -> float | None:
     """How long until a request starts that has `ahead` of its level before it.
 
@@ -114,6 +137,7 @@ def wait_seconds(
         level: its place among `pool.levels`.
         ahead: work, in jobs by size.
         floors: each level's assured share of picks, highest level first.
+        horizon_seconds: as in `level_rate`; without it the estimate is neither hopeful nor careful.
 
     Returns:
         Seconds; 0 while a slot is free for it; None when nothing is known yet.
@@ -121,7 +145,21 @@ def wait_seconds(
     before = ahead + sum(each.queued for each in pool.levels[:level])
     if not pool.standing and before < pool.slots - pool.processing:
         return 0.0
-    return seconds_to_start(pool, level, work=ahead + 1, floors=floors)
+    return seconds_to_start(
+        pool, level, work=ahead + 1, floors=floors, horizon_seconds=horizon_seconds
+    )
+
+
+def _better(pool: PoolLoad, level: int) -> float:
+    """Jobs a second that better levels take."""
+    return sum(each.arriving_per_second for each in pool.levels[:level])
+
+
+def _sure(rate: float, level: int, horizon_seconds: float | None) -> float:
+    """Of the whole rate, that on which a level can count for so long."""
+    if horizon_seconds is None or not level:
+        return rate
+    return max(rate / 2, rate - CAUTION * math.sqrt(rate / horizon_seconds))
 
 
 def _owed(pool: PoolLoad, level: int, floors: Sequence[float]) -> float:

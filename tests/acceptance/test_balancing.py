@@ -51,7 +51,7 @@ def forget(stack: Stack) -> None:
     def are_well() -> bool:
         found = states(stack).values()
         return all(
-            (state["probed_at"] or "") > began and state["health"] in ("healthy", "returning")
+            (state["probed_at"] or "") > began and state["health"] != "unhealthy"
             for state in found
             if state["state"] == "enabled" and state["name"] in ("one", "two")
         )

@@ -26,6 +26,11 @@ class Behaviour:
     first_token: float = 0.0
     """Between the status line and the first token (added to `latency` when not streaming)."""
     tokens_per_second: float = 0.0
+    batch: int = 0
+    """So many streams at once halve the pace of each; 0: none slows another. Tokens per second are
+    then the endpoint's, of a lone stream; a control changes them for running streams, too."""
+    prefill: float = 0.0
+    """How long the prompt is read, in output tokens; only with `batch`."""
     tokens: int = 16
     fail_rate: float = 0.0
     """Share of requests answered with `status`."""

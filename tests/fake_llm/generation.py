@@ -7,11 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.fake_llm.answers import Question
+from tests.fake_llm.batch import Batch
 from tests.fake_llm.behaviour import Behaviour
 from tests.fake_llm.connection import Connection
 from tests.fake_llm.counters import Counters
 from tests.fake_llm.dialects import Rendering
 from tests.fake_llm.ticker import Ticker
+
+EARLY = 1e-6
+"""Of a token: what rounding may take from a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class Surroundings:
     loop: asyncio.AbstractEventLoop
     ticker: Ticker
     counters: Counters
+    batch: Batch
 
 
 class Generation:
@@ -45,9 +50,14 @@ class Generation:
         self._finish_reason = "length" if limit < len(tokens) else "stop"
         self._sent = 0
         self._first_token_at = 0.0
+        self._first_mark = 0.0
         self._over = False
         connection.work = self
         self._call = around.counters.begin(asked.prompt)
+        # A control may turn batches on or off while this runs.
+        self._batch = around.batch if behaviour.batch and around.batch.size else None
+        if self._batch:
+            self._first_mark = self._batch.join(around.loop.time()) + 1 + behaviour.prefill
         self._after(behaviour.latency, self._start)
 
     def hung_up(self) -> None:
@@ -57,9 +67,15 @@ class Generation:
 
     def _start(self) -> None:
         if not self._asked.stream:
-            self._after(self._whole_seconds(), self._finish_whole)
+            if self._batch:
+                self._at_mark(self._first_mark + len(self._tokens) - 1, self._finish_whole)
+            else:
+                self._after(self._whole_seconds(), self._finish_whole)
             return
         self._connection.stream_start()
+        if self._batch:
+            self._at_mark(self._first_mark, self._first_token)
+            return
         self._after(self._behaviour.first_token, self._first_token)
 
     def _first_token(self) -> None:
@@ -86,10 +102,23 @@ class Generation:
             self._complete()
             return
         self._send(opening, rendered)
+        if self._batch:
+            self._at_mark(self._first_mark + self._sent, self._advance)
+            return
         pace = 1 / self._behaviour.tokens_per_second
         self._around.ticker.at(
             self._first_token_at + self._sent * pace, self._unless_over(self._advance)
         )
+
+    def _at_mark(self, mark: float, step: Callable[[], None]) -> None:
+        """Go on when the batch's clock is there, however its pace changes until then."""
+        assert self._batch is not None
+        now = self._around.loop.time()
+        if self._batch.clock(now) >= mark - EARLY:
+            step()
+            return
+        again = self._unless_over(lambda: self._at_mark(mark, step))
+        self._around.ticker.at(self._batch.look_again_at(mark, now), again)
 
     def _send(self, opening: bytes, rendered: list[bytes]) -> None:
         if opening or rendered:
@@ -97,11 +126,14 @@ class Generation:
 
     def _due(self) -> int:
         """How many tokens should be out by now."""
+        if self._batch:
+            passed = self._batch.clock(self._around.loop.time()) - self._first_mark
+            return min(int(passed + EARLY) + 1, self._reach())
         rate = self._behaviour.tokens_per_second
         if not rate:
             return self._reach()
         elapsed = self._around.loop.time() - self._first_token_at
-        return min(int(elapsed * rate + 1e-6) + 1, self._reach())
+        return min(int(elapsed * rate + EARLY) + 1, self._reach())
 
     def _reach(self) -> int:
         """How many tokens will ever be sent."""
@@ -146,6 +178,8 @@ class Generation:
 
     def _leave(self) -> None:
         self._over = True
+        if self._batch:
+            self._batch.leave(self._around.loop.time())
         self._around.counters.end(self._call)
 
     def _after(self, seconds: float, step: Callable[[], None]) -> None:

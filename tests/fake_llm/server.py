@@ -12,6 +12,7 @@ from typing import Any, Self
 import orjson
 
 from tests.fake_llm import answers, dialects
+from tests.fake_llm.batch import Batch
 from tests.fake_llm.behaviour import Behaviour, directives
 from tests.fake_llm.connection import Connection
 from tests.fake_llm.counters import Counters
@@ -48,8 +49,17 @@ class FakeLLM:
     def control(self, **fields: Any) -> None:
         """Change the behaviour of the requests that arrive from now on."""
         self._behaviour = self._behaviour.with_fields(fields)
+        self._adjust_batch()
         if "seed" in fields:
             self._random = random.Random(self._behaviour.seed)
+
+    def _adjust_batch(self) -> None:
+        if self._around is not None:
+            self._around.batch.adjust(
+                self._around.loop.time(),
+                size=self._behaviour.batch,
+                tokens_per_second=self._behaviour.tokens_per_second,
+            )
 
     def stats(self) -> dict[str, Any]:
         return self._counters.as_dict()
@@ -57,7 +67,8 @@ class FakeLLM:
     async def start(self) -> None:
         """Listen; after a `stop`, on the same port again."""
         loop = asyncio.get_running_loop()
-        self._around = Surroundings(loop, Ticker(loop), self._counters)
+        self._around = Surroundings(loop, Ticker(loop), self._counters, Batch())
+        self._adjust_batch()
         self._server = await loop.create_server(
             lambda: Connection(self._route, self._connections), self.host, self.port, backlog=4096
         )

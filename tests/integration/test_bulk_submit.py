@@ -102,6 +102,9 @@ def test_options_hold_where_a_line_says_nothing(tmp_path: Path) -> None:
         pytest.param(json.dumps(CHAT | {"priority": "x"}), "unknown priority", id="level"),
         pytest.param('{"content": 5, "user_id": "u"}', "content", id="message"),
         pytest.param('{"custom_id": 5}', "custom_id", id="custom_id"),
+        pytest.param(
+            f'{{"messages": [], "x": {"[" * 400}{"]" * 400}}}', "nested too deeply", id="deep"
+        ),
     ],
 )
 def test_a_bad_line_is_named_and_what_was_stored_stays(

@@ -15,6 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from balancing import discovery, membership, registry, services
+from balancing import resolver as resolver_module
 from balancing.models import Endpoint
 from balancing.registry import Target
 from balancing.resolver import Address, ResolutionFailed, Resolver, SystemResolver
@@ -110,6 +111,13 @@ class TestAddresses:
             "pool-10-0-0-1-8000",
             "pool-fd00--3-8000",
         ], "the group itself takes no work"
+
+    def test_an_address_that_may_not_be_called_is_no_member_with_a_proxy_neither(self) -> None:
+        group(proxy_url="http://proxy:3128")
+
+        look(FakeResolver(ONE, Address("169.254.169.254", 80), Address("fe80::1", 8000)))
+
+        assert set(members()) == {"http://10.0.0.1:8000/v1"}
 
     def test_one_that_vanishes_drains_first_and_is_deleted_when_idle(
         self, idle: dict[int, int]
@@ -348,6 +356,15 @@ class TestSystemResolver:
         found = await resolver.resolve("_http._tcp.llm.test", 80)
 
         assert found == [Address("127.0.0.1", 8001), Address("127.0.0.1", 8002)]
+
+    async def test_an_answer_of_very_many_is_not_believed(
+        self, name_server: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(resolver_module, "MOST_ADDRESSES", 1)
+        resolver = SystemResolver(nameservers=("127.0.0.1",), port=name_server)
+
+        with pytest.raises(ResolutionFailed, match="more than 1"):
+            await resolver.resolve("_http._tcp.llm.test", 80)
 
     async def test_a_service_without_records_fails(self, name_server: int) -> None:
         resolver = SystemResolver(nameservers=("127.0.0.1",), port=name_server)

@@ -13,7 +13,7 @@ from scheduling.policies.admission import (
     desired_replicas,
     pools_of,
 )
-from scheduling.policies.waiting import PoolLoad, seconds_to_start
+from scheduling.policies.waiting import LevelLoad, PoolLoad, seconds_to_start, wait_seconds
 from tests.policies.loads import FLOORS, aheads, places, pool, pools
 
 LIMITS = (3.0, 30.0, 120.0, 600.0)
@@ -23,14 +23,20 @@ def verdict(load: PoolLoad, level: int, ahead: float):  # type: ignore[no-untype
     return decide(load, level, ahead=ahead, limit_seconds=LIMITS[level], floors=FLOORS)
 
 
+def cautious(load: PoolLoad, level: int, ahead: float) -> float | None:
+    return wait_seconds(load, level, ahead=ahead, floors=FLOORS, horizon_seconds=LIMITS[level])
+
+
 @given(pools, places, aheads)
-def test_a_refusal_means_an_estimate_above_the_limit(
+def test_a_refusal_means_a_careful_estimate_above_the_limit(
     load: PoolLoad, level: int, ahead: float
 ) -> None:
-    found = verdict(load, level, ahead)
+    found, careful = verdict(load, level, ahead), cautious(load, level, ahead)
 
     if not found.admitted:
-        assert found.wait_seconds > LIMITS[level]
+        assert careful is not None
+        assert careful > LIMITS[level]
+        assert found.wait_seconds == wait_seconds(load, level, ahead=ahead, floors=FLOORS)
         assert ahead >= load.slots
 
 
@@ -64,7 +70,7 @@ def test_after_its_retry_time_it_would_be_admitted(
 
     if not found.admitted and found.retry_after_seconds < LONGEST_RETRY_SECONDS:
         within = found.retry_after_seconds * 1.001 + LIMITS[level]
-        started = seconds_to_start(load, level, work=ahead + 1, floors=FLOORS)
+        started = cautious(load, level, ahead)
         few = seconds_to_start(load, level, work=ahead - load.slots + 1, floors=FLOORS)
         assert started is not None
         assert few is not None
@@ -92,6 +98,17 @@ def test_a_slow_endpoint_may_have_a_short_realtime_queue() -> None:
     refused = verdict(slow, 0, 2)
     assert not refused.admitted
     assert refused.retry_after_seconds == pytest.approx(30.0), "one of two ends every 30 s"
+
+
+def test_the_decision_does_not_count_on_chance_and_what_is_told_does_not_fear_it() -> None:
+    """Ten a second end, high takes six: 4 are left to normal, and 2 on which it can count."""
+    better = LevelLoad(finished_per_second=6.0, arriving_per_second=6.0)
+    levels = (LevelLoad(), better, LevelLoad(400), LevelLoad())
+    load = PoolLoad(levels, 20, 20, 2.0, standing=True)
+
+    assert verdict(load, 2, 399).wait_seconds == pytest.approx(100.0)
+    assert not verdict(load, 2, 399).admitted, "a limit of 120 s might not be kept"
+    assert verdict(load, 2, 300).admitted
 
 
 def test_endpoints_that_share_a_model_are_one_pool() -> None:

@@ -53,6 +53,18 @@ def test_the_floor_bounds_the_wait(load: PoolLoad, level: int, ahead: float) -> 
         assert found <= (ahead + 1) / (rate * FLOORS[level]) * 1.0001
 
 
+@given(pools, places, aheads, st.floats(1, 1000))
+def test_who_is_careful_expects_no_less(
+    load: PoolLoad, level: int, ahead: float, horizon: float
+) -> None:
+    expected = wait(load, level, ahead)
+    careful = wait_seconds(load, level, ahead=ahead, floors=FLOORS, horizon_seconds=horizon)
+
+    if expected is not None:
+        assert careful is not None
+        assert expected <= careful * (1 + 1e-9)
+
+
 @given(pools, places, aheads, st.integers(1, 1000))
 def test_more_work_of_better_levels_makes_nobody_sooner(
     load: PoolLoad, level: int, ahead: float, more: int
@@ -120,6 +132,26 @@ def test_a_level_gets_what_better_ones_leave_and_its_floor_at_least() -> None:
 
     assert level_rate(load(4.0), 3, FLOORS) == pytest.approx(6.0)
     assert level_rate(load(9.9), 3, FLOORS) == pytest.approx(1.0)
+
+
+def test_what_chance_may_take_is_not_counted_on() -> None:
+    ran = (LevelLoad(arriving_per_second=4.0), LevelLoad(50), LevelLoad(), LevelLoad())
+    load = PoolLoad(ran, **BUSY)  # type: ignore[arg-type]
+
+    soon = level_rate(load, 1, FLOORS, horizon_seconds=30)
+    later = level_rate(load, 1, FLOORS, horizon_seconds=3000)
+
+    assert soon == pytest.approx(6.0 - 3 * (14 / 30) ** 0.5)
+    assert later == pytest.approx(6.0 - 3 * (14 / 3000) ** 0.5)
+    assert level_rate(load, 0, FLOORS, horizon_seconds=3) == level_rate(load, 0, FLOORS)
+
+
+def test_a_short_horizon_leaves_half_a_floor_at_least() -> None:
+    full = (LevelLoad(500, arriving_per_second=20.0), LevelLoad(50), LevelLoad(), LevelLoad())
+    load = PoolLoad(full, **BUSY)  # type: ignore[arg-type]
+
+    assert level_rate(load, 1, FLOORS, horizon_seconds=0.1) == pytest.approx(1.0)
+    assert level_rate(load, 1, FLOORS, horizon_seconds=90) == pytest.approx(1.8)
 
 
 def test_worse_levels_with_work_are_owed_their_floors() -> None:

@@ -121,6 +121,60 @@ async def failure_of(client: Client, data: bytes, *, stream: bool = False) -> Ca
         return await failure(client, target(url), chat(stream=stream))
 
 
+class TestEchoes:
+    """A server that repeats the credential in its refusal."""
+
+    CREDENTIAL = 'sk-"quoted"-0123456789'
+
+    @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized"])
+    async def test_the_credential_is_told_to_nobody(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, status: str
+    ) -> None:
+        monkeypatch.setenv("LLM_ECHO", self.CREDENTIAL)
+        body = orjson.dumps({"error": {"message": f"Incorrect API key: {self.CREDENTIAL}."}})
+
+        async with scripted(response(body, status=status)) as (url, requests):
+            error = await failure(client, target(url, "LLM_ECHO"), chat())
+
+        assert self.CREDENTIAL.encode() in requests[0]
+        assert str(error) == "Incorrect API key: ***."
+        assert "0123456789" not in error.body
+
+    async def test_a_list_of_models_that_is_refused(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("LLM_ECHO", self.CREDENTIAL)
+        body = orjson.dumps({"error": f"no such key: {self.CREDENTIAL}"})
+
+        async with scripted(response(body, status="403 Forbidden")) as (url, _):
+            with pytest.raises(CallError) as caught:
+                await client.models(target(url, "LLM_ECHO"), PATIENT)
+
+        assert str(caught.value) == "no such key: ***"
+
+
+DEEP = b"[" * 400 + b"]" * 400
+
+
+class TestOddAnswers:
+    """What cannot be passed on is the failure of whoever answered so: another one is asked."""
+
+    @pytest.mark.parametrize(
+        ("data", "stream"),
+        [
+            (response(b'{"choices": [], "x": %b}' % DEEP), False),
+            (response(b'{"choices": [5]}'), True),
+            (response(b'{"choices": 5}'), True),
+            (events(b'{"choices": [], "x": %b}' % DEEP), True),
+        ],
+    )
+    async def test_it_is_broken(self, client: Client, data: bytes, stream: bool) -> None:
+        error = await failure_of(client, data, stream=stream)
+
+        assert isinstance(error, Broken)
+        assert error.code == "malformed"
+
+
 class TestWhole:
     async def test_the_answer_its_text_and_its_usage(self, client: Client, llm: FakeLLM) -> None:
         call, chunks = chat("one two"), Chunks()

@@ -11,6 +11,8 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pydantic import SecretStr
 
 from balancing import credentials, services
@@ -103,8 +105,10 @@ class TestKeys:
         keys(NEW, OLD)
         assert credentials.decrypt(stored.encrypted_credential) == SECRET
 
-        call_command("credentials", "rotate", stdout=StringIO())
+        with CaptureQueriesContext(connection) as queries:
+            call_command("credentials", "rotate", stdout=StringIO())
 
+        assert any("FOR UPDATE" in query["sql"] for query in queries)
         keys(NEW)
         stored.refresh_from_db()
         assert credentials.decrypt(stored.encrypted_credential) == SECRET

@@ -15,7 +15,7 @@ from balancing.landscape import Landscape
 from balancing.live import EMPTY, Ending, Live, live_key
 from balancing.load import Load
 from balancing.policies.probing import Health, Probing
-from balancing.probes import Prober, Seen
+from balancing.probes import MOST_WAITING, Prober, Seen
 from balancing.registry import Target
 from balancing.slots import Slots
 
@@ -101,6 +101,7 @@ class TestProbe:
             ({"/slots": (200, '[{"id": 0}, {"id": 1}]')}, 3),
             ({"/metrics": (200, "other 3"), "/slots": (200, "no json")}, None),
             ({"/slots": (200, "{}")}, None),
+            ({"/metrics": (200, "llamacpp:requests_deferred 1e999\n")}, MOST_WAITING),
             ({}, None),
         ],
     )  # fmt: skip

@@ -38,6 +38,12 @@ METADATA = (
     "0.0.0.0",
     "[::]",
     "224.0.0.1",
+    "169.254.169.254.",
+    "169.254.169\u3002254",
+    "\uff11\uff16\uff19.254.169.254",
+    "metadata\u3002google.internal",
+    "[::169.254.169.254]",
+    "[64:ff9b:1::a9fe:a9fe]",
 )
 
 
@@ -70,6 +76,7 @@ def test_private_networks_are_where_gpus_are(host: str) -> None:
         "http://x:0/v1",
         "http://x:99999/v1",
         "http://[::1/v1",
+        "http://%31%36%39.254.169.254/v1",
     ],
 )
 def test_what_is_no_plain_url_is_refused(url: str) -> None:

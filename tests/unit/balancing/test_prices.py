@@ -79,3 +79,12 @@ def test_a_right_price_list_is_read() -> None:
 
     assert wrong_prices(value) == ""
     assert prices_of(value)["m"] == Price(0.5, 2, 0)
+
+
+@pytest.mark.parametrize("price", [10**400, float("nan"), float("inf"), -1])
+def test_what_is_no_price_is_said_whatever_its_size(price: Any) -> None:
+    assert "prices are numbers" in wrong_prices({"m": {"input": price}})
+
+
+def test_a_list_of_prices_is_bounded() -> None:
+    assert wrong_prices({str(n): {"input": 1} for n in range(100_000)})

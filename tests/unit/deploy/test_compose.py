@@ -57,6 +57,14 @@ def test_ports_are_published_on_loopback_only(services: dict[str, Any]) -> None:
     assert all(port.startswith(("127.0.0.1:", "${LLMQUEUE_BIND:-127.0.0.1}:")) for port in ports)
 
 
+def test_clients_addresses_are_the_proxys_word(services: dict[str, Any]) -> None:
+    """Else all have the proxy's own, and one of them locks an operator out for all."""
+    trusted = services["web"]["environment"]["LLMQUEUE_WEB__TRUSTED_PROXIES"]
+
+    assert trusted == "${LLMQUEUE_TRUSTED_PROXIES:-1}"
+    assert "X-Forwarded-For" in (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+
+
 def test_workers_are_given_time_to_finish(services: dict[str, Any]) -> None:
     grace = SchedulingConfig.model_fields["shutdown_grace_seconds"].default
 

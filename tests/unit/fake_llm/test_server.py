@@ -252,3 +252,18 @@ async def test_the_journal_tells_of_each_call_from_when_it_was_first_asked(llm: 
         assert tag == "first"
         assert ended - began >= 0.04
         assert await journal(session) == []
+
+
+async def test_a_control_hastens_streams_of_a_batch() -> None:
+    async with FakeLLM(tokens=50, batch=16, tokens_per_second=0.01, prefill=3) as endpoint:
+        options: dict[str, Any] = {"base_url": endpoint.base_url, "api_key": "any"}
+        async with openai.AsyncOpenAI(**options, max_retries=0) as client:
+            streamed = asyncio.create_task(stream(client, "now"))
+            whole = asyncio.create_task(ask(client, "now"))
+            while endpoint.stats()["running"] < 2:
+                await asyncio.sleep(0.001)
+            endpoint.control(tokens_per_second=1e6)
+            words, answer = await asyncio.gather(streamed, whole)
+
+    assert "".join(words) == answer.choices[0].message.content
+    assert len("".join(words).split()) == 50

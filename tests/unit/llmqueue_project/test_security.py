@@ -29,7 +29,10 @@ def behind(monkeypatch: pytest.MonkeyPatch, proxies: int) -> None:
         (2, "1.1.1.1", "127.0.0.1"),
         (1, "", "127.0.0.1"),
         (1, "nonsense", "127.0.0.1"),
-        (1, "2001:db8::1", "2001:db8::1"),
+        (1, "2001:db8::1", "2001:db8::"),
+        (1, "2001:db8:0:0:ffff::7", "2001:db8::"),
+        (1, "2001:db8:0:1::7", "2001:db8:0:1::"),
+        (1, "::ffff:1.1.1.1", "1.1.1.1"),
     ],
 )
 def test_an_address_is_what_the_outermost_proxy_saw(

@@ -208,6 +208,52 @@ def test_what_cannot_be_known_is_not_guessed(clock: list[float]) -> None:
     assert seen.outlook(Priority.NORMAL, MODEL, 1.0) is None
 
 
+def watched(clock: list[float], *, moved: float, seconds: int, **fields: Any) -> Admission:
+    """Looks a second apart, between which the clock of normal goes on by as much."""
+    seen, row_of = Admission(), {"arriving": 0.0, **fields}
+    for number in range(seconds):
+        virtual = moved * number
+        tags = [virtual + n for n in (0.0, 10.0, 20.0, 30.0)]
+        rows = [row(queued=4, tags=tags, clock=virtual, **row_of)]
+        seen.learn(seen.pauses, Load.of_rows(rows, [endpoint()], frozenset()))
+        clock[0] += 1.0
+    clock[0] -= 1.0
+    return seen
+
+
+def test_what_others_will_put_before_a_tag_counts(clock: list[float]) -> None:
+    seen = watched(clock, moved=10.0, seconds=20)
+    virtual = 10.0 * 19
+
+    told = seen.outlook(Priority.NORMAL, MODEL, virtual + 500.0)
+
+    assert told == Outlook(5, 50.25), "50 s at the clock's pace, though four stand before"
+    stored(seen, job(), tag=virtual + 2000.0)
+    with pytest.raises(QueueFull):
+        seen.check([job()])
+    seen.check([spec(2)])
+
+
+def test_a_clock_tells_nothing_at_first_nor_while_nothing_runs(clock: list[float]) -> None:
+    just = watched(clock, moved=10.0, seconds=3)
+    stopped = watched(clock, moved=0.0, seconds=20, processing=0)
+
+    for seen, virtual in ((just, 20.0), (stopped, 0.0)):
+        stored(seen, job(), tag=virtual + 2000.0)
+        seen.check([job()])
+
+
+def test_rates_are_averaged_over_looks_and_what_waits_is_not(clock: list[float]) -> None:
+    seen = seeing(row(queued=4, arriving=8.0))
+    clock[0] += 60.0
+    seen.learn(NONE, Load.of_rows([row(queued=9)], [endpoint()], frozenset()))
+
+    (pool,) = seen.load.pools
+    level = pool.load.levels[int(Priority.NORMAL)]
+    assert level.arriving_per_second == pytest.approx(8.0 / 2.71828, rel=1e-3)
+    assert level.queued == 9
+
+
 def test_what_is_due_later_joins_no_queue_now(clock: list[float]) -> None:
     flooded().check([job(level=Priority.REALTIME, due_at=datetime(2099, 1, 1, tzinfo=UTC))])
 
