@@ -170,7 +170,8 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     @display(description="health")
     def health(self, row: Endpoint) -> str:
         """The words alone: outside a list Unfold shows a label's pair as it is."""
-        return self.shown_health(row)[1]
+        told: str = self.shown_health(row)[1]
+        return told
 
     @display(description="slots in use", ordering="max_concurrent")
     def slots(self, row: Endpoint) -> str:
