@@ -144,7 +144,9 @@ def _desired(load: Load, endpoints: Sequence[Target], used: Mapping[int, int]) -
             busy_share=own_busy,
         )
     if load.pools:
-        return wanted
+        # What waits for a model that nobody serves any more asks for a first endpoint.
+        served = frozenset[str]().union(*(each.model_names for each in working))
+        return wanted + any(each.queued and each.model not in served for each in load.models)
     # Nothing waits; or what waits has no endpoint at all, and asks for a first one.
     queued = {int(each.level): each.queued for each in load.models if each.queued}
     return policy.desired_replicas(

@@ -10,6 +10,7 @@ import redis
 from django.db import connection, transaction
 from django.utils import timezone
 
+from llmqueue_project.config import load
 from scheduling import control, maintenance
 from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
@@ -77,7 +78,8 @@ def requeue(*, job_id: UUID) -> Status:
         JobNotFound, IllegalTransition: it waits, runs or was answered.
     """
     with connection.cursor() as cursor:
-        cursor.execute(REQUEUE, {"id": job_id})
+        allowed = load().scheduling.max_attempts
+        cursor.execute(REQUEUE, {"id": job_id, "max_attempts": allowed})
         row = cursor.fetchone()
     if row is None:
         raise _refusal(job_id, Status.QUEUED)

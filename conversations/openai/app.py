@@ -45,7 +45,8 @@ class LeanApplication:
 
     @staticmethod
     def serves(path: str) -> bool:
-        return path.startswith(("/v1/", "/health")) or EVENTS.fullmatch(path) is not None
+        opened = path == "/v1" or path.startswith(("/v1/", "/health"))
+        return opened or EVENTS.fullmatch(path) is not None
 
     async def open(self) -> None:
         async with self._opening:

@@ -1,6 +1,7 @@
 -- Give an ended job without an answer a fresh set of attempts; held when another turn of its
 -- sequence is in flight, or while its tenant or flow is paused. Attempt numbers go on, so that
--- stream entries of old attempts stay behind. It joins behind what its flow has waiting and is
+-- stream entries of old attempts stay behind; the fresh set is what the settings allow any job, for
+-- the job's own sum would double with each requeue. It joins behind what its flow has waiting and is
 -- charged again, as in submit.sql: a thousand dead letters queued again pass nobody else.
 with job as materialized (
     select j.id, j.flow_id, j.level, j.sequence_key, j.tenant_id,
@@ -36,8 +37,8 @@ update scheduling_job j
    set status = case when turn.taken or turn.paused then 'held' else 'queued' end,
        held_reason = case when turn.taken then 'turn' when turn.paused then 'paused' else '' end,
        fair_tag = tags.last_finish - job.work, settled = tags.settled,
-       max_attempts = j.attempts + j.max_attempts, cancel_requested = false, deadline_at = null,
-       due_at = null, lease_token = null, error_code = '', error_message = '', finished_at = null,
+       max_attempts = least(j.attempts + %(max_attempts)s, 32767), cancel_requested = false,
+       deadline_at = null, due_at = null, lease_token = null, error_code = '', error_message = '', finished_at = null,
        updated_at = clock_timestamp()
   from job, tags, turn
  where j.id = job.id

@@ -88,6 +88,7 @@ def test_a_revoked_key_is_refused(stack: Stack) -> None:
     [
         ("GET", "/v1/chat/completions", 405),
         ("POST", "/v1/models", 405),
+        ("GET", "/v1", 404),
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/models/none", 404),
         ("GET", "/api/v1/messages/rubbish/events", 404),

@@ -191,6 +191,8 @@ def test_a_managed_endpoint_warns_whoever_edits_it(operator: Client) -> None:
 
     assert "configuration file" in page(operator, "balancing_endpoint_change", managed.pk)
     text = page(operator, "balancing_endpoint_change", mine.pk)
+    assert "healthy" in text
+    assert "&#x27;healthy&#x27;" not in text, "a word, and not Python's pair of words"
     assert "change it there" not in text
 
 

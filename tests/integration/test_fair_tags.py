@@ -205,7 +205,7 @@ class History:
         job_id = self._one("failed", place) or self._one("cancelled", place)
         if job_id is not None:
             job = self.jobs[job_id]
-            self.run(REQUEUE, {"id": job_id})
+            self.run(REQUEUE, {"id": job_id, "max_attempts": 3})
             (tag,) = self.levels[job.level].submit([job.share])
             self._know(job_id, job.share, job.level, tag, job.attempts)
 

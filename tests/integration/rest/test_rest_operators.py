@@ -340,6 +340,20 @@ class TestJobs:
         operator.post(f"/admin/dead-letter/requeue/{dead[0]}").refused(409, 1013)
         operator.post("/admin/dead-letter/requeue/msg_" + "0" * 32).refused(404, 1004)
 
+    def test_each_requeue_grants_as_many_attempts_as_the_last(
+        self, operator: Api, stranger: Api
+    ) -> None:
+        """The sum once doubled each time, until it fitted its column no more."""
+        dead = stranger.send("x")["id"]
+        allowed = load().scheduling.max_attempts
+        for attempts in (allowed, 2 * allowed, 3 * allowed):
+            finish(dead, Status.FAILED)
+            Job.objects.update(attempts=attempts)
+
+            operator.post("/admin/dead-letter/requeue-all")
+
+            assert Job.objects.get().max_attempts == attempts + allowed
+
 
 class TestQueues:
     def test_status(self, api: Api) -> None:

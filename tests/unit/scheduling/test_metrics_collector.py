@@ -130,3 +130,18 @@ def test_desired_replicas_follow_the_queue(endpoint: Endpoint) -> None:
     found = samples(QueueCollector())
 
     assert found["desired_replicas",] == 1, "nothing serves them: a first one is wanted"
+
+
+def test_a_model_that_nobody_serves_wants_an_endpoint_beside_those_of_others(
+    endpoint: Endpoint,
+) -> None:
+    submit_many([spec(flow_for(key="k", name="k"), level=Priority.LOW)])
+    Endpoint.objects.update(state=Endpoint.State.DRAINING)
+    other = Endpoint.objects.create(name="two", base_url="http://two/v1", model_names=["n"])
+    registry.forget()
+    admission.forget()
+
+    found = samples(QueueCollector())
+
+    client().delete(key(other.pk))
+    assert found["desired_replicas",] == 1
