@@ -111,7 +111,7 @@ class TestSimulation:
         assert isinstance(chosen, Counting)
 
         simulation.run(
-            until(arrivals(0.5, "azure"), 700.0),
+            until(arrivals(0.5, "azure"), 850.0),
             [Change(100.0, 0, slowdown=10.0), Change(400.0, 0)],
         )
 
@@ -121,7 +121,8 @@ class TestSimulation:
 
         assert share(30.0, 100.0) > 0.15
         assert share(150.0, 400.0) < 0.03
-        assert share(550.0, 700.0) > 0.15
+        # By chance one call more or less shows that it is well again: 100 to 250 s of eight seeds.
+        assert share(700.0, 850.0) > 0.15
 
     def test_the_oracle_beats_the_product(self) -> None:
         requests = list(until(arrivals(0.7, "azure"), 120.0))
