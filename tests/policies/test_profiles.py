@@ -23,6 +23,7 @@ from balancing.policies.filters import (
     untried,
     within_rate_limits,
 )
+from balancing.policies.pickers import SmoothWeightedTurns
 from balancing.policies.profile import Profile
 from balancing.policies.situation import Situation
 from balancing.policies.snapshot import EndpointSnapshot, Wanted
@@ -34,8 +35,11 @@ PROFILES = [found for found in vars(profiles).values() if isinstance(found, Prof
 
 
 def fresh(profile: Profile) -> Profile:
-    """The profile with a picker of its own: turns are state."""
-    return replace(profile, picker=deepcopy(profile.picker))
+    """The profile with a picker of its own that has had no turns: they are state."""
+    picker = deepcopy(profile.picker)
+    if isinstance(picker, SmoothWeightedTurns):
+        picker._current.clear()
+    return replace(profile, picker=picker)
 
 
 def able(profile: Profile, pool: list[EndpointSnapshot], wanted: Wanted) -> list[EndpointSnapshot]:
