@@ -35,9 +35,8 @@ from balancing.kinds import KINDS
 from balancing.kinds.contract import EndpointKind, Outgoing
 from balancing.kinds.shape import error as error_body
 from balancing.kinds.shape import unsupported
-from balancing.outbound import guarded_socket
+from balancing.outbound import connector
 from balancing.registry import Target
-from llmqueue_project.config import load
 
 LARGEST_REFUSAL = 64 * 1024
 SHORTEST_SECRET = 8
@@ -49,15 +48,8 @@ class Client:
     """All calls of one worker process, over kept-alive connections."""
 
     def __init__(self) -> None:
-        allowed = load().balancing.allow_link_local
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            ttl_dns_cache=10,
-            keepalive_timeout=30,
-            socket_factory=None if allowed else guarded_socket,
-        )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=connector(limit=0, ttl_dns_cache=10, keepalive_timeout=30),
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=256 * 1024,
@@ -112,17 +104,14 @@ class Client:
             ) from None
 
     def _send(self, target: Target, outgoing: Outgoing, connect_seconds: float) -> Any:
-        access = target.access
+        extra = dict(target.access.extra_headers)
         return self._session.request(
             "POST" if outgoing.body else "GET",
             outgoing.url,
             data=outgoing.body or None,
-            headers={**outgoing.headers, **dict(access.extra_headers), **target.naming},
-            server_hostname=target.server_hostname,
-            allow_redirects=False,
+            headers={**outgoing.headers, **extra, **target.naming},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            ssl=access.tls,
-            proxy=access.proxy_url or None,
+            **target.route,
         )
 
 

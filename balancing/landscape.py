@@ -67,15 +67,16 @@ class Landscape:
         """By endpoint id, what a decision sees that may take the reserved slots."""
         left = reservation.allowance.left
         return {
-            endpoint: replace(
-                self._snapshot(self.targets[endpoint], room, reservation.at),
-                requests_left=left.get(endpoint),
+            endpoint: self._snapshot(
+                self.targets[endpoint], room, reservation.at, left.get(endpoint)
             )
             for endpoint, room in reservation.rooms.items()
             if endpoint in self.targets
         }
 
-    def _snapshot(self, target: Target, room: Room, now: float) -> EndpointSnapshot:
+    def _snapshot(
+        self, target: Target, room: Room, now: float, requests_left: int | None = None
+    ) -> EndpointSnapshot:
         live = self.live.get(target.id, EMPTY)
         on_trial = room.on_trial or 0.0 < live.ejected_until <= now
         failing_until = max(live.failing_until, self._failing_until.get(target.id, 0.0))
@@ -101,6 +102,7 @@ class Landscape:
             measured_at=live.measured_at,
             running_cost=room.cost,
             waiting=live.waiting,
+            requests_left=requests_left,
             kinds=target.apis,
         )
 

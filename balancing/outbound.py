@@ -14,6 +14,10 @@ import unicodedata
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import aiohttp
+
+from llmqueue_project.config import load
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Metadata services outside the link-local ranges, and names that lead to them.
@@ -101,6 +105,12 @@ def _inner(address: Address) -> Address:
     if any(address in prefix for prefix in _NAT64) or 0xFFFF < int(address) <= 0xFFFFFFFF:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
+
+
+def connector(**options: Any) -> aiohttp.TCPConnector:
+    """aiohttp's connections, none of them to a forbidden address unless the settings allow it."""
+    allowed = load().balancing.allow_link_local
+    return aiohttp.TCPConnector(socket_factory=None if allowed else guarded_socket, **options)
 
 
 def guarded_socket(info: tuple[Any, ...]) -> socket.socket:

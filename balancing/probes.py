@@ -17,9 +17,8 @@ import orjson
 
 from balancing.credentials import Unreadable
 from balancing.kinds import KINDS
-from balancing.outbound import guarded_socket
+from balancing.outbound import connector
 from balancing.registry import Target
-from llmqueue_project.config import load
 
 LARGEST = 512 * 1024
 MOST_WAITING = 1_000_000
@@ -52,10 +51,7 @@ class Prober:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=timeout_seconds),
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(
-                limit=32,
-                socket_factory=None if load().balancing.allow_link_local else guarded_socket,
-            ),
+            connector=connector(limit=32),
         )
         self._absent: dict[tuple[str, str], float] = {}
 
@@ -109,10 +105,7 @@ class Prober:
         return self._session.get(
             url,
             headers={**(headers or {}), **target.naming},
-            server_hostname=target.server_hostname,
-            allow_redirects=False,
-            ssl=target.access.tls,
-            proxy=target.access.proxy_url or None,
+            **target.route,
         )
 
     async def _body(self, target: Target, root: str, path: str) -> bytes:

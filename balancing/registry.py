@@ -81,6 +81,16 @@ class Target:
         return urlsplit(f"//{self.host}").hostname if self.host else None
 
     @property
+    def route(self) -> dict[str, Any]:
+        """aiohttp's arguments for whatever is asked of it; a redirect is never followed."""
+        return {
+            "server_hostname": self.server_hostname,
+            "allow_redirects": False,
+            "ssl": self.access.tls,
+            "proxy": self.access.proxy_url or None,
+        }
+
+    @property
     def naming(self) -> dict[str, str]:
         """The header that a member needs to be called by its group's name."""
         return {"Host": self.host} if self.host else {}
