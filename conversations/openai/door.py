@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from balancing import credentials
 from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
+from balancing.valkey import Valkey
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -42,7 +43,7 @@ class Door:
 
     def __init__(self) -> None:
         self.config = load()
-        self.valkey = Redis.from_url(
+        self.valkey: Redis = Valkey.from_url(
             self.config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
         )
         self.database = Database(self.config.web.database_pool_size)
