@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 import structlog
 
-from scheduling.database import Database, fetch
+from scheduling.database import UNSTORABLE, Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
 from scheduling.policies.estimates import WINDOW
@@ -96,9 +97,6 @@ class Finish:
     spent_estimated: bool = False
 
 
-_FINISH_COLUMNS = tuple(Finish.__dataclass_fields__)
-
-
 class Claims:
     """Statements on behalf of one worker process.
 
@@ -109,7 +107,7 @@ class Claims:
         self._database = database
         self._worker = worker[:100]
         self._lease_seconds = lease_seconds
-        self._finish = Grouped(self._finish_group, alone=(psycopg.DataError,))
+        self._finish = Grouped(self._finish_group, alone=UNSTORABLE)
 
     async def claim(
         self,
@@ -246,12 +244,8 @@ class Claims:
                 pause = min(2.0, pause * 2)
 
     async def _finish_group(self, outcomes: Sequence[Finish]) -> list[bool]:
-        parameters: dict[str, Any] = {
-            name: [_storable(getattr(outcome, name)) for outcome in outcomes]
-            for name in _FINISH_COLUMNS
-        }
-        parameters["window"] = WINDOW
-        stored = {row[0] for row in await fetch(self._database.durable, FINISH, parameters)}
+        rows = await fetch(self._database.durable, FINISH, finishes(outcomes))
+        stored = {row[0] for row in rows}
         if len(stored) < len(outcomes):
             # A connection may have broken after the commit: then this is the second time.
             missing = [o for o in outcomes if o.id not in stored]
@@ -268,6 +262,15 @@ def _listed(models: Iterable[str], apis: Mapping[str, frozenset[str]] | None) ->
     """The APIs of each model, separated by commas: PostgreSQL has no arrays of uneven ones."""
     known = apis or {}
     return [",".join(known.get(model, ALL_APIS)) for model in models]
+
+
+def finishes(outcomes: Sequence[Finish]) -> dict[str, Any]:
+    """What `sql/finish.sql` takes; PostgreSQL's text has no NUL, which an endpoint may send."""
+    text = orjson.dumps(outcomes).decode()
+    if "\\u0000" in text:
+        clean = [{name: _storable(value) for name, value in asdict(o).items()} for o in outcomes]
+        text = orjson.dumps(clean).decode()
+    return {"outcomes": text, "count": len(outcomes), "window": WINDOW}
 
 
 def _storable(value: Any) -> Any:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import orjson
 import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -18,6 +19,8 @@ from psycopg_pool import AsyncConnectionPool
 from llmqueue_project.config import load
 
 READ_PATIENCE_SECONDS = 3.0
+# What one bad row of a group may raise: a NUL, a text that is no Unicode.
+UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 
 

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from scheduling import control, tickets
-from scheduling.database import Database, fetch
+from scheduling.database import UNSTORABLE, Database, fetch
 from scheduling.grouping import Grouped
 from scheduling.models import Status
 from scheduling.statements import CANCEL, SUBMIT
@@ -42,7 +42,7 @@ class Intake:
     def __init__(self, database: Database, client: Redis) -> None:
         self._database = database
         self._client = client
-        self._submit = Grouped(self._submit_group, alone=(psycopg.DataError,))
+        self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
         self._cancel = Grouped(self._cancel_group)
         self._flows: dict[tuple[str, str, float], int] = {}
         self._background: set[asyncio.Task[None]] = set()

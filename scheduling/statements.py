@@ -1,22 +1,36 @@
-"""The SQL that matters, one named statement a file in `scheduling/sql/`."""
+"""The SQL that matters, one named statement a file in `scheduling/sql/`.
+
+What several statements do alike, charging flows and refunding them, is a part of its own.
+"""
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 _FOLDER = files("scheduling") / "sql"
+# `{charge first}`: the text of `sql/parts/charge.sql`, about the rows of `first`.
+_PART = re.compile(r"\{(\w+) (\w+)\}")
 
 
 def statement(name: str) -> str:
-    """The text of `sql/<name>.sql`, its comments removed (psycopg reads `%` in them)."""
-    lines = (_FOLDER / f"{name}.sql").read_text().splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))
+    """The text of `sql/<name>.sql` with its parts."""
+    return _PART.sub(lambda part: _text(f"parts/{part[1]}").replace("{jobs}", part[2]), _text(name))
 
 
-ARRAYS = statement("arrays")
+def _text(name: str) -> str:
+    """Without comments, in which psycopg reads `%`, and without indentation.
+
+    What is longer than 4,096 characters psycopg takes apart again at every call.
+    """
+    lines = map(str.strip, (_FOLDER / f"{name}.sql").read_text().splitlines())
+    return "\n".join(line for line in lines if not line.startswith("--"))
+
+
+GIVEN = statement("given")
 STAGED = statement("staged")
 # One statement whatever a group comes from: the fair tags are worked out in one place.
-SUBMIT = statement("submit").replace("{rows}", ARRAYS)
+SUBMIT = statement("submit").replace("{rows}", GIVEN)
 SUBMIT_STAGED = statement("submit").replace("{rows}", STAGED)
 STAGING = statement("staging")
 CLAIM = statement("claim")

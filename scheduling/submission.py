@@ -9,6 +9,8 @@ from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from llmqueue_project.config import load
 from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
@@ -65,18 +67,14 @@ class Receipt:
 
 
 COLUMNS = tuple(JobSpec.__dataclass_fields__)
-_AS_THEY_ARE = tuple(name for name in COLUMNS if name not in {"level", "max_attempts"})
 
 
-def parameters(specs: Sequence[JobSpec]) -> dict[str, list[Any]]:
-    """The arrays that `sql/submit.sql` takes, one element a job."""
-    arrays: dict[str, list[Any]] = {
-        name: [getattr(spec, name) for spec in specs] for name in _AS_THEY_ARE
+def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
+    """What `sql/submit.sql` takes for jobs that `sql/given.sql` reads."""
+    return {
+        "jobs": orjson.dumps(specs).decode(),
+        "max_attempts": load().scheduling.max_attempts,
     }
-    arrays["level"] = [int(spec.level) for spec in specs]
-    default = load().scheduling.max_attempts
-    arrays["max_attempts"] = [spec.max_attempts or default for spec in specs]
-    return arrays
 
 
 def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
@@ -91,9 +89,14 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
     return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
 
 
+def input_tokens(body: str) -> int:
+    """Of a request, estimated by its length."""
+    return max(1, len(body) // CHARS_PER_TOKEN)
+
+
 def estimated_tokens(body: str, cost: float) -> int:
     """Input and output tokens together, of a request whose cost was estimated."""
-    inputs = max(1, len(body) // CHARS_PER_TOKEN)
+    inputs = input_tokens(body)
     return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
 
 
@@ -110,7 +113,7 @@ def estimate_cost(body: str, output_tokens: float) -> float:
     Args:
         output_tokens: expected (`scheduling/estimates.py`).
     """
-    return weighted_tokens(max(1, len(body) // CHARS_PER_TOKEN), output_tokens)
+    return weighted_tokens(input_tokens(body), output_tokens)
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:

@@ -10,9 +10,9 @@ from balancing.policies.prefixes import BLOCK_TOKENS, PrefixMemory
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import Wanted
 from scheduling.claims import Claimed
+from scheduling.submission import CHARS_PER_TOKEN, input_tokens
 
-_CHARS_PER_TOKEN = 4
-_BLOCK_CHARS = BLOCK_TOKENS * _CHARS_PER_TOKEN
+_BLOCK_CHARS = BLOCK_TOKENS * CHARS_PER_TOKEN
 _MOST_BLOCKS = 32
 _PROMPTS = ('"messages":', '"prompt":', '"input":')
 
@@ -21,7 +21,7 @@ def wanted_of(
     job: Claimed, profile: Profile, memory: PrefixMemory, *, model: str, tried: frozenset[int]
 ) -> Wanted:
     """Input from the body's length, output from the estimated cost: as it was estimated."""
-    tokens = max(1, len(job.body) // _CHARS_PER_TOKEN)
+    tokens = input_tokens(job.body)
     wanted = Wanted(
         model=model,
         tried=tried,

@@ -1,8 +1,7 @@
 -- End waiting jobs, and ask running ones to end.
 --
 -- A job that never ran costs nothing: its charge goes back to its flow, or a client that gives up
--- and asks again would wait longer each time. Flow tags are locked in (flow, level) order after
--- the jobs, as in finish.sql.
+-- and asks again would wait longer each time.
 with mine as materialized (
     select id, flow_id, level, cost,
            status <> 'processing' and attempts = 0
@@ -22,22 +21,5 @@ ended as (
      where j.id = mine.id
     returning j.id, j.status
 ),
-refunds as (
-    select m.flow_id, m.level, sum(m.cost / greatest(f.weight, 0.001)) as amount
-      from mine m join scheduling_flow f on f.id = m.flow_id
-     where m.is_charged
-     group by m.flow_id, m.level
-),
-locked as materialized (
-    select t.flow_id, t.level
-      from scheduling_flowtag t join refunds r using (flow_id, level)
-     order by t.flow_id, t.level
-       for update of t
-),
-settled as (
-    update scheduling_flowtag t
-       set last_finish = greatest(0, t.last_finish - r.amount), settled = t.settled - r.amount
-      from locked l join refunds r using (flow_id, level)
-     where t.flow_id = l.flow_id and t.level = l.level
-)
+{refund mine}
 select id, status from ended

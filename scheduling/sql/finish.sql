@@ -7,20 +7,15 @@
 -- (scheduling/policies/estimates.py has the same formula).
 with input as (
     select *
-      from unnest(
-               %(id)s::uuid[], %(lease_token)s::uuid[], %(status)s::text[],
-               %(prompt_tokens)s::integer[], %(completion_tokens)s::integer[],
-               %(actual_cost)s::double precision[], %(error_code)s::text[],
-               %(error_message)s::text[], %(detail)s::text[], %(first_token_at)s::timestamptz[],
-               %(result)s::text[], %(text)s::text[], %(number)s::smallint[],
-               %(endpoint_id)s::bigint[], %(outcome)s::text[], %(why)s::jsonb[],
-               %(endpoint_name)s::text[], %(spent_prompt)s::integer[],
-               %(spent_completion)s::integer[], %(spent_micros)s::bigint[],
-               %(spent_estimated)s::boolean[]
-           ) as i(
-               id, lease_token, status, prompt_tokens, completion_tokens, actual_cost, error_code,
-               error_message, detail, first_token_at, result, text, number, endpoint_id, outcome, why,
-               endpoint_name, spent_prompt, spent_completion, spent_micros, spent_estimated)
+      from json_to_recordset(%(outcomes)s::json) as i(
+               id uuid, lease_token uuid, status text, prompt_tokens integer,
+               completion_tokens integer, actual_cost double precision, error_code text,
+               error_message text, detail text, first_token_at timestamptz, result text, text text,
+               number smallint, endpoint_id bigint, outcome text, why text, endpoint_name text,
+               spent_prompt integer, spent_completion integer, spent_micros bigint,
+               spent_estimated boolean)
+     -- Not to cut: planned for few rows, jobs are looked up by their keys, one by one.
+     limit %(count)s
 ),
 finished as (
     update scheduling_job j
@@ -47,7 +42,7 @@ tries as (
         first_token_at, ended_at, why, endpoint_name, spent_micros)
     select i.id, i.number, i.endpoint_id, f.worker, i.outcome, i.error_code,
            case when i.detail = '' then i.error_message else i.detail end,
-           f.started_at, i.first_token_at, clock_timestamp(), i.why, i.endpoint_name, i.spent_micros
+           f.started_at, i.first_token_at, clock_timestamp(), i.why::jsonb, i.endpoint_name, i.spent_micros
       from input i join finished f using (id)
      where i.outcome <> ''
 ),

@@ -10,24 +10,7 @@ with expired as materialized (
      limit 1000
        for update skip locked
 ),
-refunds as (
-    select e.flow_id, e.level, sum(e.cost / greatest(f.weight, 0.001)) as amount
-      from expired e join scheduling_flow f on f.id = e.flow_id
-     where e.is_charged
-     group by e.flow_id, e.level
-),
-locked as materialized (
-    select t.flow_id, t.level
-      from scheduling_flowtag t join refunds r using (flow_id, level)
-     order by t.flow_id, t.level
-       for update of t
-),
-settled as (
-    update scheduling_flowtag t
-       set last_finish = greatest(0, t.last_finish - r.amount), settled = t.settled - r.amount
-      from locked l join refunds r using (flow_id, level)
-     where t.flow_id = l.flow_id and t.level = l.level
-)
+{refund expired}
 update scheduling_job j
    set status = 'timeout', held_reason = '', finished_at = clock_timestamp(),
        updated_at = clock_timestamp(), error_code = 'queue_timeout',

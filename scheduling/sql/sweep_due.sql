@@ -18,21 +18,7 @@ first as (
       from due d join scheduling_flow f on f.id = d.flow_id
      where d.is_first
 ),
-work as (
-    select flow_id, level, sum(work) as amount from first group by flow_id, level
-),
-tags as (
-    insert into scheduling_flowtag as t (flow_id, level, last_finish)
-    select w.flow_id, w.level, c.virtual_time + w.amount
-      from work w join scheduling_levelclock c on c.level = w.level
-     order by w.flow_id, w.level
-        on conflict (flow_id, level) do update
-       set last_finish = greatest(
-               excluded.last_finish,
-               t.last_finish + (select w.amount from work w
-                                 where w.flow_id = t.flow_id and w.level = t.level))
-    returning flow_id, level, last_finish, settled
-),
+{charge first},
 tagged as (
     select f.id, t.settled,
            t.last_finish - w.amount + coalesce(

@@ -17,8 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduling.models import Priority
-from scheduling.policies.estimates import WINDOW, Estimate
+from scheduling.claims import Finish, finishes
+from scheduling.models import Priority, Status
+from scheduling.policies.estimates import Estimate
 from scheduling.policies.fairness import SETTLED_WORKS, Level, Share
 from scheduling.statements import (
     CANCEL,
@@ -89,16 +90,15 @@ class History:
     def accept(self, group: list[tuple[int, int, int]], reason: str) -> None:
         """Backlog, or due later: not charged yet."""
         for share, level in self.shares(group):
+            later = self.run("select now() + interval '1 hour'")[0][0]
             one = spec(
                 int(str(share.flow)),
                 cost=share.cost,
                 level=Priority(level),
                 backlog=reason == "backlog",
+                due_at=later if reason == "due" else None,
             )
-            values = parameters([one])
-            if reason == "due":
-                values["due_at"] = [self.run("select now() + interval '1 hour'")[0][0]]
-            self.run(SUBMIT, values)
+            self.run(SUBMIT, parameters([one]))
             self.levels[level].submit([Share(share.flow, 0.0, share.weight)])
             self.jobs[one.id] = Known(share, level, 0.0, 0.0, reason)
 
@@ -143,30 +143,18 @@ class History:
         job = self.jobs[job_id]
         done = status == "completed"
         actual = float(prompt + 2 * output)
-        values = {
-            "id": job_id,
-            "lease_token": job.token,
-            "status": status,
-            "prompt_tokens": prompt if done else None,
-            "completion_tokens": output if done else None,
-            "actual_cost": actual if done else None,
-            "error_code": "",
-            "error_message": "",
-            "detail": "",
-            "first_token_at": None,
-            "result": "{}",
-            "text": "",
-            "number": job.attempts,
-            "endpoint_id": None,
-            "outcome": "ok",
-            "why": None,
-            "endpoint_name": "",
-            "spent_prompt": 0,
-            "spent_completion": 0,
-            "spent_micros": None,
-            "spent_estimated": False,
-        }
-        self.run(FINISH, {**{name: [value] for name, value in values.items()}, "window": WINDOW})
+        outcome = Finish(
+            id=job_id,
+            lease_token=job.token,
+            status=Status(status),
+            number=job.attempts,
+            outcome="ok",
+            prompt_tokens=prompt if done else None,
+            completion_tokens=output if done else None,
+            actual_cost=actual if done else None,
+            result="{}",
+        )
+        self.run(FINISH, finishes([outcome]))
         job.state = status
         if done:
             flow = int(str(job.share.flow))

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 
 from scheduling.backlog import parameters as load_parameters
+from scheduling.claims import Finish, finishes
+from scheduling.models import Attempt, Status
 from scheduling.outlook import parameters as outlook_parameters
 from scheduling.statements import (
     BACKLOG,
@@ -56,18 +58,24 @@ select gen_random_uuid(), s.status, case s.status when 'held' then 'due' else ''
 """
 IDS = [uuid4() for _ in range(8)]
 LEASES = {"id": IDS, "lease_token": IDS}
-FINISHES: dict[str, Any] = {
-    **LEASES,
-    **{name: ["completed"] * 8 for name in ("status", "outcome")},
-    **{name: [""] * 8 for name in ("error_code", "error_message", "detail", "result", "text")},
-    **{name: [1] * 8 for name in ("prompt_tokens", "completion_tokens", "number", "endpoint_id")},
-    **{name: [1] * 8 for name in ("spent_prompt", "spent_completion", "spent_micros")},
-    "spent_estimated": [False] * 8,
-    "endpoint_name": ["e"] * 8,
-    **{name: [None] * 8 for name in ("first_token_at", "why")},
-    "actual_cost": [1.0] * 8,
-    "window": 100,
-}
+FINISHES = finishes(
+    [
+        Finish(
+            id=job,
+            lease_token=job,
+            status=Status.COMPLETED,
+            number=1,
+            outcome=Attempt.Outcome.OK,
+            endpoint_id=1,
+            endpoint_name="e",
+            prompt_tokens=1,
+            completion_tokens=1,
+            actual_cost=1.0,
+            spent_micros=1,
+        )
+        for job in IDS
+    ]
+)
 CLAIMS = {
     "level": 2,
     "limit": 8,

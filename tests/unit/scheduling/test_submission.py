@@ -1,15 +1,17 @@
-"""Job specifications, their cost, and the arrays they become."""
+"""Job specifications, their cost, and the JSON they become."""
 
 from __future__ import annotations
 
+import json
+import re
 from uuid import uuid4
 
 import pytest
 
 from llmqueue_project.config import load
 from scheduling.models import Priority, Status
-from scheduling.statements import SUBMIT
-from scheduling.submission import actual_cost, estimate_cost, parameters, receipts
+from scheduling.statements import GIVEN, SUBMIT
+from scheduling.submission import COLUMNS, actual_cost, estimate_cost, parameters, receipts
 from tests.hot_path import spec
 
 
@@ -28,19 +30,20 @@ def test_the_actual_cost_is_in_the_same_unit() -> None:
     assert actual_cost(100, 10) == estimate_cost("x" * 400, 10)
 
 
-def test_one_array_for_every_parameter_of_the_statement() -> None:
-    specs = [spec(1, level=Priority.LOW, body="a"), spec(2, max_attempts=7, body="b")]
+def test_a_group_is_one_json_array_that_the_statement_reads() -> None:
+    specs = [spec(1, level=Priority.LOW, body="a"), spec(2, max_attempts=7, body='{"b": "ü"}')]
 
-    arrays = parameters(specs)
+    values = parameters(specs)
 
-    assert all(f"%({name})s" in SUBMIT for name in arrays)
-    assert SUBMIT.count("%(") == len(arrays)
-    assert {len(array) for array in arrays.values()} == {2}
-    assert arrays["id"] == [specs[0].id, specs[1].id]
-    assert arrays["level"] == [3, 2]
-    assert arrays["flow_id"] == [1, 2]
-    assert arrays["body"] == ["a", "b"]
-    assert arrays["max_attempts"] == [load().scheduling.max_attempts, 7]
+    assert set(re.findall(r"%\((\w+)\)s", SUBMIT)) == set(values)
+    assert values["max_attempts"] == load().scheduling.max_attempts
+    first, second = json.loads(values["jobs"])
+    assert (first["id"], second["id"]) == (str(specs[0].id), str(specs[1].id))
+    assert (first["level"], second["level"]) == (3, 2)
+    assert (first["flow_id"], second["flow_id"]) == (1, 2)
+    assert (first["body"], second["body"]) == ("a", '{"b": "ü"}')
+    assert (first["max_attempts"], second["max_attempts"]) == (None, 7)
+    assert set(COLUMNS) <= set(re.findall(r"(\w+) [a-z]", GIVEN)), "each field is a column"
 
 
 def test_receipts_are_found_by_job() -> None:
