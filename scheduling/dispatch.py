@@ -20,7 +20,7 @@ from balancing.slots import NotReady, Reservation
 from scheduling.claims import Claimed, Claims
 from scheduling.gate import Gate
 from scheduling.grouping import Grouped
-from scheduling.level_slots import LevelSlots, Share
+from scheduling.level_slots import NO_CAPS, LevelSlots, Share
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.pool import Bound, EndpointPool
@@ -63,54 +63,62 @@ class Dispatcher:
         self._serve.put(level)
 
     async def _serve_group(self, levels: Sequence[int]) -> list[Awaitable[None] | None]:
-        mark = self._gate.mark()
+        await self._pool.released()
+        mark, reserving = self._gate.mark(), self._pool.reserve(len(levels))
+        return await self.serve_reserved(levels, reserving, since=mark)
+
+    async def serve_reserved(
+        self, levels: Sequence[int], reserving: Awaitable[Reservation], *, since: int
+    ) -> list[Awaitable[None] | None]:
+        """Serve tickets of these levels, with slots that are being reserved for them.
+
+        Args:
+            since: the gate's mark when they began to be.
+        """
         started: dict[int, list[Awaitable[None]]] = {}
         room = 0
         try:
-            started, room = await self._start_or_put_back(Counter(levels))
+            started, room = await self._start_or_put_back(Counter(levels), reserving)
         except (psycopg.OperationalError, RedisError) as error:
             # The tickets are gone; the sweep counts the rows and publishes them again.
             log.warning("dispatch.failed", tickets=len(levels), error=str(error))
         finally:
-            self._gate.settle(tickets=len(levels), room=room, since=mark)
+            self._gate.settle(tickets=len(levels), room=room, since=since)
         return [tasks.pop() if (tasks := started.get(level)) else None for level in levels]
 
     async def _start_or_put_back(
-        self, tickets: Counter[int]
+        self, tickets: Counter[int], reserving: Awaitable[Reservation]
     ) -> tuple[dict[int, list[Awaitable[None]]], int]:
         """Jobs started by level, and how many slots were left."""
-        if self.accepting:
-            try:
-                return await self._claim_and_bind(tickets)
-            except NotReady as error:
-                log.info("slots.not_ready", seconds=error.seconds)
+        try:
+            reservation = await reserving
+            if self.accepting:
+                return await self._claim_and_bind(tickets, reservation)
+            await self._pool.bind(reservation, (), ())
+        except NotReady as error:
+            log.info("slots.not_ready", seconds=error.seconds)
         await self._put_back(tickets)
         return {}, 0
 
     async def _claim_and_bind(
-        self, tickets: Counter[int]
+        self, tickets: Counter[int], reservation: Reservation
     ) -> tuple[dict[int, list[Awaitable[None]]], int]:
-        reservation, share = await asyncio.gather(
-            self._pool.reserve(tickets.total()),
-            self._levels.reserve({LEVELS[level]: count for level, count in tickets.items()}),
-        )
+        share = await self._share(tickets, reservation)
         free = self._pool.free(reservation)
         try:
             jobs = await self._claim(tickets, reservation, share)
         except psycopg.OperationalError:
-            await self._levels.hold(share, ())
-            await self._pool.bind(reservation, (), ())
+            await self._bind(reservation, share, (), ())
             raise
         bound = self._pool.choose(reservation, jobs)
         # The calls do not wait for the slots to be written down: they are reserved.
-        binding = asyncio.create_task(self._pool.bind(reservation, jobs, bound))
-        holding = asyncio.create_task(self._levels.hold(share, jobs))
+        binding = asyncio.create_task(self._bind(reservation, share, jobs, bound))
         started: dict[int, list[Awaitable[None]]] = {}
         for job, endpoint in zip(jobs, bound, strict=True):
             if endpoint is not None:
                 task = self._start(job, endpoint, binding)
                 started.setdefault(job.level, []).append(task)
-        await asyncio.gather(binding, holding)
+        await binding
         homeless = [job for job, endpoint in zip(jobs, bound, strict=True) if endpoint is None]
         for job in homeless:
             self._levels.release(job)
@@ -121,6 +129,27 @@ class Dispatcher:
             room = self._pool.room_by_model(reservation, jobs)
             await self._settle_unserved(+unserved, room, self._pool.apis_by_model(reservation))
         return started, free - sum(map(len, started.values()))
+
+    async def _share(self, tickets: Counter[int], reservation: Reservation) -> Share:
+        """Slots of the levels that have caps."""
+        if not self._levels.caps:
+            return NO_CAPS
+        counts = {LEVELS[level]: count for level, count in tickets.items()}
+        try:
+            return await self._levels.reserve(counts)
+        except RedisError:
+            await self._pool.bind(reservation, (), ())
+            raise
+
+    async def _bind(
+        self,
+        reservation: Reservation,
+        share: Share,
+        jobs: Sequence[Claimed],
+        bound: Sequence[Bound | None],
+    ) -> None:
+        await self._pool.bind(reservation, jobs, bound)
+        await self._levels.hold(share, jobs)
 
     async def _claim(
         self, tickets: Counter[int], reservation: Reservation, share: Share

@@ -30,6 +30,7 @@ from balancing.health import Watch
 from balancing.load import Load
 from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
+from balancing.valkey import Valkey
 from llmqueue_project.config import load
 from scheduling import control, level_caps, metrics, usage
 from scheduling.claims import Claimed, Claims
@@ -42,6 +43,7 @@ from scheduling.outbox import FINAL, Feed, Outbox
 from scheduling.outcomes import Outcomes
 from scheduling.pauses import PAUSES, Pauses
 from scheduling.pool import Bound, EndpointPool
+from scheduling.pulling import Puller
 from scheduling.runner import Runner
 from scheduling.running import CANCELLED, LOST, SHUTDOWN
 from scheduling.signals import job_finished
@@ -96,6 +98,10 @@ class Engine:
         for _ in range(tickets):
             self.dispatcher.take(level)
 
+    def pull_while(self, is_allowed: Callable[[], bool]) -> None:
+        """Fetch tickets from here too, as long as this is true."""
+        self.puller.is_allowed = is_allowed
+
     def stop(self) -> None:
         """Finish what runs within the grace time, give the rest back, end the thread."""
         if not self._thread.is_alive():
@@ -122,7 +128,7 @@ class Engine:
             database = await stack.enter_async_context(
                 Database(config.scheduling.database_pool_size)
             )
-            valkey = Redis.from_url(
+            valkey = Valkey.from_url(
                 config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
             )
             stack.push_async_callback(valkey.aclose)
@@ -195,6 +201,7 @@ class Engine:
             client=valkey,
             start=self._begin,
         )
+        self.puller = Puller(gate=gate, client=valkey, pool=self.pool, dispatcher=self.dispatcher)
         self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
 
     async def _open(self) -> None:
@@ -215,6 +222,7 @@ class Engine:
                 gate.settle(tickets=0, room=self.pool.free(reservation), since=gate.mark())
                 break
             await asyncio.sleep(0.5)
+        gate.on_room(self.puller.room_appeared)
         gate.activate()
 
     async def _serve(self, level: int) -> None:
@@ -340,6 +348,7 @@ class Engine:
     async def _drain(self) -> None:
         """Shutting down: no more tickets; running jobs get the grace time, then go back."""
         self.dispatcher.accepting = False
+        self.puller.is_allowed = lambda: False
         deadline = self._loop.time() + self._config.scheduling.shutdown_grace_seconds
         while self.runner.running and self._loop.time() < deadline:
             await asyncio.sleep(0.05)

@@ -1,8 +1,9 @@
 """May this worker take another ticket? Only while a slot it could use is free.
 
 The hub thread asks before each BRPOP and takes; the engine's loop answers with what it sees of
-the endpoints' slots. When room appears after the hub was refused, it is woken: it sleeps in `poll`
-otherwise, and a worker that is not woken serves 6 requests a second instead of 300.
+the endpoints' slots. When room appears after the hub was refused, the engine fetches tickets itself
+(`scheduling/pulling.py`) or the hub is woken: it sleeps in `poll` otherwise, and a worker that is
+not woken serves 6 requests a second instead of 300.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ class Gate:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._wake: Callable[[], None] = lambda: None
+        self._pull: Callable[[], bool] = lambda: False
+        self._consumed: tuple[str, ...] = ()
         self.reset()
 
     def reset(self) -> None:
@@ -39,15 +42,40 @@ class Gate:
         """Call `wake` when room appears that was refused; it is thread-safe and does not block."""
         self._wake = wake
 
+    def on_room(self, pull: Callable[[], bool]) -> None:
+        """Before that ask `pull`, on the engine's loop; True when it fetches tickets itself."""
+        self._pull = pull
+
+    def wake(self) -> None:
+        """Have the hub ask again."""
+        self._wake()
+
+    def consume(self, levels: Sequence[str]) -> None:
+        """Celery consumes these levels from now on, and no others."""
+        self._consumed = tuple(levels)
+
     def admitted(self, levels: Sequence[str]) -> list[str]:
         """The levels that may be consumed now."""
         with self._lock:
             if not self._active or self._room <= self._in_hand:
                 self._refused = True
                 return []
-            out = self._closed | self._paused | self._capped
-            self._refused = any(level in out for level in levels)
-            return [level for level in levels if level not in out]
+            admitted = self._open(levels)
+            self._refused = len(admitted) < len(levels)
+            return admitted
+
+    def open_levels(self) -> list[str]:
+        """The consumed levels of which a ticket may be taken, room or not."""
+        with self._lock:
+            return self._open(self._consumed)
+
+    def _open(self, levels: Sequence[str]) -> list[str]:
+        out = self._closed | self._paused | self._capped
+        return [level for level in levels if level not in out]
+
+    def _opened(self) -> None:
+        if not self._pull():
+            self._wake()
 
     @property
     def has_closed(self) -> bool:
@@ -85,7 +113,7 @@ class Gate:
             self._room = max(0, room) + self._freed - since
             opened = self._room > self._in_hand and self._refused
         if opened:
-            self._wake()
+            self._opened()
 
     def freed(self, slots: int = 1) -> None:
         with self._lock:
@@ -94,7 +122,7 @@ class Gate:
             self._closed.clear()
             refused = self._refused
         if refused:
-            self._wake()
+            self._opened()
 
     def close(self, level: str) -> None:
         """Take no ticket of a level whose waiting models have no room, until a slot frees."""
@@ -107,7 +135,7 @@ class Gate:
             opened = bool(self._paused - levels) and self._refused
             self._paused = levels
         if opened:
-            self._wake()
+            self._opened()
 
     @property
     def capped(self) -> frozenset[str]:
@@ -119,7 +147,7 @@ class Gate:
             opened = bool(self._capped - levels) and self._refused
             self._capped = frozenset(levels)
         if opened:
-            self._wake()
+            self._opened()
 
     def uncap(self, level: str) -> None:
         if level in self._capped:
@@ -133,7 +161,7 @@ class Gate:
             self._closed.clear()
             refused = self._refused
         if refused:
-            self._wake()
+            self._opened()
 
 
 gate = Gate()

@@ -6,7 +6,8 @@
 
 In the direct gear a ticket is acknowledged when it is taken: tickets are replaced by the sweep's
 count, and from the claim on the row's lease protects the work. Task events are sent only while
-somebody listens to them (Flower); `inspect active` lists the engine's jobs.
+somebody listens to them (Flower); while nobody does, the engine fetches tickets itself when a slot
+frees (`scheduling/pulling.py`). `inspect active` lists the engine's jobs.
 """
 
 from __future__ import annotations
@@ -26,9 +27,8 @@ from llmqueue_project.config import load
 from scheduling.gate import gate
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
-from scheduling.tickets import TASK, level_policy
+from scheduling.tickets import MOST_AT_ONCE, TASK, level_policy
 
-MOST_AT_ONCE = 16
 # A BRPOP that answered sooner than this found its ticket waiting; others may wait behind it.
 BACKLOG_SECONDS = 0.002
 Handler = Callable[..., None]
@@ -44,9 +44,12 @@ def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Handler:
 
 
 def direct(task: Any, app: Any, consumer: Any) -> Handler:
-    from scheduling.worker import engine
+    from scheduling.worker import engine, running_engine
 
     events = consumer.event_dispatcher
+    # Celery asks for every task's strategy, in workers of other queues too.
+    if (serving := running_engine()) is not None:
+        serving.pull_while(lambda: not _somebody_listens(events))
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **kwargs: Any) -> None:
         name = message.delivery_info["routing_key"]

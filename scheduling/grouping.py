@@ -42,11 +42,22 @@ class Grouped(Generic[Item, Result]):
         self._alone = alone
         self._waiting: list[_Entry[Item, Result]] = []
         self._running: asyncio.Task[None] | None = None
+        self._newest: asyncio.Future[Result] | None = None
 
     async def __call__(self, item: Item) -> Result:
+        return await self.soon(item)
+
+    def soon(self, item: Item) -> asyncio.Future[Result]:
+        """Add an item at once; its result is there later."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._add(item, future)
-        return await future
+        self._newest = future
+        return future
+
+    async def begun(self) -> None:
+        """Wait while what `soon` was given waits itself for its turn."""
+        if self._waiting and self._newest is not None and not self._newest.done():
+            await asyncio.wait([self._newest])
 
     def put(self, item: Item) -> None:
         """Add an item whose result nobody waits for; its failure is logged."""

@@ -2,8 +2,8 @@
 
 One sorted set a capped level in Valkey: member = a job's lease, score = when it expires. What a
 killed worker held expires; what Valkey forgot, heartbeats write down again. Only levels with a cap
-are counted: without one nothing here touches Valkey. Asked beside the endpoints' slots, not after
-them, so a cap costs no waiting either.
+are counted: without one nothing here touches Valkey. Where there is one, it costs each group of
+tickets a round trip.
 """
 
 from __future__ import annotations
@@ -79,6 +79,9 @@ class Share:
         return min(tickets, self.reserved.get(level, tickets))
 
 
+NO_CAPS = Share()
+
+
 class LevelSlots:
     """The capped levels' slots, on behalf of one worker process."""
 
@@ -119,7 +122,7 @@ class LevelSlots:
         """
         levels = [level for level in tickets if level in self.caps]
         if not levels:
-            return Share()
+            return NO_CAPS
         token = uuid4().hex[:16]
         figures = [n for level in levels for n in (self.caps[level], tickets[level])]
         reply: list[Any] = await self._reserve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -286,10 +286,14 @@ class EndpointPool:
             waiting, self._unreleased = self._unreleased, []
             await self._release_group(waiting)
 
-    async def release(self, ending: Ending) -> None:
+    def release(self, ending: Ending) -> Awaitable[None]:
         """Free a slot and learn from its call; later, if Valkey is away."""
         self._rates.spent(ending.lease, None)
-        await self._release(ending)
+        return self._release.soon(ending)
+
+    async def released(self) -> None:
+        """Wait until what was released has been sent: a reservation sent from then on sees it."""
+        await self._release.begun()
 
     async def _release_group(self, endings: Sequence[Ending]) -> list[None]:
         try:

@@ -271,8 +271,10 @@ class Runner:
         side.holds_slot = False
         if side.binding is not None:
             await asyncio.shield(side.binding)
-        await self._pool.release(side.ending())
+        # A ticket is fetched while the slot is being freed: the dispatcher waits for that.
+        releasing = self._pool.release(side.ending())
         self._gate.freed()
+        await releasing
 
 
 def _put_off(seconds: float) -> str:

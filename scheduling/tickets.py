@@ -22,6 +22,7 @@ from scheduling.levels import LEVELS
 from scheduling.policies.levels import LevelPolicy
 
 TASK = "scheduling.serve_next"
+MOST_AT_ONCE = 16
 _ID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -37,12 +38,16 @@ class LevelOrder:
     """kombu's `queue_order_strategy`: BRPOP serves the first key that has a message."""
 
     def __init__(self, it: Iterable[str] | None = None) -> None:
+        self._levels: list[str] = []
         self.update(it or ())
 
     def update(self, it: Iterable[str]) -> None:
-        names = set(it)
+        names, had = set(it), self._levels
         self._levels = [level for level in LEVELS if level in names]
         self._others = sorted(names.difference(LEVELS))
+        # Other channels of the process have none of the levels and say nothing of them.
+        if self._levels or had:
+            gate.consume(self._levels)
 
     def consume(self, n: int) -> list[str]:
         """Queue names in the order to serve them; a level is absent while it must not be."""

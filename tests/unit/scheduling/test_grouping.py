@@ -127,3 +127,32 @@ async def test_put_travels_with_the_others_and_its_failure_is_logged() -> None:
         with pytest.raises(ValueError, match="negative"):
             await double(1)
     assert [entry["event"] for entry in logs] == ["group.failed"]
+
+
+async def test_what_is_added_at_once_needs_no_await() -> None:
+    server = Server()
+    double = Grouped(server.flush)
+
+    result = double.soon(4)
+
+    assert await result == 8
+
+
+async def test_begun_waits_only_for_what_waits_for_its_turn() -> None:
+    server = Server()
+    server.gate.clear()
+    double = Grouped(server.flush)
+    first = double.soon(1)
+    await asyncio.sleep(0)
+    await double.begun()
+    assert server.groups == [[1]], "it is under way, and nothing waits"
+    second = double.soon(2)
+
+    waiting = asyncio.create_task(double.begun())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    server.gate.set()
+    await waiting
+
+    assert server.groups == [[1], [2]]
+    assert (await first, await second) == (2, 4)
