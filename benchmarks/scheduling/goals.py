@@ -120,30 +120,42 @@ def _limits(runs: Sequence[Run]) -> list[Row]:
 def _victims(runs: Sequence[Run]) -> list[Row]:
     found = []
     for run in runs:
-        waits, ours = measures.victim_waits(run), run.contender == PRODUCT
-        most = percentile(waits, 0.99) if waits else None
+        ours, where = run.contender == PRODUCT, f"tenants at {_at(run)}"
+        waits = measures.victim_waits(run)
+        unit = "s" if run.stopped is None else "s (at least)"
         if ours:
-            found += _by_counters(run, most)
-        found.append(Row(f"victims' p99 wait, tenants at {_at(run)}", most, "s"))
+            found += _by_counters(run, learnt=True)
+        found.append(Row(f"victims' p99 wait, {where}", _p99(waits), unit))
         hurt = measures.victims_hurt(run)
-        value = None if hurt is None else 100 * hurt
         goal = "<= 1" if ours else None
-        found.append(Row(f"victims hurt, tenants at {_at(run)}", value, "%", goal))
+        found.append(Row(f"victims hurt, {where}", _percent(hurt), "%", goal))
+        if ours:
+            found += _by_counters(run, learnt=False)
+            hurt = measures.victims_hurt(run, learnt=False)
+            found.append(Row(f"victims hurt, {where}, from an idle start on", _percent(hurt), "%"))
     return found
 
 
-def _by_counters(run: Run, most: float | None) -> list[Row]:
-    perfect = ideal.waits(run.scenario.requests, ideal.Counters(), slots=SLOTS)
-    names = set(measures.victims(run.scenario))
-    best = percentile(
-        [perfect[each.number] for each in run.scenario.requests if each.flow in names], 0.99
-    )
+def _by_counters(run: Run, *, learnt: bool) -> list[Row]:
+    most = _p99(measures.victim_waits(run, learnt=learnt))
+    best = _p99(measures.perfect_victim_waits(run.scenario, learnt=learnt))
     value = most / best if most is not None and best else None
     where = f"tenants at {run.scenario.percent} %"
+    if not learnt:
+        name = f"victims' p99 wait / ideal token counters', {where}, from an idle start on"
+        return [Row(name, value, "x")]
     return [
         Row(f"victims' p99 wait / ideal token counters', {where}", value, "x", "<= 1.3"),
         Row(f"victims' p99 wait of ideal token counters, {where}", best, "s"),
     ]
+
+
+def _p99(waits: Sequence[float]) -> float | None:
+    return percentile(list(waits), 0.99) if waits else None
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _promises(runs: Sequence[Run]) -> list[Row]:

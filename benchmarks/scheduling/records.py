@@ -109,6 +109,9 @@ def tag(request: Request) -> str:
 
 
 def prompt(request: Request) -> str:
-    """As long as the recorded one (four characters a token), and what the endpoint shall do."""
+    """What the endpoint shall do, and as many tokens as recorded: for it words, of four characters.
+
+    So the endpoint bills what was recorded, and what llmqueue estimates by length is near it.
+    """
     directives = f"[[latency={request.service_seconds:.4f} tokens={request.output_tokens}]]"
-    return f"{tag(request)} {directives} " + "lorem " * (request.input_tokens * 4 // 6)
+    return f"{tag(request)} {directives} " + "lor " * request.input_tokens

@@ -35,6 +35,7 @@ def test_a_prompt_is_as_long_as_the_recorded_one_and_tells_the_endpoint_what_to_
 
     assert text.split()[0] == tag(asked)
     assert len(text) == pytest.approx(1200, abs=60)
+    assert text.count(" ") == pytest.approx(300, abs=4)
     assert dict(directives(text).overrides) == {"latency": "0.2500", "tokens": "3"}
 
 
@@ -127,8 +128,10 @@ def test_a_hurt_victim_is_one_whose_waits_are_long() -> None:
     ]
     seen = run([*flood, *victims], load=1.5)
 
-    assert measures.victims_hurt(seen) == 0.5
-    assert sorted(measures.victim_waits(seen)) == [0.1, hurt]
+    assert measures.victims_hurt(seen, learnt=False) == 0.5
+    assert sorted(measures.victim_waits(seen, learnt=False)) == [0.1, hurt]
+    assert measures.victims_hurt(seen) is None, "all were sent before anything was known"
+    assert measures.victim_waits(seen) == []
 
 
 def test_waits_over_time_are_medians_of_each_second() -> None:
