@@ -16,11 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 import structlog
 import uvloop
-from django.db import OperationalError, close_old_connections, connection
+from django.db import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -32,22 +31,22 @@ from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
 from balancing.valkey import Valkey
 from llmqueue_project.config import load
-from scheduling import control, level_caps, metrics, usage
+from scheduling import control, level_caps, usage
+from scheduling.announcing import Announcer, closing
 from scheduling.claims import Claimed, Claims
 from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import gate
 from scheduling.level_slots import LevelSlots
-from scheduling.models import Job, Priority, Status
-from scheduling.outbox import FINAL, Feed, Outbox
+from scheduling.models import Priority
+from scheduling.outbox import Outbox
 from scheduling.outcomes import Outcomes
 from scheduling.pauses import PAUSES, Pauses
 from scheduling.pool import Bound, EndpointPool
 from scheduling.pulling import Puller
 from scheduling.runner import Runner
 from scheduling.running import CANCELLED, LOST, SHUTDOWN
-from scheduling.signals import job_finished
-from scheduling.sweep import Ended, Sweeper
+from scheduling.sweep import Sweeper
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25
@@ -67,7 +66,6 @@ class Engine:
         self._ready: Future[None] = Future()
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
-        self._announcers = ThreadPoolExecutor(4, "announce")
         self._discoverer = ThreadPoolExecutor(1, "discover")
 
     def start(self) -> None:
@@ -108,7 +106,7 @@ class Engine:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        self._announcers.shutdown()
+        self.announcer.close()
         self._discoverer.shutdown()
 
     def _run(self) -> None:
@@ -179,13 +177,16 @@ class Engine:
             max_entries=config.streaming.max_entries,
             expiry_seconds=config.streaming.expiry_seconds,
         )
+        self.announcer = Announcer(self.outbox)
         self.runner = Runner(
             claims=self.claims,
             pool=self.pool,
             gate=gate,
             client=client,
             outbox=self.outbox,
-            outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announce=self._announce),
+            outcomes=Outcomes(
+                claims=self.claims, outbox=self.outbox, announce=self.announcer.announce
+            ),
         )
         self.levels = LevelSlots(
             valkey,
@@ -202,7 +203,7 @@ class Engine:
             start=self._begin,
         )
         self.puller = Puller(gate=gate, client=valkey, pool=self.pool, dispatcher=self.dispatcher)
-        self.sweeper = Sweeper(database=database, client=valkey, on_end=self._swept)
+        self.sweeper = Sweeper(database=database, client=valkey, on_end=self.announcer.swept)
 
     async def _open(self) -> None:
         """Wait for both servers: a worker that starts first is no error."""
@@ -263,14 +264,14 @@ class Engine:
 
     async def _discover(self) -> None:
         """Endpoints and models that appear and vanish by themselves; see balancing/discovery.py."""
-        await self._loop.run_in_executor(self._discoverer, _closing(discovery.run_due))
+        await self._loop.run_in_executor(self._discoverer, closing(discovery.run_due))
 
     async def _fold_usage(self) -> None:
         await usage.fold(self._database.relaxed)
 
     async def _declare(self) -> None:
         """Have the endpoints that the configuration names."""
-        await self._loop.run_in_executor(self._discoverer, _closing(declared.apply_configured))
+        await self._loop.run_in_executor(self._discoverer, closing(declared.apply_configured))
 
     async def _refresh_caps(self) -> None:
         """How many slots each level may hold, by the configured strategy."""
@@ -316,35 +317,6 @@ class Engine:
         except psycopg.OperationalError as error:
             log.info("engine.pauses_wait", error=str(error))
 
-    async def _swept(self, job: Ended) -> None:
-        """A job that ended without a worker: the same news as any other end."""
-        metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
-        if job.source != "openai":
-            await self._announce(job, job.status)
-        keep = job.stream or job.source != "openai"
-        feed = Feed(job.id, job.origin, keep, job.attempts + 1)
-        end = {"status": job.status, "code": job.error_code, "message": job.error_message}
-        self.outbox.put(feed, FINAL, orjson.dumps(end).decode())
-
-    async def _announce(self, job: Claimed | Ended, status: Status) -> None:
-        def send() -> None:
-            close_old_connections()
-            try:
-                replies = job_finished.send_robust(
-                    sender=Job,
-                    job_id=job.id,
-                    source=job.source,
-                    status=status,
-                    sequence_key=job.sequence_key,
-                )
-            finally:
-                connection.close()
-            for receiver, error in replies:
-                if isinstance(error, Exception):
-                    log.error("job_finished.failed", receiver=str(receiver), exc_info=error)
-
-        await self._loop.run_in_executor(self._announcers, send)
-
     async def _drain(self) -> None:
         """Shutting down: no more tickets; running jobs get the grace time, then go back."""
         self.dispatcher.accepting = False
@@ -358,16 +330,3 @@ class Engine:
         if tasks:
             await asyncio.wait(tasks, timeout=5)
         await self.outbox.drain()
-
-
-def _closing(work: Callable[[], Any]) -> Callable[[], Any]:
-    """`work` in a thread: Django's connection is not left open behind it."""
-
-    def run() -> Any:
-        close_old_connections()
-        try:
-            return work()
-        finally:
-            connection.close()
-
-    return run
