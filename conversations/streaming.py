@@ -18,7 +18,7 @@ import orjson
 import psycopg
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from scheduling import control
 from scheduling.database import Database, fetch
@@ -186,22 +186,25 @@ class Listener:
         return [_entry(*row) for row in rows or ()]
 
     async def _follow(self) -> None:
-        """New entries of all followed streams, in one command."""
+        """New entries of all followed streams, asked for in one write."""
         if not self._followed:
             return
         groups = self._followed.values()
         waiters = [waiter for group in groups for waiter in group if not waiter.is_behind]
         if not waiters:
             return
-        async with self._client.pipeline(transaction=False) as pipe:
-            for waiter in waiters:
-                pipe.xrange(stream_key(waiter.job_id), min=_after(waiter.read), count=500)
-            replies = await pipe.execute(raise_on_error=False)
+        asked = [
+            self._client.xrange(stream_key(waiter.job_id), min=_after(waiter.read), count=500)
+            for waiter in waiters
+        ]
+        replies = await asyncio.gather(*asked, return_exceptions=True)
         for waiter, rows in zip(waiters, replies, strict=True):
-            if isinstance(rows, Exception):
+            if isinstance(rows, ResponseError):
                 log.warning("stream.unreadable", job=str(waiter.job_id), error=str(rows))
                 continue
-            for row in rows:
+            if isinstance(rows, BaseException):
+                raise rows
+            for row in rows or ():
                 entry = _entry(*row)
                 waiter.read = entry.mark
                 waiter.deliver(entry)

@@ -136,16 +136,14 @@ class Outbox:
                 letters.setdefault(feed.origin, []).append(
                     (feed.job_id.hex, entry.attempt, entry.seq, entry.kind, entry.data)
                 )
+        # First: who misses a letter finds its entries in the stream.
         if keys:
             await self._append(keys=keys, args=arguments)
-        if len(letters) == 1:
-            ((origin, letter),) = letters.items()
-            await self._client.publish(mailbox(origin), orjson.dumps(letter))
-        elif letters:
-            async with self._client.pipeline(transaction=False) as pipe:
-                for origin, letter in letters.items():
-                    pipe.publish(mailbox(origin), orjson.dumps(letter))
-                await pipe.execute()
+        sending = [
+            self._client.publish(mailbox(origin), orjson.dumps(letter))
+            for origin, letter in letters.items()
+        ]
+        await asyncio.gather(*sending)
 
     async def drain(self) -> None:
         """Send what waits, within a second."""

@@ -185,7 +185,8 @@ class EndpointPool:
         found: list[Bound | None] = []
         for job in jobs:
             bound = self._choose(table, reservation.at, job, tried, model or job.model, because)
-            if bound is not None:
+            if bound is not None and len(found) + 1 < len(jobs):
+                # The next one of the group sees what this one took.
                 taken = table[bound.target.id]
                 table[bound.target.id] = replace(
                     taken,

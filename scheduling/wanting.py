@@ -29,11 +29,9 @@ def wanted_of(
         input_tokens=tokens,
         output_tokens=max(0, int((job.cost - tokens) / 2)),
         affinity=job.affinity,
+        prefix=blocks(job.body) if reads_prompt(profile) else (),
     )
-    if not reads_prompt(profile):
-        return wanted
-    wanted = replace(wanted, prefix=blocks(job.body))
-    return replace(wanted, cached=memory.cached(wanted))
+    return replace(wanted, cached=memory.cached(wanted)) if wanted.prefix else wanted
 
 
 def reads_prompt(profile: Profile) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from balancing.valkey import Valkey
 from llmqueue_project.config import load
 from llmqueue_project.embedded.services import Services
 from scheduling import database as hot_database
@@ -72,9 +73,9 @@ async def _empty(url: str) -> None:
 
 @pytest.fixture
 async def valkey(services: Services) -> AsyncIterator[Redis]:
-    """An empty Valkey database that no stack uses."""
+    """An empty Valkey database that no stack uses, through the client that processes have."""
     url = services.redis_url.rsplit("/", 1)[0] + "/9"
-    async with Redis.from_url(url) as client:
+    async with Valkey.from_url(url) as client:
         await client.flushdb()
         yield client
 
