@@ -63,7 +63,7 @@ class Valkey(Redis):
 
 
 class Script:
-    """A Lua script, sent by its hash; where Valkey does not know it whole, and then out of order."""
+    """A Lua script, sent by its hash; where Valkey does not know it, whole and out of order."""
 
     def __init__(self, client: Valkey, text: str) -> None:
         self._client = client
