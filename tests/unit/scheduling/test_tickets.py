@@ -126,6 +126,18 @@ class TestLevelOrder:
         assert order.consume(1) == ["high"]
         assert LevelOrder().consume(0) == []
 
+    def test_the_gate_knows_what_celery_consumes(self, gate: Gate) -> None:
+        """`celery control cancel_consumer` counts for tickets that the engine fetches, too."""
+        order = LevelOrder(["low", "celery", "high"])
+        LevelOrder(["worker.celery.pidbox"])
+        assert gate.open_levels() == ["high", "low"]
+
+        order.update(["low"])
+        assert gate.open_levels() == ["low"]
+
+        order.update([])
+        assert gate.open_levels() == []
+
 
 def test_the_configured_policy_is_one_for_the_process() -> None:
     tickets.level_policy.cache_clear()
