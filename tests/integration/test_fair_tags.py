@@ -143,6 +143,7 @@ class History:
         job = self.jobs[job_id]
         done = status == "completed"
         actual = float(prompt + 2 * output)
+        assert job.token is not None, "it was claimed"
         outcome = Finish(
             id=job_id,
             lease_token=job.token,
