@@ -7,10 +7,12 @@ both; the figures are medians of the turns' ratios.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,13 +51,16 @@ def main() -> int:
 @contextmanager
 def _tree(commit: str) -> Iterator[Path]:
     """Another commit's files, in a folder of their own."""
+    command = ["git", "archive", "--format=tar", commit]
+    try:
+        archive = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    except FileNotFoundError:
+        raise SystemExit(f"{commit}: this benchmark needs git") from None
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"{commit}: {error.stderr.decode().strip()}") from None
     with tempfile.TemporaryDirectory(prefix="llmqueue-tree-") as name:
-        archive = subprocess.run(
-            ["git", "archive", "--format=tar", commit], cwd=ROOT, capture_output=True, check=False
-        )
-        if archive.returncode:
-            raise SystemExit(archive.stderr.decode().strip())
-        subprocess.run(["tar", "-x", "-C", name], input=archive.stdout, check=True)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+            files.extractall(name, filter="data")
         yield Path(name)
 
 
