@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -28,9 +29,9 @@ def stack(request: pytest.FixtureRequest, services: Services) -> Iterator[Stack]
         yield running
 
 
-# Expected to cost the same, whatever was learned of the first answers: the sweep corrects the tags of
-# waiting jobs that turn out to have been charged far too much, and then they run sooner.
-SAME_COST = {"max_tokens": 40}
+# Expected to cost the same, whatever was learned of the first answers: the sweep corrects the tags
+# of waiting jobs that turn out to have been charged far too much, and then they run sooner.
+SAME_COST: dict[str, Any] = {"max_tokens": 40}
 
 
 def low(stack: Stack, pool: ThreadPoolExecutor, count: int) -> list[Future[Answer]]:
