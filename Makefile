@@ -68,7 +68,7 @@ dev: $(INSTALLED_DEV) $(DEMO_MODEL) ## like up, web and worker restart when the 
 	$(EMBEDDED) dev
 
 # ---- Check -----------------------------------------------------------------------------------
-PACKAGES := llmqueue_project conversations scheduling balancing tests benchmarks
+PACKAGES := llmqueue_project conversations scheduling balancing stores tests benchmarks
 
 .PHONY: check lint types contracts migrations-check format
 check: lint types contracts migrations-check ## everything short of the tests

@@ -11,9 +11,9 @@ from django.dispatch import receiver
 
 from conversations import keys, rulebook, services
 from conversations.models import ApiKey, PriorityRule, Tenant, User
-from scheduling import control
 from scheduling.models import Job
 from scheduling.signals import job_finished
+from stores import control
 
 
 @receiver(job_finished, sender=Job, dispatch_uid="conversations.settle")

@@ -31,9 +31,9 @@ from scheduling import admission, estimates
 from scheduling import services as scheduling
 from scheduling.bulk import submit_bulk
 from scheduling.errors import UnknownModel
-from scheduling.ids import uuid7
 from scheduling.models import Held, Priority, Status
 from scheduling.submission import JobSpec, Receipt
+from stores.ids import uuid7
 
 SOURCE = "message"
 TAKES_MESSAGES = (Conversation.State.ACTIVE, Conversation.State.INACTIVE)

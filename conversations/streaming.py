@@ -20,9 +20,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from scheduling import control
-from scheduling.database import Database, fetch
 from scheduling.outbox import FINAL, mailbox, stream_key
+from stores import control
+from stores.postgres import Database, fetch
 
 log = structlog.get_logger(__name__)
 

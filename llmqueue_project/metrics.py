@@ -26,8 +26,8 @@ from conversations.models import Tenant
 from llmqueue_project.config import load
 from scheduling import usage
 from scheduling.capacity import desired_replicas, level_caps
-from scheduling.control import client
 from scheduling.outlook import level_summary
+from stores.control import client
 
 LIVE = {
     "limit": "Slots that its latency allows just now, learned",

@@ -17,7 +17,6 @@ from balancing.registry import Target, known_endpoints
 from llmqueue_project.config import load
 from scheduling import level_caps
 from scheduling.backlog import Load, Pool, parameters
-from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
@@ -28,6 +27,7 @@ from scheduling.policies.steady import Pace
 from scheduling.statements import LOAD, WATCH
 from scheduling.submission import JobSpec, Receipt
 from scheduling.tickets import level_policy
+from stores.postgres import Database, read
 
 FRESH_SECONDS = 1.0
 # An older look decides nothing: a door that was idle must not refuse by yesterday's queue.

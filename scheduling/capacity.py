@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from balancing.registry import Target, known_endpoints
 from balancing.slots import slots_in_use
-from scheduling import admission, control, level_slots, outlook
+from scheduling import admission, level_slots, outlook
 from scheduling.backlog import Load, Pool
 from scheduling.models import Held, Priority
 from scheduling.outlook import LevelSummary
@@ -28,6 +28,7 @@ from scheduling.pauses import Pauses
 from scheduling.policies import admission as policy
 from scheduling.policies import waiting
 from scheduling.statements import HELD, UNSERVED
+from stores import control
 
 CAP = 100_000
 

@@ -13,12 +13,12 @@ import orjson
 import psycopg
 import structlog
 
-from scheduling.database import UNSTORABLE, Database, fetch
-from scheduling.grouping import Grouped
 from scheduling.models import Attempt, Status
 from scheduling.policies.estimates import WINDOW
 from scheduling.spending import NOTHING, Spent
 from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
+from stores.group_commit import Grouped
+from stores.postgres import UNSTORABLE, Database, fetch
 
 log = structlog.get_logger(__name__)
 ALL_APIS = frozenset({"chat", "completion", "embedding"})

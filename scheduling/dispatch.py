@@ -19,12 +19,12 @@ from redis.exceptions import RedisError
 from balancing.slots import NotReady, Reservation
 from scheduling.claims import Claimed, Claims
 from scheduling.gate import Gate
-from scheduling.grouping import Grouped
 from scheduling.level_slots import NO_CAPS, LevelSlots, Share
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.pool import Bound, EndpointPool
 from scheduling.tickets import level_policy, render
+from stores.group_commit import Grouped
 
 log = structlog.get_logger(__name__)
 

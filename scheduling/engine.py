@@ -29,12 +29,10 @@ from balancing.health import Watch
 from balancing.load import Load
 from balancing.rates import Rates
 from balancing.slots import NotReady, Slots
-from balancing.valkey import Valkey
 from llmqueue_project.config import load
-from scheduling import control, level_caps, usage
+from scheduling import level_caps, usage
 from scheduling.announcing import Announcer, closing
 from scheduling.claims import Claimed, Claims
-from scheduling.database import Database, fetch
 from scheduling.dispatch import Dispatcher
 from scheduling.gate import gate
 from scheduling.level_slots import LevelSlots
@@ -47,6 +45,9 @@ from scheduling.pulling import Puller
 from scheduling.runner import Runner
 from scheduling.running import CANCELLED, LOST, SHUTDOWN
 from scheduling.sweep import Sweeper
+from stores import control
+from stores.postgres import Database, fetch
+from stores.valkey import Valkey
 
 log = structlog.get_logger(__name__)
 REFRESH_SECONDS = 0.25

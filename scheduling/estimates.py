@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from llmqueue_project.config import load
-from scheduling.database import Database, read
 from scheduling.policies.estimates import Estimate, expected_output, pooled
 from scheduling.submission import estimate_cost
+from stores.postgres import Database, read
 
 REFRESH_SECONDS = 5.0
 REMEMBERED = 100_000

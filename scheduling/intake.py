@@ -17,12 +17,13 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from scheduling import control, tickets
-from scheduling.database import UNSTORABLE, Database, fetch
-from scheduling.grouping import Grouped
+from scheduling import tickets
 from scheduling.models import Status
 from scheduling.statements import CANCEL, SUBMIT
 from scheduling.submission import JobSpec, Receipt, parameters, receipts
+from stores import control
+from stores.group_commit import Grouped
+from stores.postgres import UNSTORABLE, Database, fetch
 
 log = structlog.get_logger(__name__)
 

@@ -8,11 +8,11 @@ from functools import lru_cache
 from django.utils.module_loading import import_string
 
 from llmqueue_project.config import load
-from scheduling.database import Database, fetch
 from scheduling.models import Priority
 from scheduling.policies.admission import pools_of
 from scheduling.policies.capacity import NAMED, LevelState, Snapshot, Strategy
 from scheduling.statements import DEMAND
+from stores.postgres import Database, fetch
 
 # An endpoint's slots as its operator allows them, as its latency allows them, and its models.
 Allowed = tuple[int, int, frozenset[str]]

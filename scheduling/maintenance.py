@@ -13,12 +13,12 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from scheduling import control
 from scheduling.errors import NotPaused
 from scheduling.models import Job, Pause, Priority, Status
 from scheduling.pauses import PAUSES, Pauses
 from scheduling.publishing import publish_on_commit
 from scheduling.statements import HOLD_PAUSED, RESUME_PAUSED
+from stores import control
 
 Kind = Pause.Kind
 

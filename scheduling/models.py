@@ -12,10 +12,10 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from balancing.models import validate_finite
-from scheduling.ids import uuid7
 from scheduling.levels import LEVELS
 from scheduling.usage_models import DailyUsage as DailyUsage
 from scheduling.usage_models import UsageEntry as UsageEntry
+from stores.ids import uuid7
 
 
 class Priority(models.IntegerChoices):

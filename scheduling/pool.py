@@ -25,10 +25,10 @@ from balancing.registry import ENDPOINTS, Target, targets
 from balancing.slots import EpochMissing, NotReady, Reservation, Slots
 from llmqueue_project.config import load
 from scheduling.claims import Claimed
-from scheduling.database import Database, fetch
-from scheduling.grouping import Grouped
 from scheduling.submission import estimated_tokens
 from scheduling.wanting import wanted_of
+from stores.group_commit import Grouped
+from stores.postgres import Database, fetch
 
 log = structlog.get_logger(__name__)
 RUNNING = """

@@ -10,7 +10,8 @@ import structlog
 from django.db import transaction
 from redis.exceptions import RedisError
 
-from scheduling import control, tickets
+from scheduling import tickets
+from stores import control
 
 log = structlog.get_logger(__name__)
 # Of one level at once; the sweep publishes the rest.

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from llmqueue_project.config import load
-from scheduling import control, maintenance
+from scheduling import maintenance
 from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
@@ -19,6 +19,7 @@ from scheduling.publishing import publish_on_commit
 from scheduling.signals import job_finished
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.submission import JobSpec, Receipt, parameters, receipts
+from stores import control
 
 _flows: dict[tuple[str, str, float], int] = {}
 

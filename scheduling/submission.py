@@ -12,9 +12,9 @@ from uuid import UUID
 import orjson
 
 from llmqueue_project.config import load
-from scheduling.ids import uuid7
 from scheduling.models import Priority, Status
 from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
+from stores.ids import uuid7
 
 CHARS_PER_TOKEN = 4
 

@@ -14,7 +14,6 @@ from uuid import UUID
 import structlog
 from redis.asyncio import Redis
 
-from scheduling.database import Database
 from scheduling.levels import LEVELS
 from scheduling.models import Priority, Status
 from scheduling.pauses import PAUSES, Pauses
@@ -30,6 +29,7 @@ from scheduling.statements import (
     SWEEP_LEASES,
 )
 from scheduling.tickets import pushes
+from stores.postgres import Database
 
 log = structlog.get_logger(__name__)
 

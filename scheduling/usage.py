@@ -10,8 +10,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.database import Pool, fetch
 from scheduling.statements import FOLD_USAGE
+from stores.postgres import Pool, fetch
 
 MOST_ENTRIES = 20_000
 KEYS = {

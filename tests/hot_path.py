@@ -16,15 +16,15 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from balancing.valkey import Valkey
 from llmqueue_project.config import load
 from llmqueue_project.embedded.services import Services
-from scheduling import database as hot_database
 from scheduling.claims import Claimed
-from scheduling.database import Database, fetch
 from scheduling.models import Priority, Status
 from scheduling.statements import SUBMIT
 from scheduling.submission import JobSpec, Receipt, parameters, receipts
+from stores import postgres as hot_database
+from stores.postgres import Database, fetch
+from stores.valkey import Valkey
 
 MODEL = "m"
 TABLES = """

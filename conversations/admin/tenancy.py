@@ -22,8 +22,9 @@ from balancing.object_actions import ObjectActions
 from conversations import keys
 from conversations.admin import costs
 from conversations.models import ApiKey, Operator, Tenant, User
-from scheduling import control, maintenance
+from scheduling import maintenance
 from scheduling.errors import NotPaused
+from stores import control
 
 # The library registers its own model of the same name, which this project does not use.
 admin.site.unregister(LibraryKey)

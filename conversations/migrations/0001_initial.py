@@ -4,7 +4,7 @@ import django.contrib.auth.models
 import django.contrib.auth.validators
 import django.db.models.deletion
 import django.utils.timezone
-import scheduling.ids
+import stores.ids
 from django.db import migrations, models
 
 
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Tenant',
             fields=[
-                ('id', models.UUIDField(default=scheduling.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=stores.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100, unique=True)),
                 ('weight', models.FloatField(default=1.0, help_text='share within a level, relative to others')),
                 ('default_priority', models.SmallIntegerField(choices=[(0, 'realtime'), (1, 'high'), (2, 'normal'), (3, 'low')], default=2)),
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Conversation',
             fields=[
-                ('id', models.UUIDField(default=scheduling.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=stores.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('title', models.CharField(blank=True, default='', max_length=200)),
                 ('context', models.TextField(blank=True, default='', help_text='system prompt')),
                 ('model', models.CharField(blank=True, default='', max_length=200)),
@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='User',
             fields=[
-                ('id', models.UUIDField(default=scheduling.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=stores.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('external_id', models.CharField(help_text="the tenant's own name for the user", max_length=200)),
                 ('default_priority', models.SmallIntegerField(blank=True, choices=[(0, 'realtime'), (1, 'high'), (2, 'normal'), (3, 'low')], null=True)),
                 ('metadata', models.JSONField(blank=True, default=dict)),
@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Message',
             fields=[
-                ('id', models.UUIDField(default=scheduling.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=stores.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('role', models.CharField(choices=[('system', 'System'), ('user', 'User'), ('assistant', 'Assistant')], max_length=10)),
                 ('content', models.TextField()),
                 ('metadata', models.JSONField(blank=True, default=dict)),
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(default=None, help_text='A free-form name for the API key. Need not be unique. 50 characters max.', max_length=50)),
                 ('revoked', models.BooleanField(blank=True, default=False, help_text='If the API key is revoked, clients cannot use it anymore. (This cannot be undone.)')),
                 ('expiry_date', models.DateTimeField(blank=True, help_text='Once API key expires, clients cannot use it anymore.', null=True, verbose_name='Expires')),
-                ('id', models.UUIDField(default=scheduling.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=stores.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('scope', models.CharField(choices=[('client', 'Client'), ('operator', 'operator (and client)')], default='client', max_length=10)),
                 ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='conversations.tenant')),
                 ('user', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='conversations.user')),

@@ -7,8 +7,8 @@ from typing import Any
 from django.db import models
 
 from conversations.models.tenancy import Tenant, User
-from scheduling.ids import uuid7
 from scheduling.models import Job, Priority
+from stores.ids import uuid7
 
 
 class Conversation(models.Model):

@@ -11,8 +11,8 @@ from django.db import models
 from rest_framework_api_key.models import AbstractAPIKey, BaseAPIKeyManager
 
 from balancing.models import validate_finite
-from scheduling.ids import uuid7
 from scheduling.models import Priority
+from stores.ids import uuid7
 
 
 class Operator(AbstractUser):

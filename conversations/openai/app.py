@@ -21,7 +21,7 @@ from conversations.openai import completions, events, wire
 from conversations.openai.door import Door
 from conversations.openai.errors import ApiError
 from conversations.openai.wire import HungUp, Receive, Scope, Send
-from scheduling.database import fetch
+from stores.postgres import fetch
 
 log = structlog.get_logger(__name__)
 EVENTS = re.compile(r"/api/v1/messages/([^/]+)/events/?")

@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 
 from balancing import credentials
 from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
-from balancing.valkey import Valkey
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller
@@ -22,13 +21,15 @@ from conversations.openai.request import Completion
 from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
-from scheduling import admission, control, estimates
+from scheduling import admission, estimates
 from scheduling.admission import Outlook
-from scheduling.database import Database, read
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.intake import Intake
 from scheduling.models import Priority
 from scheduling.submission import JobSpec, Receipt, affinity_of, estimate_cost
+from stores import control
+from stores.postgres import Database, read
+from stores.valkey import Valkey
 
 log = structlog.get_logger(__name__)
 PATHS = {

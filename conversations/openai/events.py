@@ -19,9 +19,9 @@ from conversations.openai.door import Door
 from conversations.openai.errors import ApiError
 from conversations.openai.wire import HungUp, Receive, Scope, Send
 from conversations.streaming import START, Entry, Mark, Waiter, sse
-from scheduling.database import read
 from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED
+from stores.postgres import read
 
 # Within 64 bits, or Valkey would refuse the id it becomes.
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")

@@ -14,7 +14,7 @@ from conversations import rulebook, rules
 from conversations.openai.errors import ApiError
 from conversations.rules import Rulebook, Subject
 from llmqueue_project.config import load
-from scheduling.database import Database, read
+from stores.postgres import Database, read
 
 log = structlog.get_logger(__name__)
 NEVER = float("-inf")

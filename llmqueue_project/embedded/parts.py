@@ -24,7 +24,7 @@ from llmqueue_project.embedded.state import State
 from llmqueue_project.embedded.valkey import Valkey
 
 PORTS = ("postgres", "valkey", "llm", "web", "flower", "worker_metrics", "housekeeping_metrics")
-CODE = ("llmqueue_project", "conversations", "scheduling", "balancing")
+CODE = ("llmqueue_project", "conversations", "scheduling", "balancing", "stores")
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from scheduling.claims import Claimed, Claims, Finish
-from scheduling.database import fetch
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
+from stores.postgres import fetch
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)

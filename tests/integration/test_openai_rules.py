@@ -19,7 +19,7 @@ from conversations.models import ApiKey
 from conversations.openai.app import LeanApplication
 from conversations.openai.ruling import RuleReader, about
 from conversations.rules import MATCHED_CHARS
-from scheduling import control
+from stores import control
 from tests.hot_path import Db
 
 pytestmark = pytest.mark.integration
@@ -164,7 +164,7 @@ async def test_rules_are_read_once_for_many_requests(
 
 
 def _counting(reads: list[str]) -> Any:
-    from scheduling.database import read
+    from stores.postgres import read
 
     async def counted(pool: Any, statement: str) -> Any:
         reads.append(statement)

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from balancing.live import live_key
 from balancing.models import Endpoint
 from llmqueue_project.config import load
-from scheduling.control import client
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Job, Status
+from stores.control import client
 from tests.integration.rest.conftest import Api, finish
 
 pytestmark = pytest.mark.integration

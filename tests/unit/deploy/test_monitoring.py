@@ -9,7 +9,7 @@ from llmqueue_project.config import ROOT
 
 DEPLOY = ROOT / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "dashboards" / "llmqueue.json"
-APPS = ("llmqueue_project", "conversations", "scheduling", "balancing")
+APPS = ("llmqueue_project", "conversations", "scheduling", "balancing", "stores")
 SUFFIXES = ("_bucket", "_sum", "_count", "_total")
 
 

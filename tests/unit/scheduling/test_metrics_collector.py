@@ -18,9 +18,9 @@ from balancing.slots import key
 from llmqueue_project import metrics
 from llmqueue_project.metrics import QueueCollector
 from scheduling import admission, capacity, outlook
-from scheduling.control import client
 from scheduling.models import Job, Priority
 from scheduling.services import flow_for, submit_many
+from stores.control import client
 from tests.hot_path import spec
 
 

@@ -11,8 +11,8 @@ from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as LateError
 
-from balancing.valkey import Valkey
 from llmqueue_project.embedded.services import Services
+from stores.valkey import Valkey
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

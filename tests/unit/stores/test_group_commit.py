@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from scheduling.grouping import Grouped
+from stores.group_commit import Grouped
 
 
 class Server:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from scheduling.ids import uuid7
+from stores.ids import uuid7
 
 
 def test_version_and_variant_bits() -> None:
