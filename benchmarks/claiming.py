@@ -57,8 +57,8 @@ class Queue:
     def turn(self) -> None:
         """Claim one job and submit another."""
         from scheduling.models import Priority
+        from scheduling.specs import JobSpec, parameters
         from scheduling.statements import CLAIM, SUBMIT
-        from scheduling.submission import JobSpec, parameters
 
         claim = {
             "level": self._level,

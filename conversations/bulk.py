@@ -26,10 +26,10 @@ from conversations.openai import request as openai
 from conversations.openai.errors import ApiError
 from conversations.sending import MessageDraft
 from llmqueue_project.config import load
-from scheduling import estimates
-from scheduling.bulk import submit_bulk
 from scheduling.models import Priority
-from scheduling.submission import JobSpec
+from scheduling.specs import JobSpec
+from scheduling.submit import estimates
+from scheduling.submit.bulk import submit_bulk
 
 # Lines that are read before they are stored; memory is that of these.
 LINES_AT_ONCE = 5000

@@ -27,12 +27,13 @@ from conversations.rules import Rule
 from conversations.truncation import DoesNotFit
 from conversations.turns import in_flight, refresh_prompt, touch
 from conversations.visibility import visible_conversations
-from scheduling import admission, estimates
 from scheduling import services as scheduling
-from scheduling.bulk import submit_bulk
 from scheduling.errors import UnknownModel
 from scheduling.models import Held, Priority, Status
-from scheduling.submission import JobSpec, Receipt
+from scheduling.specs import JobSpec, Receipt
+from scheduling.submit import estimates
+from scheduling.submit.bulk import submit_bulk
+from scheduling.waiting import admission
 from stores.ids import uuid7
 
 SOURCE = "message"

@@ -16,7 +16,7 @@ QUEUES = (*LEVELS, "housekeeping")
 
 # Under the names of the URL schemes, so that Flower still knows what broker it looks at.
 for scheme in ("redis", "rediss"):
-    TRANSPORT_ALIASES[scheme] = "scheduling.transport:Transport"
+    TRANSPORT_ALIASES[scheme] = "scheduling.tickets.transport:Transport"
 
 app = Celery("llmqueue")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -34,4 +34,4 @@ def _name_broker(sender: Any, **kwargs: object) -> None:
 
 @app.on_after_configure.connect
 def _add_engine(sender: Celery, **kwargs: object) -> None:
-    sender.steps["worker"].add("scheduling.worker:EngineStep")
+    sender.steps["worker"].add("scheduling.worker.step:EngineStep")

@@ -11,9 +11,9 @@ from django.utils.html import format_html
 from balancing.listing import span
 from balancing.models import Endpoint
 from balancing.occupancy import slots_lately
-from scheduling.capacity import survey
 from scheduling.models import Job, Pause, Priority, Status
-from scheduling.outlook import LevelSummary, level_summary
+from scheduling.reports.capacity import survey
+from scheduling.reports.levels import LevelSummary, level_summary
 
 LARGEST_COUNT = 1000
 

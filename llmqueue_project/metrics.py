@@ -25,8 +25,8 @@ from balancing.slots import slots_in_use
 from conversations.models import Tenant
 from llmqueue_project.config import load
 from scheduling import usage
-from scheduling.capacity import desired_replicas, level_caps
-from scheduling.outlook import level_summary
+from scheduling.reports.capacity import desired_replicas, level_caps
+from scheduling.reports.levels import level_summary
 from stores.control import client
 
 LIVE = {

@@ -178,7 +178,7 @@ SPECTACULAR_SETTINGS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "queue_order_strategy": "scheduling.tickets:LevelOrder",
+    "queue_order_strategy": "scheduling.tickets.messages:LevelOrder",
     # Message priority would outrank queue order and multiply the keys by four.
     "priority_steps": [0],
     "visibility_timeout": 3600,
@@ -193,7 +193,7 @@ CELERY_TASK_DEFAULT_QUEUE = "housekeeping"
 CELERY_WORKER_POOL = "threads"
 CELERY_WORKER_CONCURRENCY = CONFIG.scheduling.worker_concurrency
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_CONSUMER = "scheduling.consumer:Consumer"
+CELERY_WORKER_CONSUMER = "scheduling.tickets.consumer:Consumer"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.0

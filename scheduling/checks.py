@@ -8,8 +8,8 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
 from llmqueue_project.config import load
-from scheduling import level_caps
 from scheduling.models import Priority
+from scheduling.waiting import caps as level_caps
 
 
 @register()

@@ -16,8 +16,8 @@ from django.db import connection, transaction
 from scheduling.errors import NotPaused
 from scheduling.models import Job, Pause, Priority, Status
 from scheduling.pauses import PAUSES, Pauses
-from scheduling.publishing import publish_on_commit
 from scheduling.statements import HOLD_PAUSED, RESUME_PAUSED
+from scheduling.tickets.queue import publish_on_commit
 from stores import control
 
 Kind = Pause.Kind

@@ -15,10 +15,10 @@ from scheduling import maintenance
 from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
-from scheduling.publishing import publish_on_commit
 from scheduling.signals import job_finished
+from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
-from scheduling.submission import JobSpec, Receipt, parameters, receipts
+from scheduling.tickets.queue import publish_on_commit
 from stores import control
 
 _flows: dict[tuple[str, str, float], int] = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from balancing.answer import Answer
 from balancing.registry import Target
-from scheduling.submission import CHARS_PER_TOKEN
+from scheduling.specs import CHARS_PER_TOKEN
 
 
 @dataclass(frozen=True, slots=True)

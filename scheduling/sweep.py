@@ -28,7 +28,7 @@ from scheduling.statements import (
     SWEEP_DUE,
     SWEEP_LEASES,
 )
-from scheduling.tickets import pushes
+from scheduling.tickets.messages import pushes
 from stores.postgres import Database
 
 log = structlog.get_logger(__name__)

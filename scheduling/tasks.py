@@ -7,19 +7,19 @@ from typing import Any
 from celery import shared_task
 
 from scheduling.models import Priority
-from scheduling.tickets import TASK
+from scheduling.tickets.messages import TASK
 
 # `Strategy` is a task attribute that the type stubs leave out.
 _OPTIONS: dict[str, Any] = {
     "acks_late": True,
     "ignore_result": True,
-    "Strategy": "scheduling.gear:strategy",
+    "Strategy": "scheduling.worker.strategy:strategy",
 }
 
 
 @shared_task(name=TASK, **_OPTIONS)
 def serve_next(level: str) -> None:
     """One more request waits at this level: serve whichever is next."""
-    from scheduling.worker import engine
+    from scheduling.worker.step import engine
 
     engine().serve(Priority.named(level))

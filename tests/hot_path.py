@@ -18,10 +18,10 @@ from redis.asyncio import Redis
 
 from llmqueue_project.config import load
 from llmqueue_project.embedded.services import Services
-from scheduling.claims import Claimed
+from scheduling.dispatch.claims import Claimed
 from scheduling.models import Priority, Status
+from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import SUBMIT
-from scheduling.submission import JobSpec, Receipt, parameters, receipts
 from stores import postgres as hot_database
 from stores.postgres import Database, fetch
 from stores.valkey import Valkey

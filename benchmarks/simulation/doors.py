@@ -1,6 +1,6 @@
 """Who may join: everybody, or whom the product's admission lets in.
 
-The real `scheduling.admission.Admission` decides, on a virtual clock, by the figures of
+The real `scheduling.waiting.admission.Admission` decides, on a virtual clock, by the figures of
 `looks.py`.
 """
 
@@ -13,13 +13,13 @@ from balancing.registry import Target
 from benchmarks.simulation.jobs import Job
 from benchmarks.simulation.looks import Looks
 from benchmarks.simulation.queues import Levels
-from scheduling.admission import Admission
-from scheduling.backlog import Load
 from scheduling.errors import QueueFull
 from scheduling.levels import LEVELS
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE
-from scheduling.submission import JobSpec, Receipt
+from scheduling.specs import JobSpec, Receipt
+from scheduling.waiting.admission import Admission
+from scheduling.waiting.load import Load
 
 MODEL = "simulated"
 _NOBODY = UUID(int=0)

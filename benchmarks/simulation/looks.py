@@ -8,9 +8,9 @@ from itertools import islice
 from benchmarks.simulation.fair_tags import FairTags
 from benchmarks.simulation.jobs import Job
 from benchmarks.simulation.queues import Levels
-from scheduling.backlog import COUNTED, HEADS
 from scheduling.levels import LEVELS
 from scheduling.policies.waiting import WINDOW_SECONDS
+from scheduling.waiting.load import COUNTED, HEADS
 
 # The latest so many tell how long a job takes.
 _LATEST = 200

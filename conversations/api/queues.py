@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from conversations.api import fields, occupancy, shapes
 from conversations.api.envelope import Resource, success
 from conversations.api.throughput import RANGES, finished
-from scheduling.capacity import level_caps
 from scheduling.models import Priority
-from scheduling.outlook import LevelSummary, level_summary
+from scheduling.reports.capacity import level_caps
+from scheduling.reports.levels import LevelSummary, level_summary
 
 
 class QueueStatus(Resource):

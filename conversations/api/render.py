@@ -10,9 +10,9 @@ from conversations import history
 from conversations.api import ids, statuses
 from conversations.models import Conversation, Message
 from llmqueue_project.config import load
-from scheduling import admission
-from scheduling.admission import Outlook
 from scheduling.models import Attempt, Job, Priority, Status
+from scheduling.waiting import admission
+from scheduling.waiting.admission import Outlook
 
 
 def instant(value: datetime | None) -> str | None:

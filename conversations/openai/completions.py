@@ -15,9 +15,9 @@ from conversations.openai.request import Completion, parse
 from conversations.openai.wire import HungUp, Receive, Scope, Send
 from conversations.streaming import Entry, Waiter, sse, sse_comment
 from llmqueue_project.logging import request_id as usable_request_id
-from scheduling.admission import Outlook
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
-from scheduling.submission import JobSpec, Receipt
+from scheduling.specs import JobSpec, Receipt
+from scheduling.waiting.admission import Outlook
 
 STREAM = (
     ("content-type", "text/event-stream; charset=utf-8"),

@@ -21,12 +21,13 @@ from conversations.openai.request import Completion
 from conversations.openai.ruling import RuleReader
 from conversations.streaming import Listener
 from llmqueue_project.config import load
-from scheduling import admission, estimates
-from scheduling.admission import Outlook
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.intake import Intake
 from scheduling.models import Priority
-from scheduling.submission import JobSpec, Receipt, affinity_of, estimate_cost
+from scheduling.specs import JobSpec, Receipt, affinity_of, estimate_cost
+from scheduling.submit import estimates
+from scheduling.submit.intake import Intake
+from scheduling.waiting import admission
+from scheduling.waiting.admission import Outlook
 from stores import control
 from stores.postgres import Database, read
 from stores.valkey import Valkey

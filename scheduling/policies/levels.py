@@ -1,7 +1,8 @@
 """Which priority level goes next: the share between levels.
 
 A policy orders the levels before each pick and is told which one was picked. It is pure state:
-the kombu queue order class (`scheduling/tickets.py`) holds one instance per worker process.
+the kombu queue order class (`scheduling/tickets/messages.py`) holds one instance per worker
+process.
 """
 
 from __future__ import annotations

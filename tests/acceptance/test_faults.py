@@ -171,7 +171,7 @@ def test_postgresql_away_for_two_seconds(stack: Stack) -> None:
 
 @both_gears
 def test_tickets_lost_and_tickets_doubled(stack: Stack) -> None:
-    from scheduling.tickets import render
+    from scheduling.tickets.messages import render
 
     with running_fake_llm(tokens=5, tokens_per_second=20) as fake:
         stack.register("fake", fake.base_url, max_concurrent=4)

@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from scheduling import estimates
-from scheduling.claims import Claims, Finish
+from scheduling.dispatch.claims import Claims, Finish
 from scheduling.models import Priority, Status
+from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG
-from scheduling.submission import JobSpec
+from scheduling.submit import estimates
 from scheduling.sweep import LEAST_QUEUED, Ended, Sweeper
 from tests.hot_path import MODEL, Db, spec
 

@@ -11,11 +11,12 @@ from django.db import connection
 from balancing import registry
 from balancing.services import register
 from llmqueue_project.config import load
-from scheduling import admission, bulk
 from scheduling.errors import QueueFull
 from scheduling.models import Flow, FlowTag, Job, JobPayload, Priority, Status
 from scheduling.services import submit_many
-from scheduling.submission import JobSpec
+from scheduling.specs import JobSpec
+from scheduling.submit import bulk
+from scheduling.waiting import admission
 from tests.hot_path import MODEL, spec
 
 pytestmark = pytest.mark.django_db

@@ -17,8 +17,10 @@ from balancing import registry
 from balancing.services import register
 from conversations import bulk
 from conversations.models import Message, Tenant
-from scheduling import admission, estimates, maintenance, services
+from scheduling import maintenance, services
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status
+from scheduling.submit import estimates
+from scheduling.waiting import admission
 from tests.hot_path import MODEL
 
 pytestmark = pytest.mark.django_db

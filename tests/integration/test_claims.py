@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from scheduling.claims import Claimed, Claims, Finish
+from scheduling.dispatch.claims import Claimed, Claims, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
 from stores.postgres import fetch

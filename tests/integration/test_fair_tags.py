@@ -17,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduling.claims import Finish, finishes
+from scheduling.dispatch.claims import Finish, finishes
 from scheduling.models import Priority, Status
 from scheduling.policies.estimates import Estimate
 from scheduling.policies.fairness import SETTLED_WORKS, Level, Share
+from scheduling.specs import parameters
 from scheduling.statements import (
     CANCEL,
     CLAIM,
@@ -33,7 +34,6 @@ from scheduling.statements import (
     SUBMIT,
     SWEEP_DUE,
 )
-from scheduling.submission import parameters
 from tests.hot_path import MODEL, spec, test_database_url
 
 CLOCK = "select virtual_time from scheduling_levelclock where level = %(level)s"

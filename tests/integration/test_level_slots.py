@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from scheduling import level_slots
-from scheduling.gate import Gate
-from scheduling.level_slots import CAPS, LevelSlots, key
+from scheduling.dispatch import level_slots
+from scheduling.dispatch.level_slots import CAPS, LevelSlots, key
 from scheduling.models import Priority
+from scheduling.tickets.gate import Gate
 from tests.hot_path import claimed
 
 Worker = Callable[..., LevelSlots]

@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 from balancing import registry
 from balancing.models import Endpoint
 from conversations.models import Tenant
-from scheduling import admission, maintenance, outlook, services
-from scheduling.claims import Claims
+from scheduling import maintenance, services
+from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
+from scheduling.reports import levels as outlook
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
+from scheduling.waiting import admission
 from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()

@@ -9,10 +9,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scheduling.backlog import parameters as load_parameters
-from scheduling.claims import Finish, finishes
+from scheduling.dispatch.claims import Finish, finishes
 from scheduling.models import Attempt, Status
-from scheduling.outlook import parameters as outlook_parameters
+from scheduling.reports.levels import parameters as outlook_parameters
+from scheduling.specs import parameters as submit_parameters
 from scheduling.statements import (
     BACKLOG,
     CANCEL,
@@ -34,7 +34,7 @@ from scheduling.statements import (
     UNSERVED,
     WATCH,
 )
-from scheduling.submission import parameters as submit_parameters
+from scheduling.waiting.load import parameters as load_parameters
 from tests.hot_path import Db, spec, test_database_url
 
 # 40,000 ended jobs and 10,000 that wait or run, as a day's table looks.

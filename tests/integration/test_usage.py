@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from scheduling import usage
-from scheduling.claims import Claimed, Claims, Finish
+from scheduling.dispatch.claims import Claimed, Claims, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.spending import Spent
 from scheduling.statements import FOLD_USAGE

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from balancing.listing import span
-from scheduling import capacity
-from scheduling.capacity import EndpointCapacity, LevelCapacity
+from scheduling.reports import capacity
+from scheduling.reports.capacity import EndpointCapacity, LevelCapacity
 
 LEVELS = ("level", "queued", "held", "running", "cap", "oldest", "drain/s", "limit", "estimate")
 ENDPOINTS = ("endpoint", "state", "slots", "models")

@@ -16,8 +16,10 @@ from balancing.models import Endpoint
 from conversations import keys, rulebook
 from conversations.api import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
-from scheduling import admission, outlook, services
+from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
+from scheduling.reports import levels as outlook
+from scheduling.waiting import admission
 
 MODEL = "tiny"
 

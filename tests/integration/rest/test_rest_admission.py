@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from conversations.models import Tenant
 from llmqueue_project.config import load
-from scheduling import admission, maintenance
+from scheduling import maintenance
 from scheduling.models import Job, Status
+from scheduling.waiting import admission
 from tests.integration.rest.conftest import Api, stored
 
 DRAFT = {"user_id": "u1", "content": "hello", "priority": "realtime"}

@@ -17,7 +17,7 @@ from llmqueue_project.config import ConversationsConfig, load
 from scheduling import services as scheduling
 from scheduling.models import Job, JobPayload, Status
 from scheduling.signals import job_finished
-from scheduling.submission import JobSpec, Receipt
+from scheduling.specs import JobSpec, Receipt
 from tests.integration.rest.conftest import Api, finish, stored
 
 pytestmark = pytest.mark.integration

@@ -21,9 +21,9 @@ from benchmarks.simulation.queues import Levels, One, StockCelery
 from benchmarks.simulation.replay import Replay
 from benchmarks.simulation.scenarios import Scenario
 from benchmarks.traces import Arrival
-from scheduling.admission import Admission
 from scheduling.policies import fairness
 from scheduling.policies.levels import Floors, Strict
+from scheduling.waiting.admission import Admission
 
 
 class Recorder(Meter):

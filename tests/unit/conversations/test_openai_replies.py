@@ -15,10 +15,10 @@ from conversations.openai.completions import _Reply
 from conversations.openai.door import Door
 from conversations.openai.request import parse
 from conversations.streaming import START, Entry, Mark, Waiter
-from scheduling.admission import Outlook
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
-from scheduling.submission import Receipt
+from scheduling.specs import Receipt
+from scheduling.waiting.admission import Outlook
 from tests.hot_path import spec
 
 CHUNK = '{"choices":[{"index":0,"delta":{"content":"hi"}}]}'

@@ -1,0 +1,1 @@
+"""A claimed job to its one stored result: calls, retries, hedges, outcomes."""

@@ -1,0 +1,1 @@
+"""How the levels and the capacity stand, for people and for metrics."""

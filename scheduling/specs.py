@@ -1,0 +1,121 @@
+"""What a door hands over to be run, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from llmqueue_project.config import load
+from scheduling.models import Priority, Status
+from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
+from stores.ids import uuid7
+
+CHARS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One request, validated and classified, ready to be stored.
+
+    Attributes:
+        body: the JSON object that goes upstream, as text, without fields of our own.
+        cost: estimated weighted tokens (`scheduling/submit/estimates.py`).
+        origin: mailbox of the web process that waits for the answer; empty when none does.
+        priority_reason: why it has its level, for people; at most 200 characters.
+        backlog: held until its level has room; then it is charged and joins in fair order.
+        affinity: what should meet one endpoint again (`affinity_of`); or empty.
+        allow_fallback: whether another model may answer when no endpoint of its own can.
+    """
+
+    level: Priority
+    model: str
+    body: str
+    flow_id: int
+    tenant_id: UUID
+    cost: float
+    source: str
+    id: UUID = field(default_factory=uuid7)
+    kind: str = "chat"
+    stream: bool = False
+    user_id: UUID | None = None
+    due_at: datetime | None = None
+    deadline_at: datetime | None = None
+    max_attempts: int | None = None
+    sequence_key: UUID | None = None
+    origin: str = ""
+    request_id: str = ""
+    priority_reason: str = ""
+    backlog: bool = False
+    affinity: str = ""
+    allow_fallback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a job is stored: it will now end exactly once."""
+
+    job_id: UUID
+    status: Status
+    held_reason: str
+    fair_tag: float
+
+
+COLUMNS = tuple(JobSpec.__dataclass_fields__)
+
+
+def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
+    """What `sql/submit.sql` takes for jobs that `sql/given.sql` reads."""
+    return {
+        "jobs": orjson.dumps(specs).decode(),
+        "max_attempts": load().scheduling.max_attempts,
+    }
+
+
+def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
+    """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
+    values = {name: getattr(spec, name) for name in COLUMNS}
+    values["level"] = int(spec.level)
+    values["max_attempts"] = spec.max_attempts or load().scheduling.max_attempts
+    return (*values.values(), place)
+
+
+def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt]:
+    return {row[0]: Receipt(row[0], Status(row[1]), row[2], row[3]) for row in rows}
+
+
+def input_tokens(body: str) -> int:
+    """Of a request, estimated by its length."""
+    return max(1, len(body) // CHARS_PER_TOKEN)
+
+
+def estimated_tokens(body: str, cost: float) -> int:
+    """Input and output tokens together, of a request whose cost was estimated."""
+    inputs = input_tokens(body)
+    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+
+
+def affinity_of(tenant_id: UUID, name: str) -> str:
+    """A conversation's or session's name as a key of fixed length; empty when there is none."""
+    if not name:
+        return ""
+    return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
+
+
+def estimate_cost(body: str, output_tokens: float) -> float:
+    """Weighted tokens of a request, its input estimated at four characters a token.
+
+    Args:
+        output_tokens: expected (`scheduling/submit/estimates.py`).
+    """
+    return weighted_tokens(input_tokens(body), output_tokens)
+
+
+def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:
+    """What a finished request cost, in the same unit."""
+    return weighted_tokens(prompt_tokens, completion_tokens)

@@ -1,0 +1,74 @@
+"""Submit any number of jobs: copied in, tagged in one pass a batch, their tickets bounded.
+
+A batch is a transaction: what was stored stays when a later batch fails. The caller's own
+transaction, where there is one, makes it all or nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.db import connection, transaction
+
+from scheduling.models import Status
+from scheduling.specs import COLUMNS, JobSpec, Receipt, receipts, row
+from scheduling.statements import STAGING, SUBMIT_STAGED
+from scheduling.tickets.queue import MOST_TICKETS, publish_on_commit
+from scheduling.waiting import admission
+
+# A flow's tags are locked for the length of a batch: well under a second.
+BATCH_JOBS, BATCH_CHARS = 5_000, 16_000_000
+_COPY = f"copy pg_temp.scheduling_staging ({', '.join(COLUMNS)}, place) from stdin"
+_EMPTY = "truncate pg_temp.scheduling_staging"
+
+
+def submit_bulk(specs: Iterable[JobSpec]) -> Iterator[list[Receipt]]:
+    """Store jobs in batches as they are asked for; yields the receipts of each batch.
+
+    Memory is that of one batch. Tickets are published for the first `MOST_TICKETS` queued jobs of
+    a level; the sweep publishes for the rest as these are used up.
+
+    Raises:
+        Maintenance, QueueFull: intake is paused, or a hard cap is reached; batches yielded before
+            are stored. The wait limit does not apply.
+    """
+    left = Counter(dict.fromkeys(range(4), MOST_TICKETS))
+    for batch in batches(specs):
+        admission.lately().check(batch, batch=True)
+        stored = _store(batch, left)
+        admission.here().joined(batch, stored)
+        yield stored
+
+
+def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
+    """Lists of at most `BATCH_JOBS` jobs, shorter where their bodies are long."""
+    batch: list[JobSpec] = []
+    chars = 0
+    for spec in specs:
+        batch.append(spec)
+        chars += len(spec.body)
+        if len(batch) >= BATCH_JOBS or chars >= BATCH_CHARS:
+            yield batch
+            batch, chars = [], 0
+    if batch:
+        yield batch
+
+
+def _store(batch: Sequence[JobSpec], left: Counter[int]) -> list[Receipt]:
+    with transaction.atomic(savepoint=False):
+        with connection.cursor() as cursor:
+            cursor.execute(STAGING)
+            with cursor.copy(_COPY) as copy:
+                for place, spec in enumerate(batch):
+                    copy.write_row(row(spec, place))
+            cursor.execute(SUBMIT_STAGED)
+            stored = receipts(cursor.fetchall())
+            cursor.execute(_EMPTY)
+        queued = Counter(
+            int(spec.level) for spec in batch if stored[spec.id].status == Status.QUEUED
+        )
+        wanted = Counter({level: min(count, left[level]) for level, count in queued.items()})
+        left.subtract(wanted)
+        publish_on_commit(list(wanted.elements()))
+    return [stored[spec.id] for spec in batch]

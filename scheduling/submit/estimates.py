@@ -1,0 +1,123 @@
+"""What a new job is expected to cost, from what its flow's answers were: no query a request.
+
+Workers learn in the statement that finishes jobs (`sql/finish.sql`). A web process reads what has
+changed every few seconds, beside the requests, and keeps it in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from llmqueue_project.config import load
+from scheduling.policies.estimates import Estimate, expected_output, pooled
+from scheduling.specs import estimate_cost
+from stores.postgres import Database, read
+
+REFRESH_SECONDS = 5.0
+REMEMBERED = 100_000
+# A transaction may commit a moment after the instant that it wrote down.
+OVERLAP = timedelta(seconds=10)
+CHANGED = """
+select flow_id, model, mean, samples, updated_at
+  from scheduling_outputestimate
+ where updated_at > %(since)s
+ order by updated_at desc
+ limit %(limit)s
+"""
+
+
+class Estimates:
+    """A process's memory of learned output lengths."""
+
+    def __init__(self) -> None:
+        self._own: dict[tuple[int, str], Estimate] = {}
+        self._models: dict[str, Estimate] = {}
+        self._latest = datetime(1970, 1, 1, tzinfo=UTC) + OVERLAP
+        self._read_at = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self._read_at >= REFRESH_SECONDS
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """What `CHANGED` takes."""
+        return {"since": self._latest - OVERLAP, "limit": REMEMBERED}
+
+    def learn(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Remember rows of `CHANGED`."""
+        self._read_at = time.monotonic()
+        if len(self._own) > REMEMBERED:
+            self._own.clear()
+        models = set()
+        for flow_id, model, mean, samples, updated_at in rows:
+            self._own[flow_id, model] = Estimate(mean, samples)
+            self._latest = max(self._latest, updated_at)
+            models.add(model)
+        if models:
+            self._pool(models)
+
+    def _pool(self, models: set[str]) -> None:
+        of: defaultdict[str, list[Estimate]] = defaultdict(list)
+        for (_, model), estimate in self._own.items():
+            if model in models:
+                of[model].append(estimate)
+        self._models |= {model: pooled(estimates) for model, estimates in of.items()}
+
+    def output_tokens(self, *, flow_id: int, model: str, max_tokens: int | None = None) -> float:
+        """Expected output tokens of a flow's next request."""
+        return expected_output(
+            own=self._own.get((flow_id, model)),
+            model=self._models.get(model),
+            default=load().scheduling.default_output_tokens,
+            max_tokens=max_tokens,
+        )
+
+    def cost(self, body: str, *, flow_id: int, model: str, max_tokens: int | None = None) -> float:
+        """Expected weighted tokens of a request.
+
+        Args:
+            body: as it goes upstream, JSON text.
+            max_tokens: the most output that it allows; None where it names no limit.
+        """
+        output = self.output_tokens(flow_id=flow_id, model=model, max_tokens=max_tokens)
+        return estimate_cost(body, output)
+
+
+_here = Estimates()
+
+
+def here() -> Estimates:
+    """This process's memory, as it is."""
+    return _here
+
+
+def lately() -> Estimates:
+    """This process's memory, by Django's connection where it is a few seconds old."""
+    from django.db import connection
+
+    if _here.is_due:
+        with connection.cursor() as cursor:
+            cursor.execute(CHANGED, _here.wanted)
+            _here.learn(cursor.fetchall())
+    return _here
+
+
+async def look(database: Database) -> None:
+    """Read what has changed, beside the requests, if it is time.
+
+    Raises:
+        psycopg.OperationalError: the server stayed away.
+    """
+    if _here.is_due:
+        _here.learn(await read(database.relaxed, CHANGED, _here.wanted))
+
+
+def forget() -> None:
+    """Begin anew: for tests, which share a process."""
+    global _here
+    _here = Estimates()

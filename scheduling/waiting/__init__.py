@@ -1,0 +1,1 @@
+"""What waits, how long it will wait, and whether more may join it."""

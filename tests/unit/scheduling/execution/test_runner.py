@@ -1,0 +1,578 @@
+"""What becomes of a job: retried, moved, ended, given back. All collaborators are stubs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import orjson
+import psycopg
+import pytest
+
+from balancing.answer import Answer, Call, OnChunk
+from balancing.client import Client
+from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.live import Ending
+from balancing.policies.profiles import expected_work
+from balancing.pools import Rules
+from balancing.registry import Target
+from balancing.slots import NotReady, Reservation
+from scheduling.dispatch.claims import Claimed, Claims, Finish
+from scheduling.dispatch.pool import Bound, EndpointPool
+from scheduling.execution.outcomes import Outcomes
+from scheduling.execution.run import CANCELLED, LOST, SHUTDOWN
+from scheduling.execution.runner import Runner
+from scheduling.models import Status
+from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, Feed, Outbox
+from scheduling.tickets.gate import Gate
+from tests.hot_path import MODEL, claimed
+
+Step = Exception | Answer | Callable[[OnChunk], Any]
+HELLO = Answer(body='{"a":1}', text="hello", prompt_tokens=3, completion_tokens=2)
+
+
+def target(number: int) -> Target:
+    return Target(number, f"e{number}", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
+
+
+class StubClient:
+    """Answers each call with the next step: an answer, an error, or what a function makes."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = list(steps)
+        self.calls: list[tuple[int, Call]] = []
+
+    async def call(self, target: Target, call: Call, on_chunk: OnChunk) -> Answer:
+        self.calls.append((target.id, call))
+        step = self.steps.pop(0)
+        found = await step(on_chunk) if callable(step) else step
+        if isinstance(found, Exception):
+            raise found
+        return cast(Answer, found)
+
+
+class StubClaims:
+    def __init__(self) -> None:
+        self.finished: list[Finish] = []
+        self.retries: list[dict[str, Any]] = []
+        self.returned: list[tuple[Claimed, bool]] = []
+        self.ours = True
+        self.away = False
+
+    async def finish(self, finish: Finish) -> bool:
+        self.finished.append(finish)
+        return self.ours
+
+    async def retry(self, job: Claimed, **values: Any) -> bool:
+        if self.away:
+            raise psycopg.OperationalError("away")
+        self.retries.append({"number": job.attempts, **values})
+        return self.ours
+
+    async def give_back(self, jobs: Sequence[Claimed], *, wrote: bool) -> int:
+        self.returned += [(job, wrote) for job in jobs]
+        return len(jobs) if self.ours else 0
+
+
+class StubPool:
+    """Endpoints 1 to `size`; `offers` are what the balancer chooses next."""
+
+    def __init__(self, size: int = 1, offers: Sequence[int | None] = ()) -> None:
+        self.size = size
+        self.offers = list(offers)
+        self.not_ready = False
+        self.asked: list[tuple[str, ...]] = []
+        self.bound: list[int] = []
+        self.released: list[int] = []
+        self.endings: list[Ending] = []
+        self.fallbacks: tuple[str, ...] = ()
+        self.hedging = True
+        self.failing: list[int] = []
+        self.well: list[int] = []
+        self.tokens: list[int | None] = []
+
+    def spent(self, lease: str, tokens: int | None) -> None:
+        self.tokens.append(tokens)
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str) -> bool:
+        return bool(set(range(1, self.size + 1)) - tried)
+
+    async def reserve(self, wanted: int) -> Reservation:
+        if self.not_ready:
+            raise NotReady(1)
+        return Reservation("t", wanted, {})
+
+    def choose(
+        self,
+        reservation: Reservation,
+        jobs: Sequence[Claimed],
+        tried: frozenset[int],
+        *,
+        model: str = "",
+        because: Mapping[str, str],
+    ) -> list[Bound | None]:
+        self.asked.append((model, *because))
+        offer = self.offers.pop(0)
+        return [Bound(target(offer), f'{{"to":{offer}}}', model=model) if offer else None]
+
+    async def bind(
+        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+    ) -> None:
+        self.bound += [found.target.id for found in bound if found]
+
+    async def release(self, ending: Ending) -> None:
+        self.released.append(ending.endpoint_id)
+        self.endings.append(ending)
+
+    def rules(self, model: str) -> Rules:
+        return Rules(expected_work, self.fallbacks, self.hedging)
+
+    def mark_failing(self, target: Target) -> None:
+        self.failing.append(target.id)
+
+    def mark_well(self, target: Target) -> None:
+        self.well.append(target.id)
+
+
+class StubOutbox:
+    def __init__(self) -> None:
+        self.entries: list[tuple[int, str, str]] = []
+
+    def put(self, feed: Feed, kind: str, data: str) -> None:
+        feed.seq += 1
+        self.entries.append((feed.attempt, kind, data))
+
+    @property
+    def kinds(self) -> list[str]:
+        return [kind for _, kind, _ in self.entries]
+
+    @property
+    def end(self) -> dict[str, Any]:
+        (data,) = [data for _, kind, data in self.entries if kind == FINAL]
+        found: dict[str, Any] = orjson.loads(data)
+        return found
+
+
+class World:
+    """A runner and everything around it."""
+
+    def __init__(self, client: StubClient, pool: StubPool | None = None) -> None:
+        self.client = client
+        self.pool = pool or StubPool()
+        self.claims = StubClaims()
+        self.outbox = StubOutbox()
+        self.gate = Gate()
+        self.announced: list[Status] = []
+        self.runner = Runner(
+            claims=cast(Claims, self.claims),
+            pool=cast(EndpointPool, self.pool),
+            gate=self.gate,
+            client=cast(Client, client),
+            outbox=cast(Outbox, self.outbox),
+            outcomes=Outcomes(
+                claims=cast(Claims, self.claims),
+                outbox=cast(Outbox, self.outbox),
+                announce=self.announce,
+            ),
+        )
+
+    async def announce(self, job: Claimed, status: Status) -> None:
+        self.announced.append(status)
+
+    def begin(self, job: Claimed) -> asyncio.Task[None]:
+        async def nothing() -> None:
+            return
+
+        binding = asyncio.create_task(nothing())
+        return asyncio.create_task(self.runner.run(job, Bound(target(1), '{"to":1}'), binding))
+
+    async def run(self, job: Claimed) -> None:
+        await self.begin(job)
+        await settled()
+
+    @property
+    def ending(self) -> Finish:
+        (finish,) = self.claims.finished
+        return finish
+
+    @property
+    def retry(self) -> dict[str, Any]:
+        (retry,) = self.claims.retries
+        return retry
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def speaks(*then: Step) -> Callable[[OnChunk], Any]:
+    """Sends a token, then ends with a step."""
+
+    async def step(on_chunk: OnChunk) -> Any:
+        on_chunk('{"token":1}', False)
+        return then[0]
+
+    return step
+
+
+async def for_ever(on_chunk: OnChunk) -> Answer:
+    on_chunk('{"token":1}', False)
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def silent(on_chunk: OnChunk) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+class TestCompletion:
+    async def test_an_answer_is_stored_then_told(self) -> None:
+        world = World(StubClient(HELLO))
+        job = claimed()
+
+        await world.run(job)
+
+        ending = world.ending
+        assert (ending.status, ending.outcome, ending.number) == (Status.COMPLETED, "ok", 1)
+        assert (ending.lease_token, ending.endpoint_id) == (job.lease_token, 1)
+        assert (ending.result, ending.text, ending.actual_cost) == ('{"a":1}', "hello", 7.0)
+        assert world.outbox.kinds == [FINAL]
+        assert world.outbox.end["body"] == '{"a":1}'
+        assert world.pool.released == world.pool.well == [1]
+        assert world.runner.running == {}
+        assert world.gate.mark() == 1, "the gate learns of the free slot"
+
+    async def test_a_stream_is_started_told_and_ended_in_order(self) -> None:
+        async def answer(on_chunk: OnChunk) -> Answer:
+            on_chunk("a", False)
+            on_chunk("u", True)
+            return HELLO
+
+        world = World(StubClient(answer))
+
+        await world.run(claimed(stream=True))
+
+        assert world.outbox.kinds == [STARTED, DELTA, USAGE, FINAL]
+        assert world.outbox.end["body"] is None, "the chunks have told it"
+        assert world.ending.first_token_at is not None
+
+    async def test_an_answer_without_usage_settles_no_cost(self) -> None:
+        world = World(StubClient(Answer(body="{}", completion_tokens=3)))
+
+        await world.run(claimed())
+
+        assert world.ending.actual_cost is None
+
+    async def test_a_lost_lease_tells_nobody(self) -> None:
+        world = World(StubClient(HELLO))
+        world.claims.ours = False
+
+        await world.run(claimed(source="api"))
+
+        assert FINAL not in world.outbox.kinds
+        assert world.announced == []
+
+    @pytest.mark.parametrize(("source", "told"), [("openai", []), ("api", [Status.COMPLETED])])
+    async def test_the_app_above_is_told_of_its_own_jobs(
+        self, source: str, told: list[Status]
+    ) -> None:
+        world = World(StubClient(HELLO))
+
+        await world.run(claimed(source=source))
+
+        assert world.announced == told
+
+
+class TestFailure:
+    async def test_a_refusal_ends_at_once_with_the_endpoints_words(self) -> None:
+        refusal = Refused("refused", "bad field", status=422, body='{"error":{}}')
+        world = World(StubClient(refusal), StubPool(3))
+
+        await world.run(claimed())
+
+        assert (world.ending.status, world.ending.error_code) == (Status.FAILED, "refused")
+        assert (world.outbox.end["http_status"], world.outbox.end["upstream"]) == (
+            422,
+            '{"error":{}}',
+        )
+        assert world.pool.failing == [], "the request is at fault, not the endpoint"
+        assert world.pool.released == [1]
+
+    async def test_a_failure_without_another_endpoint_is_held(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no", retry_after_seconds=9.0)))
+
+        await world.run(claimed())
+
+        assert world.claims.finished == []
+        assert world.retry["number"] == 1
+        assert 9 <= world.retry["delay_seconds"] <= 9.5
+        assert (world.retry["endpoint_id"], world.retry["error_code"]) == (1, "http_503")
+        assert world.pool.failing == world.pool.released == [1]
+        assert world.outbox.kinds == [], "it has not ended"
+
+    async def test_the_last_attempt_is_a_dead_letter(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")), StubPool(2, offers=[2]))
+
+        await world.run(claimed(attempts=3, max_attempts=3))
+
+        assert (world.ending.status, world.ending.number) == (Status.FAILED, 3)
+        assert world.outbox.end["http_status"] == 0, "an endpoint's 5xx is not passed on"
+        assert world.claims.retries == []
+
+    async def test_an_unexpected_error_fails_the_job(self) -> None:
+        world = World(StubClient(KeyError("bug")))
+
+        await world.run(claimed())
+
+        assert (world.ending.status, world.ending.error_code) == (Status.FAILED, "internal_error")
+        assert world.pool.released == [1]
+
+    async def test_without_postgresql_a_job_is_left_to_its_lease(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")))
+        world.claims.away = True
+
+        await world.run(claimed())
+
+        assert world.claims.finished == []
+        assert world.pool.released == [1]
+        assert world.runner.running == {}
+
+
+class TestFailover:
+    async def test_another_endpoint_is_tried_at_once_under_the_same_lease(self) -> None:
+        pool = StubPool(2, offers=[2])
+        world = World(StubClient(Unavailable("connect_failed", "no"), HELLO), pool)
+        job = claimed(stream=True)
+
+        await world.run(job)
+
+        assert [endpoint for endpoint, _ in world.client.calls] == [1, 2]
+        assert world.retry["delay_seconds"] == 0
+        assert (world.retry["number"], world.retry["endpoint_id"]) == (1, 1)
+        assert (world.ending.status, world.ending.number) == (Status.COMPLETED, 2)
+        assert (world.ending.endpoint_id, world.ending.why) == (2, '{"to":2}')
+        assert world.pool.released == [1, 2]
+        assert [attempt for attempt, _, _ in world.outbox.entries] == [1, 2, 2]
+
+    async def test_when_the_others_are_full_it_waits(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")), StubPool(2, offers=[None]))
+
+        await world.run(claimed())
+
+        assert world.retry["delay_seconds"] > 0
+        assert world.pool.released == [1]
+
+    async def test_an_endpoint_that_failed_is_not_tried_again_at_once(self) -> None:
+        error = Unavailable("http_503", "no")
+        pool = StubPool(3, offers=[2, 1])
+        world = World(StubClient(error, error), pool)
+
+        await world.run(claimed())
+
+        first, second = world.claims.retries
+        assert (first["endpoint_id"], first["delay_seconds"]) == (1, 0)
+        assert second["endpoint_id"] == 2, "the attempt is booked where it ran"
+        assert second["delay_seconds"] > 0
+        assert pool.bound == [2]
+
+    async def test_while_slots_are_not_given_it_waits(self) -> None:
+        pool = StubPool(2)
+        pool.not_ready = True
+        world = World(StubClient(Unavailable("http_503", "no")), pool)
+
+        await world.run(claimed())
+
+        assert world.retry["delay_seconds"] > 0
+
+    async def test_a_lease_lost_meanwhile_ends_quietly(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")), StubPool(2, offers=[2]))
+        world.claims.ours = False
+
+        await world.run(claimed())
+
+        assert len(world.client.calls) == 1
+        assert [finish.status for finish in world.claims.finished] == [Status.CANCELLED]
+        assert world.announced == [], "the fence refused it, so nothing is told"
+        assert world.claims.returned == []
+        assert world.pool.released == [1, 2], "the slot taken for nothing is free again"
+
+
+class TestBrokenStream:
+    async def test_on_v1_it_ends_with_an_error(self) -> None:
+        world = World(StubClient(speaks(Broken("broken", "off"))), StubPool(2, offers=[2]))
+
+        await world.run(claimed(stream=True))
+
+        assert (world.ending.status, world.ending.error_code) == (Status.FAILED, "broken")
+        assert world.outbox.kinds == [STARTED, DELTA, FINAL]
+        assert world.claims.retries == []
+
+    async def test_for_a_message_it_starts_over_after_a_reset(self) -> None:
+        world = World(
+            StubClient(speaks(Broken("broken", "off")), speaks(HELLO)), StubPool(2, offers=[2])
+        )
+
+        await world.run(claimed(stream=True, source="api"))
+
+        assert [(a, k) for a, k, _ in world.outbox.entries] == [
+            (1, STARTED),
+            (1, DELTA),
+            (1, RESET),
+            (2, STARTED),
+            (2, DELTA),
+            (2, FINAL),
+        ]
+        assert world.ending.status == Status.COMPLETED
+
+    async def test_before_the_first_token_v1_retries_too(self) -> None:
+        world = World(StubClient(Broken("broken", "off"), HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed(stream=True))
+
+        assert world.ending.status == Status.COMPLETED
+        assert RESET not in world.outbox.kinds
+
+
+class TestDeadline:
+    async def test_the_rest_of_the_time_is_the_calls_limit(self) -> None:
+        world = World(StubClient(HELLO))
+
+        await world.run(claimed(deadline_at=datetime.now(UTC) + timedelta(seconds=50)))
+
+        ((_, call),) = world.client.calls
+        assert 45 < call.timeouts.total <= 50
+
+    async def test_a_passed_one_is_never_sent(self) -> None:
+        world = World(StubClient(), StubPool(2, offers=[2]))
+
+        await world.run(claimed(deadline_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+        assert world.client.calls == []
+        assert (world.ending.status, world.ending.outcome) == (Status.TIMEOUT, "timeout")
+        assert world.outbox.end["status"] == "timeout"
+        assert world.claims.retries == []
+
+    async def test_a_passed_one_is_not_the_endpoints_fault(self) -> None:
+        world = World(StubClient())
+
+        await world.run(claimed(deadline_at=datetime.now(UTC) - timedelta(seconds=1)))
+
+        assert world.pool.failing == []
+
+    async def test_without_time_left_there_is_no_further_attempt(self) -> None:
+        job = claimed(deadline_at=datetime.now(UTC) + timedelta(seconds=60))
+
+        async def slow(on_chunk: OnChunk) -> CallError:
+            job.deadline_at = datetime.now(UTC) - timedelta(seconds=1)
+            return TimedOut("total_timeout", "no answer")
+
+        world = World(StubClient(slow), StubPool(2, offers=[2]))
+
+        await world.run(job)
+
+        assert world.ending.status == Status.TIMEOUT
+
+
+class TestStopping:
+    async def test_a_cancelled_job_ends_and_frees_its_slot(self) -> None:
+        world = World(StubClient(for_ever))
+        job = claimed()
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, CANCELLED)
+        await task
+
+        assert (world.ending.status, world.ending.outcome) == (Status.CANCELLED, "cancelled")
+        assert world.outbox.end["status"] == "cancelled"
+        assert world.pool.released == [1]
+
+    async def test_a_job_whose_lease_was_lost_stores_and_tells_nothing(self) -> None:
+        world = World(StubClient(for_ever))
+        job = claimed()
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, LOST)
+        await task
+
+        assert world.claims.finished == []
+        assert world.claims.returned == []
+        assert world.claims.retries == []
+        assert FINAL not in world.outbox.kinds
+        assert world.pool.released == [1]
+
+    @pytest.mark.parametrize(
+        ("step", "source", "kinds"),
+        [
+            pytest.param(for_ever, "api", [STARTED, DELTA, RESET], id="it spoke"),
+            pytest.param(silent, "api", [STARTED], id="it was silent"),
+        ],
+    )
+    async def test_shutting_down_gives_the_job_back(
+        self, step: Step, source: str, kinds: list[str]
+    ) -> None:
+        world = World(StubClient(step))
+        job = claimed(stream=True, source=source)
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, SHUTDOWN)
+        await task
+
+        assert world.claims.returned == [(job, True)], "its stream has entries of this attempt"
+        assert world.outbox.kinds == kinds
+        assert world.claims.finished == []
+        assert world.pool.released == [1]
+
+    async def test_the_first_reason_counts(self) -> None:
+        world = World(StubClient(for_ever))
+        job = claimed()
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, LOST)
+        world.runner.stop(job.id, CANCELLED)
+        await task
+
+        assert world.claims.finished == []
+
+    async def test_nothing_stops_a_job_whose_end_is_being_stored(self) -> None:
+        world = World(StubClient(HELLO))
+        job, stored = claimed(), asyncio.Event()
+        store = world.claims.finish
+
+        async def slow(finish: Finish) -> bool:
+            await stored.wait()
+            return await store(finish)
+
+        world.claims.finish = slow  # type: ignore[method-assign]
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, CANCELLED)
+        stored.set()
+        await task
+
+        assert world.ending.status == Status.COMPLETED
+
+    async def test_a_job_that_is_not_here_is_nobodys(self) -> None:
+        World(StubClient()).runner.stop(claimed().id, CANCELLED)
+
+
+async def test_a_spent_retry_budget_holds_the_job_instead_of_failing_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(StubClient(Unavailable("http_503", "down")), StubPool(size=2, offers=[2]))
+    monkeypatch.setattr(world.runner._budgets, "put_off", lambda *_: 7.0)
+
+    await world.run(claimed())
+
+    assert world.pool.bound == []
+    assert world.retry["delay_seconds"] >= 7.0
+    assert "retry budget is spent" in world.retry["error_message"]
+    assert world.claims.finished == [], "it is held, not lost"
