@@ -121,7 +121,7 @@ class Endpoint(models.Model):
         validators=[RegexValidator(CREDENTIAL_VARIABLE, "Such as LLM_GPU1 or OPENAI_API_KEY")],
         help_text="Name of the workers' environment variable that holds the credential",
     )
-    # A Fernet token (balancing/credentials.py); never leaves the project in any form.
+    # A Fernet token (balancing/endpoints/credentials.py); never leaves the project in any form.
     encrypted_credential = models.TextField(blank=True, default="", db_default="", editable=False)
     credential_ending = models.CharField(
         max_length=4, blank=True, default="", db_default="", editable=False

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from balancing import credentials, membership, registry
+from balancing.discovery import membership
+from balancing.endpoints import credentials, registry
 from balancing.models import Endpoint, ModelPool
 
 RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from django.utils import timezone
 
-from balancing.registry import known_models
+from balancing.endpoints.registry import known_models
 from conversations import people, sending
 from conversations.api import drafts
 from conversations.api.errors import ApiError as RestError

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from balancing.registry import default_model, known_models
+from balancing.endpoints.registry import default_model, known_models
 from conversations import analysis, history, people, prompting, rulebook, rules
 from conversations.classify import Asked, Choice, Standing, choose
 from conversations.errors import (

@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from balancing.listing import span
+from balancing.admin.listing import span
+from balancing.live.occupancy import slots_lately
 from balancing.models import Endpoint
-from balancing.occupancy import slots_lately
 from scheduling.models import Job, Pause, Priority, Status
 from scheduling.reports.capacity import survey
 from scheduling.reports.levels import LevelSummary, level_summary

@@ -19,9 +19,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from balancing.load import read_live
-from balancing.registry import Target, known_endpoints
-from balancing.slots import slots_in_use
+from balancing.endpoints.registry import Target, known_endpoints
+from balancing.live.slots import slots_in_use
+from balancing.live.store import read_live
 from conversations.models import Tenant
 from llmqueue_project.config import load
 from scheduling import usage

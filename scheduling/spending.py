@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from balancing.answer import Answer
-from balancing.registry import Target
+from balancing.calls.answer import Answer
+from balancing.endpoints.registry import Target
 from scheduling.specs import CHARS_PER_TOKEN
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import orjson
 
-from balancing.answer import Call
+from balancing.calls.answer import Call
+from balancing.endpoints.registry import Target
 from balancing.kinds import prompt, shape
 from balancing.kinds.anthropic_answers import AnthropicStream, chunks_of
 from balancing.kinds.contract import Json, Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
-from balancing.registry import Target
 from llmqueue_project.config import load
 
 NAME = "Anthropic"

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from balancing.answer import Call
-from balancing.registry import Target
+from balancing.calls.answer import Call
+from balancing.endpoints.registry import Target
 
 Json = dict[str, Any]
 

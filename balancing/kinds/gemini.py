@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import orjson
 
-from balancing.answer import Call
+from balancing.calls.answer import Call
+from balancing.endpoints.registry import Target
 from balancing.kinds import gemini_answers as answers
 from balancing.kinds import prompt, shape
 from balancing.kinds.contract import Json, Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
-from balancing.registry import Target
 
 NAME = "Gemini"
 # OpenAI's field -> that of generationConfig, where they mean the same.

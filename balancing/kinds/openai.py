@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import orjson
 
-from balancing.answer import KINDS, Call
+from balancing.calls.answer import KINDS, Call
+from balancing.endpoints.registry import Target
 from balancing.kinds.contract import Json, Outgoing
-from balancing.registry import Target
 
 
 class OpenAI:

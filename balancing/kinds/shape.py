@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from balancing.assembly import Assembly
+from balancing.calls.assembly import Assembly
 from balancing.errors import Refused
 from balancing.kinds.contract import Json
 

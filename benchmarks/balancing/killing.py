@@ -19,8 +19,8 @@ from multiprocessing.context import ForkProcess
 import redis
 from redis.asyncio import Redis
 
-from balancing.live import Ending, live_key
-from balancing.slots import NotReady, Slots, key
+from balancing.live.slots import NotReady, Slots, key
+from balancing.live.state import Ending, live_key
 from benchmarks import report
 from benchmarks.report import Row
 from llmqueue_project.embedded.services import Services

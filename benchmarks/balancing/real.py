@@ -22,7 +22,7 @@ import psycopg
 import redis
 import uvloop
 
-from balancing.live import live_key
+from balancing.live.state import live_key
 from benchmarks import report
 from benchmarks.balancing import real_figures
 from benchmarks.balancing.fleet import Call, Fleet, fleet

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from uuid import UUID
 
-from balancing.registry import Target
+from balancing.endpoints.registry import Target
 from benchmarks.simulation.jobs import Job
 from benchmarks.simulation.looks import Looks
 from benchmarks.simulation.queues import Levels

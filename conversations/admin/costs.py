@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from balancing.listing import ReadOnlyAdmin
+from balancing.admin.listing import ReadOnlyAdmin
 from conversations.models import Tenant, User
 from llmqueue_project.config import load
 from scheduling import usage

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from balancing.listing import ListAdmin, ReadOnlyAdmin, age
+from balancing.admin.listing import ListAdmin, ReadOnlyAdmin, age
 from conversations import services
 from conversations.errors import ConversationClosed
 from conversations.models import Conversation, Message

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing.listing import ListAdmin
+from balancing.admin.listing import ListAdmin
 from conversations.models import PriorityRule
 from scheduling.admin.shown import LEVEL_COLOURS
 from scheduling.models import Priority

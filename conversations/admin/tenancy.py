@@ -17,8 +17,8 @@ from rest_framework_api_key.models import APIKey as LibraryKey
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from balancing.listing import ListAdmin
-from balancing.object_actions import ObjectActions
+from balancing.admin.listing import ListAdmin
+from balancing.admin.object_actions import ObjectActions
 from conversations import keys
 from conversations.admin import costs
 from conversations.models import ApiKey, Operator, Tenant, User

@@ -9,9 +9,9 @@ from typing import Any
 from django.db.models import Avg, Count, F, Q
 from django.utils import timezone
 
-from balancing.live import Live
+from balancing.live.occupancy import live_state, slots_in_use
+from balancing.live.state import Live
 from balancing.models import Endpoint
-from balancing.occupancy import live_state, slots_in_use
 from conversations.api import render
 from scheduling.models import Attempt
 

@@ -13,8 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from balancing import services as balancing
+from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from balancing.occupancy import slots_in_use
 from conversations.api import fields, shapes
 from conversations.api.authentication import IsOperator
 from conversations.api.endpoints import valid

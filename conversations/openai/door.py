@@ -11,8 +11,8 @@ import psycopg
 import structlog
 from redis.asyncio import Redis
 
-from balancing import credentials
-from balancing.registry import ENDPOINTS, Target, apis_of, model_names, targets
+from balancing.endpoints import credentials
+from balancing.endpoints.registry import ENDPOINTS, Target, apis_of, model_names, targets
 from conversations import keys, rulebook
 from conversations.classify import Choice
 from conversations.keys import Caller

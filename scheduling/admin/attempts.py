@@ -12,8 +12,8 @@ from django.utils.safestring import mark_safe
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from balancing.explaining import in_words
-from balancing.listing import ReadOnlyAdmin
+from balancing.admin.listing import ReadOnlyAdmin
+from balancing.choice.explanation import in_words
 from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
 

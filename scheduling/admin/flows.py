@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing.listing import ListAdmin
+from balancing.admin.listing import ListAdmin
 from scheduling import maintenance
 from scheduling.errors import NotPaused
 from scheduling.models import Flow, Priority

@@ -11,8 +11,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing.listing import ReadOnlyAdmin, age
-from balancing.object_actions import ObjectActions
+from balancing.admin.listing import ReadOnlyAdmin, age
+from balancing.admin.object_actions import ObjectActions
 from scheduling import services
 from scheduling.admin.attempts import AttemptInline
 from scheduling.admin.shown import (

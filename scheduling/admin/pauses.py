@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing.listing import ListAdmin, age
+from balancing.admin.listing import ListAdmin, age
 from scheduling import maintenance
 from scheduling.errors import NotPaused
 from scheduling.levels import LEVELS

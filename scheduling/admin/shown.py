@@ -9,7 +9,7 @@ from uuid import UUID
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
-from balancing.listing import span
+from balancing.admin.listing import span
 from llmqueue_project.config import load
 from scheduling.models import Status
 

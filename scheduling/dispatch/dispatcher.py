@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from balancing.slots import NotReady, Reservation
+from balancing.live.slots import NotReady, Reservation
 from scheduling.dispatch.claims import Claimed, Claims
 from scheduling.dispatch.level_slots import NO_CAPS, LevelSlots, Share
 from scheduling.dispatch.pool import Bound, EndpointPool

@@ -11,18 +11,18 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from balancing import credentials
-from balancing.ejecting import Ejecting
-from balancing.explaining import explain
-from balancing.landscape import Landscape
-from balancing.live import Ending
-from balancing.load import Load
+from balancing.choice.endpoint_view import Landscape
+from balancing.choice.explanation import explain
+from balancing.endpoints import credentials
+from balancing.endpoints.model_pools import POOLS, Rules
+from balancing.endpoints.registry import ENDPOINTS, Target, targets
+from balancing.health.ejector import Ejecting
+from balancing.live.rates import NOTHING_LIMITED, Rates
+from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
+from balancing.live.state import Ending
+from balancing.live.store import Load
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.snapshot import EndpointSnapshot
-from balancing.pools import POOLS, Rules
-from balancing.rates import NOTHING_LIMITED, Rates
-from balancing.registry import ENDPOINTS, Target, targets
-from balancing.slots import EpochMissing, NotReady, Reservation, Slots
 from llmqueue_project.config import load
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.wanted import wanted_of

@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from balancing.slots import NotReady, Reservation
+from balancing.live.slots import NotReady, Reservation
 from scheduling.dispatch.dispatcher import Dispatcher
 from scheduling.dispatch.pool import EndpointPool
 from scheduling.levels import LEVELS

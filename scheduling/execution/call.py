@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from balancing.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer, Call, Timeouts
 from balancing.errors import CallError, TimedOut
-from balancing.live import Ending
+from balancing.live.state import Ending
 from llmqueue_project.config import BalancingConfig
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound

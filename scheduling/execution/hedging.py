@@ -18,11 +18,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from balancing import metrics
-from balancing.answer import Answer, OnChunk
-from balancing.client import Client
+from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.client import Client
 from balancing.errors import CallError
+from balancing.live.slots import NotReady
 from balancing.policies.hedging import Budget, Hedging
-from balancing.slots import NotReady
 from llmqueue_project.config import load
 from scheduling.dispatch.claims import Claims
 from scheduling.dispatch.pool import EndpointPool

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from balancing.answer import Answer
+from balancing.calls.answer import Answer
 from balancing.errors import CallError, Refused
 from scheduling import metrics, spending
 from scheduling.dispatch.claims import Claimed, Claims, Finish

@@ -10,9 +10,9 @@ import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from balancing.client import Client
+from balancing.calls.client import Client
 from balancing.errors import CallError
-from balancing.slots import NotReady
+from balancing.live.slots import NotReady
 from llmqueue_project.config import load
 from scheduling import metrics
 from scheduling.dispatch.claims import Claimed, Claims

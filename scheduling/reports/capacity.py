@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from django.db import connection
 from redis.exceptions import RedisError
 
-from balancing.registry import Target, known_endpoints
-from balancing.slots import slots_in_use
+from balancing.endpoints.registry import Target, known_endpoints
+from balancing.live.slots import slots_in_use
 from scheduling.dispatch import level_slots
 from scheduling.models import Held, Priority
 from scheduling.pauses import Pauses

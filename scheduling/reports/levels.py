@@ -73,7 +73,7 @@ def board() -> Board:
     global _board
     from django.db import connection
 
-    from balancing.registry import known_models
+    from balancing.endpoints.registry import known_models
 
     if _board is None or not _board.is_fresh:
         with connection.cursor() as cursor:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from balancing.registry import Target, known_endpoints
+from balancing.endpoints.registry import Target, known_endpoints
 from llmqueue_project.config import load
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Pause, Priority, Status

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
-from balancing.registry import Target
+from balancing.endpoints.registry import Target
 from llmqueue_project.config import load
 from scheduling.models import Priority
 from scheduling.policies.admission import pools_of

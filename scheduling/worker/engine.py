@@ -23,12 +23,13 @@ from django.db import OperationalError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from balancing import declared, discovery
-from balancing.client import Client
-from balancing.health import Watch
-from balancing.load import Load
-from balancing.rates import Rates
-from balancing.slots import NotReady, Slots
+from balancing import declared
+from balancing.calls.client import Client
+from balancing.discovery import rounds as discovery
+from balancing.health.watch import Watch
+from balancing.live.rates import Rates
+from balancing.live.slots import NotReady, Slots
+from balancing.live.store import Load
 from llmqueue_project.config import load
 from scheduling import usage
 from scheduling.dispatch.claims import Claimed, Claims
@@ -265,7 +266,7 @@ class Engine:
         await self._see_pauses()
 
     async def _discover(self) -> None:
-        """Endpoints and models that appear and vanish by themselves; see balancing/discovery.py."""
+        """Endpoints and models that appear and vanish by themselves (balancing/discovery)."""
         await self._loop.run_in_executor(self._discoverer, closing(discovery.run_due))
 
     async def _fold_usage(self) -> None:

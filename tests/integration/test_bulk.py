@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from django.db import connection
 
-from balancing import registry
+from balancing.endpoints import registry
 from balancing.services import register
 from llmqueue_project.config import load
 from scheduling.errors import QueueFull

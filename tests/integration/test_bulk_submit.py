@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from balancing import registry
+from balancing.endpoints import registry
 from balancing.services import register
 from conversations import bulk
 from conversations.models import Message, Tenant

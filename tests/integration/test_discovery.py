@@ -14,12 +14,15 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
-from balancing import discovery, membership, registry, services
-from balancing import resolver as resolver_module
+from balancing import services
+from balancing.discovery import membership
+from balancing.discovery import resolver as resolver_module
+from balancing.discovery import rounds as discovery
+from balancing.discovery.resolver import Address, ResolutionFailed, Resolver, SystemResolver
+from balancing.discovery.upstream_models import HttpLister, Lister, ListingFailed
+from balancing.endpoints import registry
+from balancing.endpoints.registry import Target
 from balancing.models import Endpoint
-from balancing.registry import Target
-from balancing.resolver import Address, ResolutionFailed, Resolver, SystemResolver
-from balancing.upstream_models import HttpLister, Lister, ListingFailed
 from tests.fake_llm.background import running_fake_llm
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]

@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis.asyncio import Redis
 
-from balancing import registry
+from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.models import Tenant
 from scheduling import maintenance, services

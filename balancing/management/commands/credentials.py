@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from balancing import credentials
+from balancing.endpoints import credentials
 from balancing.models import Endpoint
 
 

@@ -12,8 +12,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from balancing import declared, services
+from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from balancing.occupancy import slots_in_use
 
 MOVES: dict[str, Callable[..., None]] = {
     "drain": services.drain,

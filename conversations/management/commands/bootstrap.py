@@ -16,13 +16,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from balancing.client import Client
+from balancing.calls.client import Client
 from balancing.declared import apply_configured
+from balancing.endpoints.registry import Target, target_of
 from balancing.errors import CallError
+from balancing.health.endpoint_test import PATIENCE
 from balancing.models import Endpoint
-from balancing.registry import Target, target_of
 from balancing.services import register
-from balancing.trial import PATIENCE
 from conversations.models import ApiKey, Operator, Tenant, User
 
 ENDPOINT = "default"

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from balancing.listing import span
+from balancing.admin.listing import span
 from scheduling.reports import capacity
 from scheduling.reports.capacity import EndpointCapacity, LevelCapacity
 

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from balancing import registry
+from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations import keys, rulebook
 from conversations.api import throughput

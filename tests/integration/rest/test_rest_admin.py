@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from pydantic import SecretStr
 
-from balancing import credentials
+from balancing.endpoints import credentials
 from balancing.models import Endpoint
 from conversations import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant

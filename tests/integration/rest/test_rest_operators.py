@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from django.db import OperationalError
 from pydantic import SecretStr
 
-from balancing.live import live_key
+from balancing.live.state import live_key
 from balancing.models import Endpoint
 from llmqueue_project.config import load
 from scheduling.errors import Maintenance, QueueFull

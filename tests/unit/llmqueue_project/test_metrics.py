@@ -12,9 +12,9 @@ from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.registry import Collector
 
-from balancing import registry
+from balancing.endpoints import registry
+from balancing.live.slots import key
 from balancing.models import Endpoint
-from balancing.slots import key
 from llmqueue_project import metrics
 from llmqueue_project.metrics import QueueCollector
 from scheduling.models import Job, Priority

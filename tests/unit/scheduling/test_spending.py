@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from balancing.answer import Answer
+from balancing.calls.answer import Answer
+from balancing.endpoints.registry import Target
 from balancing.prices import Price
-from balancing.registry import Target
 from scheduling.spending import NOTHING, Spent, of_answer, of_failure
 
 PRICES = {"m": Price(input=1.0, output=2.0, cached_input=0.5)}

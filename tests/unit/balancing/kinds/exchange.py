@@ -10,11 +10,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from balancing.access import Access
-from balancing.answer import Answer, Call, Timeouts
-from balancing.client import Client
+from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.client import Client
+from balancing.endpoints.access import Access
+from balancing.endpoints.registry import Target
 from balancing.errors import CallError
-from balancing.registry import Target
 
 PATIENT = Timeouts(connect=5, first_token=5, stall=5, total=10)
 HELLO = [{"role": "user", "content": "hello"}]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from balancing.access import Access
+from balancing.endpoints.access import Access
+from balancing.endpoints.registry import Target
 from balancing.kinds import KINDS
-from balancing.registry import Target
 from tests.unit.balancing.kinds.exchange import answered, exchange, sse
 
 AZURE = Access(kind="azure_openai")

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from balancing.access import Access
+from balancing.endpoints.access import Access
 from balancing.errors import Broken, Refused, Unavailable
 from tests.unit.balancing.kinds.exchange import answered, asked, exchange, failing, sse
 

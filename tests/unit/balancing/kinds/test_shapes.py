@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancing.access import Access
-from balancing.answer import UNKNOWN_SHAPE, Call, Timeouts
+from balancing.calls.answer import UNKNOWN_SHAPE, Call, Timeouts
+from balancing.endpoints.access import Access
+from balancing.endpoints.registry import Target
 from balancing.errors import CallError
 from balancing.kinds import KINDS
-from balancing.registry import Target
 
 PATIENT = Timeouts(1, 1, 1, 1)
 EXPECTED = (CallError, *UNKNOWN_SHAPE)

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from balancing.slots import NotReady
+from balancing.live.slots import NotReady
 from scheduling.dispatch import dispatcher as dispatch
 from scheduling.dispatch import puller as pulling
 from scheduling.dispatch.pool import EndpointPool

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from balancing.answer import Answer, OnChunk
+from balancing.calls.answer import Answer, OnChunk
 from balancing.errors import Broken, Unavailable
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound

@@ -11,14 +11,14 @@ import orjson
 import psycopg
 import pytest
 
-from balancing.answer import Answer, Call, OnChunk
-from balancing.client import Client
+from balancing.calls.answer import Answer, Call, OnChunk
+from balancing.calls.client import Client
+from balancing.endpoints.model_pools import Rules
+from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
-from balancing.live import Ending
+from balancing.live.slots import NotReady, Reservation
+from balancing.live.state import Ending
 from balancing.policies.profiles import expected_work
-from balancing.pools import Rules
-from balancing.registry import Target
-from balancing.slots import NotReady, Reservation
 from scheduling.dispatch.claims import Claimed, Claims, Finish
 from scheduling.dispatch.pool import Bound, EndpointPool
 from scheduling.execution.outcomes import Outcomes

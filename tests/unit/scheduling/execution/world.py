@@ -8,8 +8,8 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from balancing.registry import Target
-from balancing.slots import Reservation
+from balancing.endpoints.registry import Target
+from balancing.live.slots import Reservation
 from scheduling.dispatch.claims import Claimed, Claims
 from scheduling.dispatch.dispatcher import Dispatcher
 from scheduling.dispatch.level_slots import LevelSlots

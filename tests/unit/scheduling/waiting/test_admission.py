@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from balancing.registry import Target
+from balancing.endpoints.registry import Target
 from llmqueue_project.config import load as configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority, Status

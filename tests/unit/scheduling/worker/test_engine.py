@@ -11,7 +11,7 @@ import orjson
 import psycopg
 import pytest
 
-from balancing.registry import Target
+from balancing.endpoints.registry import Target
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound
 from scheduling.execution.call import Side

@@ -1,0 +1,1 @@
+"""One request at one endpoint: sent, read as it comes, put together, ended."""

@@ -1,0 +1,1 @@
+"""Which endpoint serves a job: what a worker sees of them, and why it chose one."""

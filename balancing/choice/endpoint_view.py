@@ -1,0 +1,135 @@
+"""The endpoints as one worker process sees them: rows, live state, and what both allow now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from balancing.endpoints.model_pools import Pools
+from balancing.endpoints.registry import Target
+from balancing.live.slots import Reservation, Room
+from balancing.live.state import EMPTY, Live
+from balancing.policies.snapshot import EndpointSnapshot
+from llmqueue_project.config import load
+
+# Rooms of a reservation that was not made; for figures that do not need one.
+_NOTHING = Room(used=0, reserved=0)
+
+
+class Landscape:
+    """Refreshed beside the requests; deciding costs no round trip."""
+
+    def __init__(self) -> None:
+        self.pools = Pools()
+        self.targets: dict[int, Target] = {}
+        self.live: dict[int, Live] = {}
+        self.limits: dict[int, int] = {}
+        self._cooldown_seconds = load().balancing.failure_cooldown_seconds
+        self._failing_until: dict[int, float] = {}
+        self._ahead = 0.0
+
+    @property
+    def now(self) -> float:
+        """Valkey's Unix time, as far as known here: other workers' times are compared with it."""
+        return time.time() + self._ahead
+
+    def learn_targets(self, targets: Iterable[Target]) -> None:
+        self.targets = {target.id: target for target in targets}
+        self.settle()
+
+    def learn_live(self, at: float, live: Mapping[int, Live]) -> None:
+        self._ahead = at - time.time()
+        self.live = dict(live)
+        self.settle()
+
+    def settle(self) -> None:
+        """Work out how many slots each endpoint may have in use, until the next look."""
+        now = self.now
+        snapshots = [
+            self._snapshot(t, _NOTHING, now) for t in self.targets.values() if t.takes_work
+        ]
+        limits = {each.id: 0 for each in snapshots}
+        for profile in {self.pools.of(m).profile.name: self.pools.of(m).profile
+                        for each in snapshots for m in each.model_names}.values():  # fmt: skip
+            own = [
+                replace(each, model_names=models)
+                for each in snapshots
+                if (models := frozenset(
+                    m for m in each.model_names if self.pools.of(m).profile is profile
+                ))
+            ]  # fmt: skip
+            for endpoint, slots in profile.room(own, now=now).items():
+                limits[endpoint] = max(limits[endpoint], slots)
+        self.limits = limits
+
+    def snapshots(self, reservation: Reservation) -> dict[int, EndpointSnapshot]:
+        """By endpoint id, what a decision sees that may take the reserved slots."""
+        left = reservation.allowance.left
+        return {
+            endpoint: self._snapshot(
+                self.targets[endpoint], room, reservation.at, left.get(endpoint)
+            )
+            for endpoint, room in reservation.rooms.items()
+            if endpoint in self.targets
+        }
+
+    def _snapshot(
+        self, target: Target, room: Room, now: float, requests_left: int | None = None
+    ) -> EndpointSnapshot:
+        live = self.live.get(target.id, EMPTY)
+        on_trial = room.on_trial or 0.0 < live.ejected_until <= now
+        failing_until = max(live.failing_until, self._failing_until.get(target.id, 0.0))
+        return EndpointSnapshot(
+            id=target.id,
+            name=target.name,
+            model_names=target.model_names,
+            weight=target.weight,
+            max_concurrent=target.max_concurrent,
+            # Calls from before the ejection do not stand in the way of the one on trial.
+            in_use=0 if on_trial and room.reserved else room.used,
+            free=room.reserved,
+            failing_until=failing_until,
+            limit=int(live.limit + 1e-9),
+            ejected_until=live.ejected_until,
+            on_trial=on_trial,
+            returned_at=live.returned_at,
+            is_healthy=live.healthy,
+            first_token_seconds=live.first_token,
+            peak_first_token_seconds=live.peak_seconds(now),
+            token_seconds=live.token,
+            best_token_seconds=live.best_token,
+            measured_at=live.measured_at,
+            running_cost=room.cost,
+            waiting=live.waiting,
+            requests_left=requests_left,
+            kinds=target.apis,
+        )
+
+    def mark_failing(self, endpoint_id: int) -> None:
+        """Prefer others for a while; other workers learn it from Valkey."""
+        self._failing_until[endpoint_id] = self.now + self._cooldown_seconds
+
+    def mark_well(self, endpoint_id: int) -> None:
+        self._failing_until.pop(endpoint_id, None)
+
+    def others_of(self, endpoint_id: int) -> list[int]:
+        """The endpoints that take work for some model of this one."""
+        target = self.targets.get(endpoint_id)
+        if target is None:
+            return []
+        return [
+            other.id
+            for other in self.targets.values()
+            if other.id != endpoint_id
+            and other.takes_work
+            and not other.model_names.isdisjoint(target.model_names)
+        ]
+
+    def serving(self, model: str, tried: frozenset[int], api: str = "chat") -> list[Target]:
+        """Endpoints that take work for a model by an API and have not been tried."""
+        return [
+            target
+            for target in self.targets.values()
+            if target.takes_work and target.serves(model, api) and target.id not in tried
+        ]

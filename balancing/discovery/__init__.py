@@ -1,0 +1,1 @@
+"""Endpoints and models that appear and vanish by themselves."""

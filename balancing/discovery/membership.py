@@ -1,0 +1,177 @@
+"""The members of a DNS group: a row for each address, made, kept and let go of as the name says.
+
+An address that vanished drains: its row takes no new requests, and is deleted once nothing runs
+there. One that returns before that takes work again, with its measurements and its history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from balancing import outbound
+from balancing.discovery.resolver import Address
+from balancing.live.occupancy import slots_in_use
+from balancing.models import Endpoint
+from llmqueue_project.config import load
+
+log = structlog.get_logger(__name__)
+
+State = Endpoint.State
+DEFAULT_PORTS = {"http": 80, "https": 443}
+NAME_CHARS = 64
+# What a member has of its own; all else is its group's.
+_OWN = frozenset(
+    {"id", "name", "base_url", "host", "group", "state", "discover", "managed_by"}
+    | {"vanished_at", "refresh_at", "refreshed_at", "refresh_error", "created_at", "updated_at"}
+)
+# However long its last calls run, a row does not outlive its address by more.
+LONGEST_DRAIN = timedelta(hours=1)
+
+
+def name_and_port(group: Endpoint) -> tuple[str, int]:
+    """What to look up for a group."""
+    parts = urlsplit(group.base_url)
+    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+
+
+def keep(group_id: int, addresses: Iterable[Address]) -> bool:
+    """Make a group's members those of `addresses`; whether anything changed."""
+    with transaction.atomic():
+        group = Endpoint.objects.select_for_update().filter(pk=group_id).first()
+        if group is None or group.discover != Endpoint.Discover.DNS:
+            return False
+        present = {member.base_url: member for member in group.members.all()}
+        wanted = {_url(group, address): address for address in _callable(group, addresses)}
+        changed = False
+        for url, address in wanted.items():
+            changed |= _keep_one(group, url, address, present.get(url))
+        gone = [member for url, member in present.items() if url not in wanted]
+        return _let_go(gone) or changed
+
+
+def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
+    """Those that may be called, by the rule for URLs that operators enter.
+
+    A connection would be refused too, but not where a proxy makes it.
+    """
+    if load().balancing.allow_link_local:
+        return list(addresses)
+    found = []
+    for address in addresses:
+        if refusal := outbound.refusal_of_host(address.ip):
+            log.warning("discovery.refused", group=group.name, reason=refusal)
+        else:
+            found.append(address)
+    return found
+
+
+def drop_orphans() -> bool:
+    """Let go of members whose group is none any more."""
+    members = Endpoint.objects.filter(group__isnull=False, vanished_at__isnull=True)
+    return _let_go(members.exclude(group__discover=Endpoint.Discover.DNS))
+
+
+def bury(*, linger_seconds: float) -> int:
+    """Delete members that vanished and run nothing any more; how many."""
+    now = timezone.now()
+    gone = list(
+        Endpoint.objects.filter(
+            group__isnull=False, vanished_at__lte=now - timedelta(seconds=linger_seconds)
+        )
+    )
+    used = slots_in_use([member.pk for member in gone])
+    idle = [
+        member.pk
+        for member in gone
+        if used.get(member.pk) == 0 or (member.vanished_at or now) <= now - LONGEST_DRAIN
+    ]
+    if not idle:
+        return 0
+    # Those that came back since are not among them.
+    deleted, _ = Endpoint.objects.filter(pk__in=idle, vanished_at__isnull=False).delete()
+    log.info("discovery.buried", endpoints=len(idle))
+    return deleted
+
+
+def _keep_one(group: Endpoint, url: str, address: Address, member: Endpoint | None) -> bool:
+    values = _inherited(group)
+    if member is None:
+        log.info("discovery.appeared", group=group.name, url=url)
+        Endpoint.objects.create(
+            name=_name(group, address),
+            group=group,
+            base_url=url,
+            managed_by=Endpoint.ManagedBy.DNS,
+            state=group.state,
+            **values,
+        )
+        return True
+    if group.discover_models:
+        # Its own list, found meanwhile.
+        values.pop("model_names")
+    if member.vanished_at is not None:
+        log.info("discovery.returned", group=group.name, url=url)
+        values |= {"vanished_at": None, "state": group.state}
+    changes = {name: value for name, value in values.items() if getattr(member, name) != value}
+    if changes:
+        Endpoint.objects.filter(pk=member.pk).update(**changes, updated_at=timezone.now())
+    return bool(changes)
+
+
+def _let_go(members: Iterable[Endpoint]) -> bool:
+    present = [member.pk for member in members if member.vanished_at is None]
+    if present:
+        log.info("discovery.vanished", endpoints=len(present))
+        Endpoint.objects.filter(pk__in=present).update(
+            state=State.DRAINING, vanished_at=timezone.now(), updated_at=timezone.now()
+        )
+    return bool(present)
+
+
+def _inherited(group: Endpoint) -> dict[str, Any]:
+    fields = Endpoint._meta.concrete_fields
+    values = {f.attname: getattr(group, f.attname) for f in fields if f.name not in _OWN}
+    return values | {"host": _host(group)}
+
+
+def _host(group: Endpoint) -> str:
+    """The group's name as a Host header: what certificates and virtual servers know it by."""
+    host, port = name_and_port(group)
+    while host.startswith("_"):
+        # An SRV name's service and protocol are no part of a host's name.
+        host = host.partition(".")[2]
+    return host if port in DEFAULT_PORTS.values() else f"{host}:{port}"
+
+
+def _url(group: Endpoint, address: Address) -> str:
+    parts = urlsplit(group.base_url)
+    return parts._replace(netloc=address.netloc).geturl()
+
+
+def _name(group: Endpoint, address: Address) -> str:
+    plain = "".join(c if c.isalnum() else "-" for c in f"{address.ip}-{address.port}")
+    name = f"{group.name}-{plain}"
+    if len(name) > NAME_CHARS or Endpoint.objects.filter(name=name).exists():
+        digest = hashlib.sha256(f"{group.pk} {address.netloc}".encode()).hexdigest()[:12]
+        name = f"{group.name[: NAME_CHARS - 13]}-{digest}"
+    return name
+
+
+def members_follow(group_id: int, state: str) -> None:
+    """A group's state is its present members' too."""
+    members = Endpoint.objects.filter(group_id=group_id, vanished_at__isnull=True)
+    members.exclude(state=state).update(state=state, updated_at=timezone.now())
+
+
+def ask_again(endpoint_id: int) -> None:
+    """Look at once what a group or an endpoint has, not at its next turn."""
+    Endpoint.objects.filter(Q(pk=endpoint_id) | Q(group_id=endpoint_id)).update(refresh_at=None)

@@ -1,0 +1,141 @@
+"""Endpoints and models that appear and vanish while everything runs.
+
+Any worker does the work, each row by one at a time: a conditional UPDATE moves the row's
+`refresh_at` on before anything is asked, so that no lock is held while the network answers, and
+a worker that dies in between costs one interval. What fails changes nothing: a name server or an
+endpoint that does not answer says nothing about who serves what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from balancing.discovery import membership
+from balancing.discovery.resolver import Address, ResolutionFailed, Resolver, SystemResolver
+from balancing.discovery.upstream_models import HttpLister, Lister, ListingFailed, public_names
+from balancing.endpoints import registry
+from balancing.endpoints.registry import Target
+from balancing.models import Endpoint
+from llmqueue_project.config import load
+
+log = structlog.get_logger(__name__)
+
+# A group is looked up, its members list their models: a first round makes what a second asks.
+ROUNDS = 2
+DUE = """
+update balancing_endpoint e
+   set refresh_at = now() + make_interval(
+           secs => case when e.discover = 'dns' then %(dns)s else %(models)s end)
+ where e.id in (
+        select id from balancing_endpoint
+         where (discover = 'dns' or discover_models) and state <> 'disabled'
+           and vanished_at is null and (refresh_at is null or refresh_at <= now())
+         order by refresh_at nulls first limit 256
+           for update skip locked)
+returning e.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the network said: addresses by group, names by endpoint, reasons by either."""
+
+    addresses: dict[int, list[Address]] = field(default_factory=dict)
+    names: dict[int, list[str]] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+
+
+def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> int:
+    """Refresh the groups and endpoints whose time has come; how many were asked.
+
+    Called from a thread: it waits for the network, and uses Django's connection.
+    """
+    settings = load().discovery
+    resolver = resolver or SystemResolver(
+        family=settings.dns_addresses, timeout_seconds=settings.timeout_seconds
+    )
+    lister = lister or HttpLister(timeout_seconds=settings.timeout_seconds)
+    asked, changed = 0, membership.drop_orphans()
+    for _ in range(ROUNDS):
+        rows = _take_due()
+        if not rows:
+            break
+        asked += len(rows)
+        found = asyncio.run(_ask(rows, _targets(rows), resolver, lister))
+        changed |= _apply(rows, found)
+    changed |= bool(membership.bury(linger_seconds=settings.linger_seconds))
+    if changed:
+        registry.forget()
+    return asked
+
+
+def _take_due() -> list[Endpoint]:
+    settings = load().discovery
+    with connection.cursor() as cursor:
+        cursor.execute(DUE, {"dns": settings.dns_seconds, "models": settings.models_seconds})
+        identifiers = [row[0] for row in cursor.fetchall()]
+    return list(Endpoint.objects.filter(pk__in=identifiers))
+
+
+async def _ask(
+    rows: Sequence[Endpoint], targets: Sequence[Target], resolver: Resolver, lister: Lister
+) -> _Found:
+    found = _Found()
+
+    async def note(identifier: int, place: dict[int, Any], asking: Awaitable[Any]) -> None:
+        try:
+            place[identifier] = await asking
+        except (ResolutionFailed, ListingFailed) as error:
+            found.failures[identifier] = str(error)[:300]
+
+    await asyncio.gather(
+        *(
+            note(row.pk, found.addresses, resolver.resolve(*membership.name_and_port(row)))
+            for row in rows
+            if row.discover
+        ),
+        *(note(each.id, found.names, lister.names(each)) for each in targets),
+    )
+    return found
+
+
+def _targets(rows: Sequence[Endpoint]) -> tuple[Target, ...]:
+    """The servers among the rows, as calls see them."""
+    wanted = {row.pk for row in rows if not row.discover}
+    with connection.cursor() as cursor:
+        cursor.execute(registry.ENDPOINTS)
+        return tuple(t for t in registry.targets(cursor.fetchall()) if t.id in wanted)
+
+
+def _apply(rows: Sequence[Endpoint], found: _Found) -> bool:
+    changed = False
+    for row in rows:
+        failure = found.failures.get(row.pk, "")
+        if failure:
+            log.warning("discovery.failed", endpoint=row.name, error=failure)
+        Endpoint.objects.filter(pk=row.pk).update(
+            refreshed_at=row.refreshed_at if failure else timezone.now(), refresh_error=failure
+        )
+        if row.pk in found.addresses:
+            changed |= membership.keep(row.pk, found.addresses[row.pk])
+        elif row.pk in found.names:
+            changed |= _keep_models(row, found.names[row.pk])
+    return changed
+
+
+def _keep_models(row: Endpoint, upstream: list[str]) -> bool:
+    names = public_names(upstream, row.model_aliases)
+    if names == sorted(row.model_names):
+        return False
+    came, went = set(names) - set(row.model_names), set(row.model_names) - set(names)
+    log.info("discovery.models", endpoint=row.name, came=sorted(came), went=sorted(went))
+    # An operator may have changed the row since it was read: then its next turn decides.
+    still = Endpoint.objects.filter(pk=row.pk, discover_models=True, base_url=row.base_url)
+    return bool(still.update(model_names=names, updated_at=timezone.now()))

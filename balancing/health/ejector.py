@@ -1,0 +1,61 @@
+"""Passive ejection: what calls say of an endpoint, judged by the rule, kept for all workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+from redis.exceptions import RedisError
+
+from balancing import metrics
+from balancing.choice.endpoint_view import Landscape
+from balancing.live.state import EMPTY, Verdict
+from balancing.live.store import Load
+from balancing.policies.ejection import Ejection, is_away
+from llmqueue_project.config import load
+
+log = structlog.get_logger(__name__)
+
+
+class Ejecting:
+    def __init__(self, live: Load, landscape: Landscape) -> None:
+        config = load().balancing
+        self._live = live
+        self._landscape = landscape
+        self._rule = Ejection(
+            failures=config.ejection_failures,
+            seconds=config.ejection_seconds,
+            most=config.ejection_share,
+        )
+
+    async def judge(self, verdict: Verdict) -> None:
+        """Eject the endpoint, or let it return; a lost word is made up for by the next call."""
+        endpoint = verdict.endpoint_id
+        others = self._landscape.others_of(endpoint)
+        known = [self._landscape.live.get(other, EMPTY) for other in others]
+        away = sum(is_away(live.ejected_until) for live in known)
+        try:
+            moved = await self._live.judge(verdict, self._rule, others=others, away=away)
+        except RedisError as error:
+            log.info("ejection.waits", endpoint=endpoint, error=str(error))
+            return
+        if moved is None:
+            return
+        self._tell(endpoint, verdict, is_out=moved.is_out(verdict.at), times=moved.count)
+        self._landscape.live[endpoint] = replace(
+            self._landscape.live.get(endpoint, EMPTY),
+            failures=moved.failures,
+            ejections=moved.count,
+            ejected_until=moved.ejected_until,
+            returned_at=moved.returned_at,
+        )
+        self._landscape.settle()
+
+    def _tell(self, endpoint: int, verdict: Verdict, *, is_out: bool, times: int) -> None:
+        target = self._landscape.targets.get(endpoint)
+        name = target.name if target else str(endpoint)
+        if is_out:
+            metrics.ejections.labels(name).inc()
+            log.warning("endpoint.ejected", endpoint=name, times=times)
+        elif verdict.succeeded:
+            log.info("endpoint.returned", endpoint=name)

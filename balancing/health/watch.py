@@ -1,0 +1,136 @@
+"""What one worker does for all: it probes the endpoints and learns their limits.
+
+Whoever holds the lease in Valkey is the one; when it dies, another one follows within seconds.
+Results go to the live state, where all workers read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from uuid import uuid4
+
+import structlog
+from redis.exceptions import RedisError
+
+from balancing import metrics
+from balancing.choice.endpoint_view import Landscape
+from balancing.endpoints.registry import Target
+from balancing.health.probes import Prober, Seen
+from balancing.live.state import EMPTY, Live
+from balancing.live.store import Fields, Load
+from balancing.policies.limits import Gradient2
+from balancing.policies.probing import Health, Probing
+from llmqueue_project.config import load
+
+log = structlog.get_logger(__name__)
+LEASE_SECONDS = 5.0
+
+
+class Watch:
+    """Probes and limits of one process, done while it holds the lease."""
+
+    def __init__(self, live: Load, landscape: Landscape, *, worker: str) -> None:
+        config = load().balancing
+        self._config = config
+        self._live = live
+        self._landscape = landscape
+        # A restarted worker has its predecessor's name.
+        self._who = f"{worker}:{uuid4().hex[:8]}"
+        self._probing = Probing(config.unhealthy_after, config.healthy_after)
+        self._gradient = Gradient2()
+        self._prober: Prober | None = None
+        self._due: dict[int, float] = {}
+        self._running: dict[int, asyncio.Task[None]] = {}
+
+    async def once(self) -> None:
+        """Called every second.
+
+        Raises:
+            redis.RedisError: Valkey is away.
+        """
+        if not await self._live.lead(self._who, seconds=LEASE_SECONDS):
+            return
+        targets = [t for t in self._landscape.targets.values() if t.state != "disabled"]
+        in_use = await self._learn(targets)
+        if self._config.probe_seconds > 0:
+            for target in targets:
+                self._probe_if_due(target, in_use.get(target.id, 0))
+
+    async def close(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        if self._prober is not None:
+            await self._prober.close()
+
+    async def _learn(self, targets: Sequence[Target]) -> dict[int, int]:
+        """Move the limits by one step; slots in use by endpoint id."""
+        if not targets:
+            return {}
+        now, found = await self._live.crowding([target.id for target in targets])
+        steps: list[tuple[int, Fields]] = []
+        for target in targets:
+            in_use, token_seconds, learned = found[target.id]
+            if not self._config.learn_limits:
+                continue
+            step = self._gradient.step(
+                learned,
+                token_seconds=token_seconds,
+                in_use=in_use,
+                max_concurrent=target.max_concurrent,
+                now=now,
+            )
+            if step != learned:
+                fields: Fields = {
+                    "limit": f"{step.limit:.4f}",
+                    "usual": f"{step.usual_token_seconds:.7f}",
+                    "learned_at": int(step.at * 1000),
+                }
+                steps.append((target.id, fields))
+        if steps:
+            await self._live.store(steps)
+        return {endpoint: in_use for endpoint, (in_use, _, _) in found.items()}
+
+    def _probe_if_due(self, target: Target, in_use: int) -> None:
+        now = time.monotonic()
+        if target.id in self._running or now < self._due.get(target.id, 0.0):
+            return
+        self._due[target.id] = now + self._config.probe_seconds
+        task = asyncio.create_task(self._probe(target, in_use))
+        self._running[target.id] = task
+        task.add_done_callback(lambda _: self._running.pop(target.id, None))
+
+    async def _probe(self, target: Target, in_use: int) -> None:
+        if self._prober is None:
+            self._prober = Prober(timeout_seconds=self._config.probe_timeout)
+        began = self._landscape.now
+        seen = await self._prober.look(target, in_use=in_use)
+        metrics.probes.labels(target.name, "failed" if seen.error else "ok").inc()
+        try:
+            _, states = await self._live.read([target.id])
+            fields = self._verdict(target, states.get(target.id, EMPTY), seen, began)
+            await self._live.store([(target.id, fields)])
+        except RedisError as error:
+            log.info("probe.not_stored", endpoint=target.name, error=str(error))
+
+    def _verdict(self, target: Target, live: Live, seen: Seen, began: float) -> Fields:
+        # A server that answers calls is well, whatever its probe path says.
+        answered = not seen.error or live.answered_at > began - self._config.probe_seconds
+        before = Health(live.healthy, live.bad_probes, live.good_probes)
+        after = self._probing.after(before, answered=answered)
+        now = self._landscape.now
+        fields: Fields = {
+            "healthy": int(after.is_healthy),
+            "bad_probes": after.bad,
+            "good_probes": after.good,
+            "probed_at": int(now * 1000),
+            "probe_error": seen.error,
+            "waiting": seen.waiting or 0,
+        }
+        if after.is_healthy and not before.is_healthy:
+            fields["returned_at"] = int(now * 1000)
+            log.info("endpoint.healthy", endpoint=target.name)
+        elif before.is_healthy and not after.is_healthy:
+            log.warning("endpoint.unhealthy", endpoint=target.name, error=seen.error)
+        return fields

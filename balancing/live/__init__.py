@@ -1,0 +1,1 @@
+"""What all workers know together of the endpoints, in Valkey: slots, rates, speeds, failures."""

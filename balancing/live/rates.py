@@ -1,0 +1,191 @@
+"""How much of an endpoint's requests and tokens per minute is left, over all workers.
+
+One hash an endpoint in Valkey: what was counted in each second of Valkey's own clock. The limit
+holds for any 60 seconds, not for each minute of the clock: a provider's own window begins when it
+likes. A request is counted when its slot is reserved and refunded if nothing came of it; tokens
+are counted by their estimate when it starts and corrected when it ends. Only endpoints with a limit
+cost anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.asyncio import Redis
+
+from balancing.endpoints.registry import Target
+
+# Sums what was counted in this second and the sixty before it: never less than a minute.
+_WINDOW = """
+local now = tonumber(redis.call('TIME')[1])
+local function window(key)
+    local requests, tokens, old = 0, 0, {}
+    local counted = redis.call('HGETALL', key)
+    for i = 1, #counted, 2 do
+        local kind, second = string.match(counted[i], '^(%a)(%d+)$')
+        if now - tonumber(second) > 60 then
+            old[#old + 1] = counted[i]
+        elseif kind == 'r' then
+            requests = requests + counted[i + 1]
+        else
+            tokens = tokens + counted[i + 1]
+        end
+    end
+    if #old > 0 then redis.call('HDEL', key, unpack(old)) end
+    return requests, tokens
+end
+"""
+
+# KEYS: a hash an endpoint. ARGV: wanted requests, then for each its requests and its tokens per
+# minute, -1 for no limit. Replies {second, left_1, taken_1, left_2, taken_2, ...} in requests; no
+# request is left when no token is.
+_TAKE = (
+    _WINDOW
+    + """
+local wanted, reply = tonumber(ARGV[1]), {now}
+for i, key in ipairs(KEYS) do
+    local requests, tokens = window(key)
+    local most_requests, most_tokens = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+    local left = 1000000
+    if most_requests >= 0 then left = math.max(0, most_requests - requests) end
+    if most_tokens >= 0 and tokens >= most_tokens then left = 0 end
+    local taken = math.min(wanted, left)
+    if taken > 0 and most_requests >= 0 then
+        redis.call('HINCRBY', key, 'r' .. now, taken)
+        redis.call('PEXPIRE', key, 120000)
+    end
+    reply[#reply + 1] = left
+    reply[#reply + 1] = taken
+end
+return reply
+"""
+)
+
+# KEYS: a hash a correction. ARGV: for each the second it belongs to, requests and tokens to add.
+# What has left the window needs no refund; tokens found out late count from now on.
+_CORRECT = """
+local now = tonumber(redis.call('TIME')[1])
+for i, key in ipairs(KEYS) do
+    local second, requests, tokens = tonumber(ARGV[3 * i - 2]), ARGV[3 * i - 1], ARGV[3 * i]
+    local inside = now - second <= 60
+    if inside and tonumber(requests) ~= 0 then
+        redis.call('HINCRBY', key, 'r' .. second, requests)
+    end
+    if tonumber(tokens) > 0 or (inside and tonumber(tokens) < 0) then
+        redis.call('HINCRBY', key, 't' .. (inside and second or now), tokens)
+    end
+    redis.call('PEXPIRE', key, 120000)
+end
+return 1
+"""
+
+
+def key(endpoint_id: int) -> str:
+    return f"llmq:rates:{endpoint_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What limited endpoints allow at one moment; endpoints without a limit are not in it.
+
+    Attributes:
+        left: endpoint id -> requests that it still allows, those taken included.
+        taken: endpoint id -> requests counted for us.
+    """
+
+    second: int = 0
+    left: Mapping[int, int] = field(default_factory=dict)
+    taken: Mapping[int, int] = field(default_factory=dict)
+
+    def open_to(self, limits: Mapping[int, int]) -> dict[int, int]:
+        """The endpoints (id -> slots) that still take requests this minute."""
+        return {endpoint: most for endpoint, most in limits.items() if self.left.get(endpoint, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    endpoint_id: int
+    second: int
+    requests: int = 0
+    tokens: int = 0
+
+
+NOTHING_LIMITED = Allowance()
+
+
+class Rates:
+    """The rate limits of all endpoints, through one Valkey client.
+
+    Raises, in every coroutine: redis.RedisError when Valkey is away.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._take = client.register_script(_TAKE)
+        self._correct = client.register_script(_CORRECT)
+        # Lease -> what was counted for its call: (endpoint id, second, tokens).
+        self._charged: dict[str, tuple[int, int, int]] = {}
+        self._corrections: list[Correction] = []
+
+    async def take(self, targets: Iterable[Target], wanted: int) -> Allowance:
+        """Count up to `wanted` requests at every limited endpoint; 0 only looks."""
+        limited = [target for target in targets if target.is_rate_limited]
+        if not limited:
+            return NOTHING_LIMITED
+        arguments: list[int] = [wanted]
+        for target in limited:
+            arguments += [_or_none(target.requests_per_minute), _or_none(target.tokens_per_minute)]
+        reply: list[Any] = await self._take(
+            keys=[key(target.id) for target in limited], args=arguments
+        )
+        ids = [target.id for target in limited]
+        left = dict(zip(ids, reply[1::2], strict=True))
+        return Allowance(reply[0], left, dict(zip(ids, reply[2::2], strict=True)))
+
+    async def settle(
+        self, allowance: Allowance, started: Mapping[int, Sequence[tuple[str, int]]]
+    ) -> None:
+        """Refund what was taken and not used; count the estimated tokens of what starts.
+
+        Args:
+            started: endpoint id -> (lease, estimated tokens) of each call.
+        """
+        for endpoint, taken in allowance.taken.items():
+            calls = started.get(endpoint, ())
+            tokens = sum(estimate for _, estimate in calls)
+            self._note(endpoint, allowance.second, requests=len(calls) - taken, tokens=tokens)
+            for lease, estimate in calls:
+                self._charged[lease] = (endpoint, allowance.second, estimate)
+        await self.flush()
+
+    def spent(self, lease: str, tokens: int | None) -> None:
+        """A call has ended; None leaves its estimate as it is. Told with the next `settle`."""
+        charged = self._charged.pop(lease, None)
+        if charged is not None and tokens is not None:
+            endpoint, second, estimate = charged
+            self._note(endpoint, second, tokens=tokens - estimate)
+
+    async def flush(self) -> None:
+        """Tell Valkey what has been found out since the last time."""
+        if not self._corrections:
+            return
+        corrections, self._corrections = self._corrections, []
+        arguments: list[int] = []
+        for each in corrections:
+            arguments += [each.second, each.requests, each.tokens]
+        try:
+            await self._correct(
+                keys=[key(each.endpoint_id) for each in corrections], args=arguments
+            )
+        except BaseException:
+            self._corrections = corrections + self._corrections
+            raise
+
+    def _note(self, endpoint: int, second: int, *, requests: int = 0, tokens: int = 0) -> None:
+        if requests or tokens:
+            self._corrections.append(Correction(endpoint, second, requests, tokens))
+
+
+def _or_none(limit: int | None) -> int:
+    return -1 if limit is None else limit

@@ -1,0 +1,181 @@
+"""Who holds which slot of an endpoint: leases in Valkey, the same for every worker.
+
+One sorted set an endpoint: member = lease, score = when it expires, in milliseconds of Valkey's
+own clock. A dead worker's slots free themselves, and their cost with them (`lua/clock.lua`); a
+reservation is a slot that expires within seconds and becomes a lease when a job is bound to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import redis
+from redis.asyncio import Redis
+
+from balancing.live.rates import NOTHING_LIMITED, Allowance
+from balancing.live.scripts import script
+from balancing.live.state import Ending, Verdict, live_key
+
+EPOCH = "llmq:slots:epoch"
+
+
+def key(endpoint_id: int) -> str:
+    return f"llmq:slots:{endpoint_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One endpoint's share of a reservation.
+
+    Attributes:
+        used: slots of others.
+        reserved: slots held for us.
+        room: slots that were free, those reserved included.
+        cost: of the calls that run there, in weighted tokens.
+        on_trial: what is reserved is the one call that decides whether it comes back.
+    """
+
+    used: int
+    reserved: int
+    room: int = 0
+    cost: int = 0
+    on_trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """`at` is Valkey's Unix time: what other workers stored is compared with it."""
+
+    token: str
+    wanted: int
+    rooms: Mapping[int, Room]
+    at: float = 0.0
+    allowance: Allowance = NOTHING_LIMITED
+
+    def within(self, allowance: Allowance) -> Reservation:
+        """The same, with no more slots of an endpoint than its rate limits allow requests."""
+        rooms = {
+            endpoint: replace(room, reserved=min(room.reserved, allowance.taken[endpoint]))
+            if endpoint in allowance.taken
+            else room
+            for endpoint, room in self.rooms.items()
+        }
+        return replace(self, rooms=rooms, allowance=allowance)
+
+
+class NotReady(Exception):
+    """No slot may be given yet: running calls are registering again after a restart."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"slots open in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class EpochMissing(Exception):
+    """Valkey has no memory of any slot: call `open_epoch` first."""
+
+
+class Slots:
+    """The slots of all endpoints, through one Valkey client. A lease is `<token>/<cost>`.
+
+    Raises, in every method: redis.RedisError when Valkey is away.
+    """
+
+    def __init__(self, client: Redis, *, lease_seconds: float, reservation_seconds: float) -> None:
+        self._lease_ms = int(lease_seconds * 1000)
+        self._reservation_ms = int(reservation_seconds * 1000)
+        self._reserve = script(client, "reserve")
+        self._bind = script(client, "bind")
+        self._renew = script(client, "renew")
+        self._release = script(client, "release")
+        self._open = script(client, "open")
+
+    async def open_epoch(self, *, quiet_seconds: float) -> None:
+        """Let slots be given from `quiet_seconds` on, unless someone already said when."""
+        await self._open(keys=[EPOCH], args=[int(quiet_seconds * 1000)])
+
+    async def reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
+        """Up to `wanted` slots of each endpoint, held for the reservation time.
+
+        Args:
+            limits: endpoint id -> most slots it may have in use.
+            wanted: slots per endpoint; 0 only looks.
+
+        Raises:
+            EpochMissing, NotReady: no slots can be given now.
+        """
+        token = uuid4().hex[:16]
+        reply: list[Any] = await self._reserve(
+            keys=[EPOCH, *_keys(limits)],
+            args=[token, wanted, self._reservation_ms, *limits.values()],
+        )
+        if reply[0] == -1:
+            raise EpochMissing
+        if reply[0] == 0:
+            raise NotReady(reply[1] / 1000)
+        rooms = {
+            endpoint: Room(used, reserved, room, cost, bool(on_trial))
+            for endpoint, used, room, reserved, cost, on_trial in zip(
+                limits, *(reply[at::5] for at in range(2, 7)), strict=True
+            )
+        }
+        return Reservation(token, wanted, rooms, reply[1] / 1000)
+
+    async def bind(self, reservation: Reservation, leases: Mapping[int, Sequence[str]]) -> None:
+        """Turn reserved slots into leases (endpoint id -> leases) and give back the rest."""
+        held = [e for e, room in reservation.rooms.items() if room.reserved]
+        if not held:
+            return
+        await self._bind(
+            keys=_keys(held),
+            args=[
+                reservation.token,
+                reservation.wanted,
+                self._lease_ms,
+                *(",".join(leases.get(endpoint, ())) for endpoint in held),
+            ],
+        )
+
+    async def add(self, leases: Sequence[tuple[int, str]]) -> None:
+        """Take slots (endpoint id, lease) for what already runs, beyond the limit if need be."""
+        for endpoint, lease in leases:
+            await self._bind(keys=_keys([endpoint]), args=["", 0, self._lease_ms, lease])
+
+    async def renew(self, leases: Mapping[int, Sequence[str]]) -> None:
+        """Keep slots for another lease time."""
+        for endpoint, members in leases.items():
+            if members:
+                await self._renew(keys=[EPOCH, *_keys([endpoint])], args=[self._lease_ms, *members])
+
+    async def release(
+        self, endings: Sequence[Ending], *, cooldown_seconds: float = 0.0
+    ) -> list[Verdict]:
+        """Free slots and learn from their calls; what an ejection rule has to judge."""
+        arguments: list[Any] = [int(cooldown_seconds * 1000)]
+        for ending in endings:
+            arguments += ending.arguments()
+        reply = await self._release(
+            keys=_keys([ending.endpoint_id for ending in endings]), args=arguments
+        )
+        places = range(1, len(reply), 6)
+        return [
+            Verdict.of_reply(endings[reply[at]].endpoint_id, reply[0], reply[at + 1 : at + 6])
+            for at in places
+        ]
+
+
+def _keys(endpoints: Iterable[int]) -> list[str]:
+    return [name for endpoint in endpoints for name in (key(endpoint), live_key(endpoint))]
+
+
+def slots_in_use(client: redis.Redis, endpoints: Sequence[int]) -> dict[int, int]:
+    """Slots in use now, by endpoint, from synchronous code; expired leases are not counted."""
+    seconds, microseconds = client.time()
+    now = seconds * 1000 + microseconds // 1000
+    pipe = client.pipeline(transaction=False)
+    for endpoint in endpoints:
+        pipe.zcount(key(endpoint), now, "+inf")
+    return dict(zip(endpoints, pipe.execute(), strict=True))

@@ -1,0 +1,121 @@
+"""Reads and keeps the endpoints' live state in Valkey, for workers and for people who look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import redis
+from redis.asyncio import Redis
+
+from balancing.live.scripts import script
+from balancing.live.slots import key
+from balancing.live.state import FIELDS, Live, Verdict, live_key
+from balancing.policies.ejection import Ejection, Standing
+from balancing.policies.limits import Learned
+
+LEADER = "llmq:leader"
+# Names and values of a hash, as redis-py types them.
+Fields = dict[bytes | bytearray | memoryview | str | int | float, Any]
+_DAY = 86_400
+_ROUNDS = 3
+
+
+class Load:
+    """The live state of all endpoints, through one Valkey client.
+
+    Raises, in every method: redis.RedisError when Valkey is away.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._live = script(client, "live")
+        self._settle = script(client, "settle")
+        self._crowding = script(client, "crowding")
+        self._lead = script(client, "lead")
+
+    async def read(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Live]]:
+        """Valkey's Unix time, and live state by endpoint id."""
+        reply: list[Any] = await self._live(keys=[live_key(e) for e in endpoints], args=FIELDS)
+        states = [Live.of_values(values) for values in reply[1:]]
+        return reply[0] / 1000, dict(zip(endpoints, states, strict=True))
+
+    async def judge(
+        self, verdict: Verdict, rule: Ejection, *, others: Sequence[int], away: int
+    ) -> Standing | None:
+        """Let the ejection rule decide on a verdict; its new standing if that moved it.
+
+        Args:
+            others: the endpoint's pool without itself.
+            away: how many of them are out or on trial, as last seen.
+        """
+        seen = verdict.standing
+        for _ in range(_ROUNDS):
+            found = _decide(rule, replace(verdict, standing=seen), away, len(others) + 1)
+            if found is None:
+                return None
+            reply = await self._settle(
+                keys=[live_key(verdict.endpoint_id), *(live_key(e) for e in others)],
+                args=[seen.count, _ms(seen.ejected_until), away, found.failures, found.count,
+                      _ms(found.ejected_until), _ms(found.returned_at)],
+            )  # fmt: skip
+            if reply[0] == 1:
+                return found
+            if (reply[1], reply[2]) != (seen.count, _ms(seen.ejected_until)):
+                return None
+            away = reply[3]
+        return None
+
+    async def lead(self, who: str, *, seconds: float) -> bool:
+        """Whether this process is the one that probes and learns, for so long."""
+        return bool(await self._lead(keys=[LEADER], args=[who, int(seconds * 1000)]))
+
+    async def crowding(
+        self, endpoints: Sequence[int]
+    ) -> tuple[float, dict[int, tuple[int, float, Learned]]]:
+        """Valkey's time; by endpoint its slots in use, the time per token since the last look
+        (0 when there was none), and what has been learned."""
+        keys = [name for e in endpoints for name in (key(e), live_key(e))]
+        reply: list[Any] = await self._crowding(keys=keys)
+        found = {}
+        for endpoint, at in zip(endpoints, range(1, len(reply), 6), strict=True):
+            total, calls, limit, usual, learned_at = map(float, reply[at + 1 : at + 6])
+            learned = Learned(limit, usual, learned_at / 1000)
+            found[endpoint] = (reply[at], total / calls if calls else 0.0, learned)
+        return reply[0] / 1000, found
+
+    async def store(self, states: Iterable[tuple[int, Fields]]) -> None:
+        """Set fields of endpoints; only the leader writes what it writes."""
+        async with self._client.pipeline(transaction=False) as pipe:
+            for endpoint, fields in states:
+                pipe.hset(live_key(endpoint), mapping=fields)
+                pipe.expire(live_key(endpoint), _DAY)
+            await pipe.execute()
+
+
+def _decide(rule: Ejection, verdict: Verdict, away: int, pool: int) -> Standing | None:
+    """The new standing; None where the rule leaves it as the release script already did."""
+    seen = verdict.standing
+    if verdict.succeeded:
+        found = rule.succeeded(seen, now=verdict.at)
+    else:
+        # The script has counted this failure; the rule counts it itself.
+        before = replace(seen, failures=seen.failures - 1)
+        found = rule.failed(before, now=verdict.at, out=away, pool=pool)
+    return None if found == seen else found
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def read_live(client: redis.Redis, endpoints: Sequence[int]) -> dict[int, Live]:
+    """Live state by endpoint id, from synchronous code."""
+    pipe = client.pipeline(transaction=False)
+    for endpoint in endpoints:
+        pipe.hmget(live_key(endpoint), FIELDS)
+    return {
+        endpoint: Live.of_values(values)
+        for endpoint, values in zip(endpoints, pipe.execute(), strict=True)
+    }
