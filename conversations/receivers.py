@@ -9,8 +9,10 @@ from django.db import connection, transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from conversations import keys, rulebook, services
+from conversations.access import keys
+from conversations.dialogue import services
 from conversations.models import ApiKey, PriorityRule, Tenant, User
+from conversations.priority import rulebook
 from scheduling.models import Job
 from scheduling.signals import job_finished
 from stores import control

@@ -5,8 +5,9 @@ from __future__ import annotations
 from celery import shared_task
 from django.core.management import call_command
 
-from conversations import aging, retention
-from conversations.repair import repair as repair_missed
+from conversations.housekeeping import idle as aging
+from conversations.housekeeping import retention
+from conversations.housekeeping.repair import repair as repair_missed
 
 QUEUE = "housekeeping"
 
@@ -16,7 +17,7 @@ def age() -> None:
     aging.age()
 
 
-@shared_task(name="conversations.repair", queue=QUEUE)
+@shared_task(name="conversations.housekeeping.repair", queue=QUEUE)
 def repair() -> None:
     repair_missed()
 

@@ -10,8 +10,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
 django_application: Any = get_asgi_application()
 
-from conversations.openai.app import LeanApplication  # noqa: E402 - models need Django set up
-from conversations.openai.wire import Receive, Scope, Send  # noqa: E402
+from conversations.doors.lean.app import LeanApplication  # noqa: E402 - models need Django set up
+from conversations.doors.lean.wire import Receive, Scope, Send  # noqa: E402
 from llmqueue_project.config import load  # noqa: E402
 
 # Beyond the limit the view refuses; far beyond it nobody listens any more.

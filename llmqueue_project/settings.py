@@ -140,13 +140,15 @@ STATIC_ROOT = _collected if _collected.is_dir() else None
 WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["conversations.api.authentication.ApiKeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["conversations.api.authentication.HasApiKey"],
-    "DEFAULT_PARSER_CLASSES": ["conversations.api.parsers.EnvelopeJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "conversations.doors.rest.authentication.ApiKeyAuthentication"
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["conversations.doors.rest.authentication.HasApiKey"],
+    "DEFAULT_PARSER_CLASSES": ["conversations.doors.rest.parsers.EnvelopeJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "conversations.api.pagination.EnvelopePagination",
-    "EXCEPTION_HANDLER": "conversations.api.errors.handle",
+    "DEFAULT_PAGINATION_CLASS": "conversations.doors.rest.pagination.EnvelopePagination",
+    "EXCEPTION_HANDLER": "conversations.doors.rest.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -169,8 +171,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "conversations.api.schema.add_openai_door",
-        "conversations.api.schema.add_summaries",
+        "conversations.doors.rest.schema.add_openai_door",
+        "conversations.doors.rest.schema.add_summaries",
     ],
 }
 
@@ -199,7 +201,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.0
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "repair-conversations": {"task": "conversations.repair", "schedule": 60.0},
+    "repair-conversations": {"task": "conversations.housekeeping.repair", "schedule": 60.0},
     "age-conversations": {"task": "conversations.age", "schedule": 300.0},
     "purge-dead-letters": {
         "task": "conversations.purge_dead_letters",

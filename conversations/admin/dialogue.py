@@ -11,7 +11,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from balancing.admin.listing import ListAdmin, ReadOnlyAdmin, age
-from conversations import services
+from conversations.dialogue import services
 from conversations.errors import ConversationClosed
 from conversations.models import Conversation, Message
 from scheduling import services as scheduling

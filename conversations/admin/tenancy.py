@@ -19,7 +19,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from balancing.admin.listing import ListAdmin
 from balancing.admin.object_actions import ObjectActions
-from conversations import keys
+from conversations.access import keys
 from conversations.admin import costs
 from conversations.models import ApiKey, Operator, Tenant, User
 from scheduling import maintenance

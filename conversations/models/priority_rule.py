@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from conversations import rules
 from conversations.models.tenancy import Tenant
+from conversations.priority import rules
 from scheduling.models import Priority
 
 

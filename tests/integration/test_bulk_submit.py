@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from balancing.endpoints import registry
 from balancing.services import register
-from conversations import bulk
+from conversations.doors import bulk
 from conversations.models import Message, Tenant
 from scheduling import maintenance, services
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status

@@ -14,11 +14,11 @@ import orjson
 import psycopg
 import pytest
 
-from conversations import keys
+from conversations.access import keys
+from conversations.doors.lean.app import LeanApplication
+from conversations.doors.openai.ruling import RuleReader, about
 from conversations.models import ApiKey
-from conversations.openai.app import LeanApplication
-from conversations.openai.ruling import RuleReader, about
-from conversations.rules import MATCHED_CHARS
+from conversations.priority.rules import MATCHED_CHARS
 from stores import control
 from tests.hot_path import Db
 
@@ -155,7 +155,7 @@ async def test_rules_are_read_once_for_many_requests(
 ) -> None:
     key = await lean.key(TENANTS[0])
     reads: list[str] = []
-    monkeypatch.setattr("conversations.openai.ruling.read", _counting(reads))
+    monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
 
     for _ in range(10):
         await lean.chat(key, "hello")
@@ -198,7 +198,7 @@ class TestReader:
         async def away(*_: Any) -> Any:
             raise psycopg.OperationalError("away")
 
-        monkeypatch.setattr("conversations.openai.ruling.read", away)
+        monkeypatch.setattr("conversations.doors.openai.ruling.read", away)
         reader.forget()
 
         assert await reader.book() is book
@@ -207,7 +207,7 @@ class TestReader:
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reads: list[str] = []
-        monkeypatch.setattr("conversations.openai.ruling.read", _counting(reads))
+        monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
         reader = RuleReader(database.pools)
 
         books = await asyncio.gather(*(reader.book() for _ in range(20)))

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import orjson
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from conversations import bulk
-from conversations.bulk import Accepted, BadLine, Terms
+from conversations.doors import bulk
+from conversations.doors.bulk import Accepted, BadLine, Terms
 from conversations.errors import ConversationsError
 from conversations.models import Tenant, User
 from scheduling.errors import SchedulingError

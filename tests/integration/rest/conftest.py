@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from balancing.endpoints import registry
 from balancing.models import Endpoint
-from conversations import keys, rulebook
-from conversations.api import throughput
+from conversations.access import keys
+from conversations.doors.rest import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
+from conversations.priority import rulebook
 from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
 from scheduling.reports import levels as outlook

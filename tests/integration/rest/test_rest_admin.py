@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from balancing.endpoints import credentials
 from balancing.models import Endpoint
-from conversations import services
+from conversations.dialogue import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
 from llmqueue_project.config import load
 from scheduling import maintenance

@@ -10,9 +10,10 @@ import orjson
 import pytest
 from django.utils import timezone
 
-from conversations import aging, prompting, services
+from conversations.dialogue import prompting, services
+from conversations.housekeeping import idle as aging
+from conversations.housekeeping.repair import repair
 from conversations.models import Conversation, Message
-from conversations.repair import repair
 from llmqueue_project.config import ConversationsConfig, load
 from scheduling import services as scheduling
 from scheduling.models import Job, JobPayload, Status

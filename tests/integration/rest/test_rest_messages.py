@@ -11,8 +11,8 @@ import pytest
 from django.core.handlers.asgi import ASGIRequest
 from django.utils import timezone
 
-from conversations import services
-from conversations.api.messages import Messages
+from conversations.dialogue import services
+from conversations.doors.rest.messages import Messages
 from conversations.models import Message, Tenant, User
 from llmqueue_project.config import load
 from scheduling.models import Job, JobPayload, Priority, Status

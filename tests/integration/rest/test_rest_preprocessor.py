@@ -10,9 +10,9 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
-from conversations import rulebook
 from conversations.models import Message, Operator, PriorityRule, Tenant, User
-from conversations.rules import MOST_RULES
+from conversations.priority import rulebook
+from conversations.priority.rules import MOST_RULES
 from scheduling import services
 from scheduling.models import Job, Priority
 from tests.integration.rest.conftest import Api, api_of

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from conversations.retention import purge_dead_letters
+from conversations.housekeeping.retention import purge_dead_letters
 from llmqueue_project.config import load
 from scheduling.models import Flow, Job, JobPayload, Status
 from tests.integration.rest.conftest import Api, finish
@@ -47,7 +47,7 @@ def test_a_failed_message_stays_with_its_conversation(api: Api) -> None:
 
 
 def test_nothing_goes_when_they_are_kept(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    from conversations import retention
+    from conversations.housekeeping import retention
 
     dead(flow, DAYS + 1)
     scheduling = load().scheduling.model_copy(update={"dead_letter_days": 0})

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern
 
-from conversations.api import schema as schema_module
-from conversations.api.urls import urlpatterns
+from conversations.doors.rest import schema as schema_module
+from conversations.doors.rest.urls import urlpatterns
 
 pytestmark = pytest.mark.integration
 

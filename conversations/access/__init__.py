@@ -1,0 +1,1 @@
+"""Who is calling, for whom they speak, and what they may see."""

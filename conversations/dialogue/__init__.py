@@ -1,0 +1,1 @@
+"""Conversations, their turns, and the prompt that each turn calls for."""

@@ -1,0 +1,167 @@
+"""What may be done with messages and conversations; doors, admin and receivers call these verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from conversations.access import users as people
+from conversations.access.keys import Caller
+from conversations.access.visibility import visible_conversations, visible_messages
+from conversations.dialogue.sending import SOURCE, MessageDraft, send, send_many
+from conversations.dialogue.turns import advance, settle
+from conversations.errors import ConversationBusy, ConversationClosed
+from conversations.models import Conversation, Message
+from scheduling import services as scheduling
+from scheduling.errors import IllegalTransition
+from scheduling.models import FINAL, Job, Priority, Status
+
+__all__ = [
+    "SOURCE",
+    "ConversationDraft",
+    "MessageDraft",
+    "advance",
+    "cancel",
+    "change_state",
+    "delete",
+    "delete_conversation",
+    "open_conversation",
+    "retry",
+    "send",
+    "send_many",
+    "settle",
+    "visible_conversations",
+    "visible_messages",
+]
+
+State = Conversation.State
+
+# From where to where; archived is the end.
+TRANSITIONS: dict[str, set[str]] = {
+    State.ACTIVE: {State.INACTIVE, State.COMPLETED, State.ARCHIVED},
+    State.INACTIVE: {State.ACTIVE, State.COMPLETED, State.ARCHIVED},
+    State.COMPLETED: {State.ACTIVE, State.ARCHIVED},
+    State.ARCHIVED: set(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationDraft:
+    user_id: str | None = None
+    title: str = ""
+    context: str = ""
+    model: str = ""
+    priority: Priority | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    expires_at: datetime | None = None
+
+
+def cancel(*, message: Message) -> Status:
+    """Withdraw a message: at once while it waits, within a second while it runs."""
+    return scheduling.cancel(job_id=_job(message, Status.CANCELLED).pk)
+
+
+def retry(*, message: Message, operator: bool) -> Status:
+    """Queue a message again that ended without an answer.
+
+    A client may retry what failed or timed out; what was cancelled, only an operator.
+    """
+    job = _job(message, Status.QUEUED)
+    if job.status == Status.CANCELLED and not operator:
+        raise IllegalTransition(job.status, "pending")
+    return scheduling.requeue(job_id=job.pk)
+
+
+def delete(*, message: Message) -> None:
+    """Remove a message, its answer, and all that is kept of its request.
+
+    Raises:
+        IllegalTransition: it is running (cancel it first) or is itself an answer.
+    """
+    if message.role == Message.Role.ASSISTANT:
+        raise IllegalTransition("recorded answer", "deleted without its question")
+    jobs = Job.objects.filter(message=message)
+    _cancel_waiting(jobs)
+    with transaction.atomic():
+        job = jobs.select_for_update(of=("self",)).first()
+        if job is not None and job.status not in FINAL:
+            raise IllegalTransition(job.status, "deleted")
+        rows = 1 + Message.objects.filter(reply_to=message).count()
+        _forget_jobs([job.pk] if job else [])
+        message.delete()
+        if message.conversation_id:
+            Conversation.objects.filter(pk=message.conversation_id, message_count__gte=rows).update(
+                message_count=F("message_count") - rows
+            )
+
+
+def _forget_jobs(ids: Sequence[UUID]) -> None:
+    Job.objects.filter(pk__in=ids, status__in=FINAL).delete()
+
+
+def _job(message: Message, wanted: str) -> Job:
+    if message.job is None:
+        raise IllegalTransition("finished", wanted)
+    return message.job
+
+
+def open_conversation(*, caller: Caller, draft: ConversationDraft) -> Conversation:
+    with transaction.atomic():
+        user = people.named(caller=caller, names=[draft.user_id])[draft.user_id]
+        return Conversation.objects.create(
+            tenant_id=caller.tenant_id,
+            user=user,
+            title=draft.title,
+            context=draft.context,
+            model=draft.model,
+            priority=draft.priority,
+            metadata=draft.metadata,
+            expires_at=draft.expires_at,
+        )
+
+
+def change_state(*, conversation: Conversation, state: str) -> Conversation:
+    """Move a conversation along its lifecycle; the state it is in already is no error.
+
+    Raises:
+        ConversationClosed: the lifecycle has no such step.
+    """
+    with transaction.atomic():
+        talk = Conversation.objects.select_for_update().get(pk=conversation.pk)
+        if state != talk.state:
+            if state not in TRANSITIONS[talk.state]:
+                raise ConversationClosed(f"a conversation that is {talk.state} cannot be {state}")
+            talk.state = state
+            talk.save(update_fields=["state", "updated_at"])
+    return talk
+
+
+def delete_conversation(*, conversation: Conversation) -> None:
+    """Remove a conversation with its messages; waiting turns are cancelled.
+
+    Raises:
+        ConversationBusy: a turn is running; cancel it first.
+    """
+    jobs = Job.objects.filter(message__conversation=conversation)
+    _cancel_waiting(jobs)
+    with transaction.atomic():
+        Conversation.objects.select_for_update().get(pk=conversation.pk)
+        if jobs.exclude(status__in=FINAL).exists():
+            raise ConversationBusy("a turn is running: cancel it first")
+        _forget_jobs(list(jobs.values_list("pk", flat=True)))
+        conversation.delete()
+
+
+def _cancel_waiting(jobs: QuerySet[Job]) -> None:
+    """The last turn first, so that no cancellation lets another turn run."""
+    waiting = jobs.filter(status__in=[Status.HELD, Status.QUEUED]).order_by("-created_at")
+    for job_id in list(waiting.values_list("pk", flat=True)):
+        with suppress(IllegalTransition):
+            scheduling.cancel(job_id=job_id)

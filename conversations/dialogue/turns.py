@@ -1,0 +1,112 @@
+"""What follows the end of a message's job: its answer recorded, the next turn released.
+
+A conversation's row is the lock of its turns: sending, answering and releasing a turn take it, so
+that the answer of one turn is in the body of the next whichever comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from conversations.dialogue import history, prompting
+from conversations.models import Conversation, Message
+from scheduling import services as scheduling
+from scheduling.models import FINAL, Job, JobPayload, Status
+
+
+def settle(*, job_id: UUID) -> None:
+    """Record the answer of a finished job and let the conversation's next turn run.
+
+    Safe to repeat and to run twice at once: `reply_to` is unique.
+    """
+    message = Message.objects.filter(job_id=job_id).select_related("job", "job__result").first()
+    if message is None or message.job is None or message.job.status not in FINAL:
+        return
+    with transaction.atomic():
+        if message.conversation_id:
+            Conversation.objects.select_for_update().filter(pk=message.conversation_id).first()
+        if message.job.status == Status.COMPLETED:
+            _record_answer(message)
+    if message.conversation_id:
+        advance(conversation_id=message.conversation_id)
+
+
+def _record_answer(message: Message) -> None:
+    text = history.answer_of(message)
+    if text is None:
+        return
+    _, created = Message.objects.get_or_create(
+        reply_to=message,
+        defaults={
+            "tenant_id": message.tenant_id,
+            "user_id": message.user_id,
+            "conversation_id": message.conversation_id,
+            "role": Message.Role.ASSISTANT,
+            "content": text,
+        },
+    )
+    if created and message.conversation_id:
+        touch(message.conversation_id, 1)
+
+
+def advance(*, conversation_id: UUID) -> bool:
+    """Release the conversation's next held turn with the history as it now is."""
+    with transaction.atomic():
+        talk = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
+        job_id = scheduling.next_held_turn(sequence_key=conversation_id)
+        if talk is None or job_id is None:
+            return False
+        message = Message.objects.filter(job_id=job_id).select_related("job").first()
+        if message is None or message.job is None:
+            return False
+        return scheduling.release_turn(job_id=job_id, body=_prompt(message, talk, message.job))
+
+
+def refresh_prompt(*, message: Message) -> None:
+    """Give a turn that was stored in this very transaction the history as it now is."""
+    assert message.conversation is not None  # noqa: S101 - only turns of a conversation come here
+    job = Job.objects.get(message=message)
+    body = _prompt(message, message.conversation, job)
+    JobPayload.objects.filter(job=job).update(body=body)
+
+
+def in_flight(*, conversation_ids: Sequence[UUID]) -> set[UUID]:
+    """The conversations among these that have a turn waiting or running. Index job_sequence."""
+    if not conversation_ids:
+        return set()
+    unfinished = Job.objects.filter(
+        sequence_key__in=conversation_ids,
+        status__in=[Status.HELD, Status.QUEUED, Status.PROCESSING],
+    )
+    return {key for key in unfinished.values_list("sequence_key", flat=True) if key is not None}
+
+
+def _prompt(message: Message, talk: Conversation, job: Job) -> str:
+    """The turn's body; what became of the history is noted on the message."""
+    made = prompting.prompt(
+        model=job.model,
+        context=talk.context,
+        history=history.before(message=message),
+        content=message.content,
+        promised=True,
+    )
+    message.analysis = {**(message.analysis or {}), "history": made.history}
+    message.save(update_fields=["analysis"])
+    return made.body
+
+
+def touch(conversation_id: UUID, added: int, *, revive: bool = False) -> None:
+    """Count new messages of a conversation; a client's own wakes an inactive one (`revive`)."""
+    now = timezone.now()
+    changes: dict[str, Any] = {"last_active_at": now, "updated_at": now}
+    if revive:
+        changes["state"] = Conversation.State.ACTIVE
+    Conversation.objects.filter(pk=conversation_id).update(
+        message_count=F("message_count") + added, **changes
+    )

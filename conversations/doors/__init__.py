@@ -1,0 +1,1 @@
+"""The interfaces that clients use: OpenAI's API, the REST API, files of requests."""

@@ -1,0 +1,1 @@
+"""The lean ASGI application: routing, the wire, and what it holds for its whole life."""

@@ -1,0 +1,1 @@
+"""What is OpenAI's own: requests read, answers written in its shape."""

@@ -1,0 +1,75 @@
+"""From a JSON object to what the services take; nothing is read or stored here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from conversations.dialogue.services import ConversationDraft, MessageDraft
+from conversations.doors.rest import fields, ids
+from conversations.doors.rest.errors import ApiError, Code
+
+MAX_BATCH = 10_000
+
+
+def message(
+    document: dict[str, Any], *, conversation_id: UUID | None = None, now: datetime | None = None
+) -> MessageDraft:
+    """The draft of `POST /messages`; `conversation_id` is the one in the path, if any."""
+    now = now or timezone.now()
+    named = document.get("conversation_id")
+    return MessageDraft(
+        content=fields.content(document.get("content")),
+        user_id=fields.user_id(document.get("user_id")),
+        conversation_id=conversation_id or (ids.conversation(named) if named is not None else None),
+        priority=fields.priority(document.get("priority")),
+        model=fields.line(document.get("model"), "model", fields.MAX_MODEL_CHARS),
+        metadata=fields.metadata(document.get("metadata")),
+        scheduled_at=fields.instant(document.get("scheduled_at"), "scheduled_at", now=now),
+        timeout_seconds=fields.timeout_seconds(document.get("timeout")),
+    )
+
+
+def batch(document: dict[str, Any]) -> list[MessageDraft]:
+    """The drafts of `POST /messages/batch`: the first bad one refuses them all."""
+    items = document.get("messages")
+    if not isinstance(items, list) or not items:
+        raise ApiError(Code.MALFORMED_BODY, "a non-empty list of messages", field="messages")
+    if len(items) > MAX_BATCH:
+        raise ApiError(Code.MALFORMED_BODY, f"at most {MAX_BATCH} messages", field="messages")
+    now = timezone.now()
+    return [_item(item, index, now) for index, item in enumerate(items)]
+
+
+def _item(item: Any, index: int, now: datetime) -> MessageDraft:
+    place = f"messages[{index}]"
+    if not isinstance(item, dict):
+        raise ApiError(Code.MALFORMED_BODY, "a JSON object", field=place)
+    try:
+        return message(item, now=now)
+    except ApiError as error:
+        raise error.within(place) from None
+
+
+def conversation(document: dict[str, Any]) -> ConversationDraft:
+    """The draft of `POST /conversations`."""
+    values = conversation_changes(document)
+    return ConversationDraft(user_id=fields.user_id(document.get("user_id")), **values)
+
+
+def conversation_changes(document: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a conversation that the object names, checked; others are left alone."""
+    now = timezone.now()
+    readers: dict[str, Callable[[Any], Any]] = {
+        "title": lambda value: fields.line(value, "title", fields.MAX_TITLE_CHARS),
+        "context": lambda value: fields.long_text("" if value is None else value, "context"),
+        "model": lambda value: fields.line(value, "model", fields.MAX_MODEL_CHARS),
+        "priority": fields.priority,
+        "metadata": fields.metadata,
+        "expires_at": lambda value: fields.instant(value, "expires_at", now=now),
+    }
+    return {name: read(document[name]) for name, read in readers.items() if name in document}

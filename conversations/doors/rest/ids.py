@@ -1,0 +1,37 @@
+"""Identifiers at the doors: `msg_<hex>` and `conv_<hex>`; plain UUIDs are accepted too."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from conversations.doors.rest.errors import ApiError, Code
+
+MESSAGE, CONVERSATION = "msg", "conv"
+
+_PLAIN = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def shown(prefix: str, identifier: UUID) -> str:
+    return f"{prefix}_{identifier.hex}"
+
+
+def parse(prefix: str, text: object) -> UUID | None:
+    """The UUID that `text` names, or None when it cannot be an id of this kind."""
+    if not isinstance(text, str):
+        return None
+    plain = text.removeprefix(f"{prefix}_")
+    return UUID(plain) if _PLAIN.fullmatch(plain) else None
+
+
+def message(text: object) -> UUID:
+    """The id of a message; one that cannot exist is not found."""
+    if identifier := parse(MESSAGE, text):
+        return identifier
+    raise ApiError(Code.MESSAGE_NOT_FOUND, field="id")
+
+
+def conversation(text: object) -> UUID:
+    if identifier := parse(CONVERSATION, text):
+        return identifier
+    raise ApiError(Code.CONVERSATION_NOT_FOUND, field="conversation_id")

@@ -1,0 +1,119 @@
+"""`/resources`: what requests run on, as capacity: how much there is, is used and is free.
+
+A resource is an endpoint seen by its slots; a DNS group is the members it has now, each a
+resource. Adding one registers an endpoint whose `max_concurrent` is its `total`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from balancing import services as balancing
+from balancing.live.occupancy import slots_in_use
+from balancing.models import Endpoint
+from conversations.doors.rest import fields, shapes
+from conversations.doors.rest.authentication import IsOperator
+from conversations.doors.rest.endpoints import valid
+from conversations.doors.rest.envelope import Resource, success
+from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.pagination import EnvelopePagination
+
+TYPE = "llm_endpoint"
+State = Endpoint.State
+
+
+class Resources(Resource):
+    permission_classes = [IsOperator]
+
+    @extend_schema(
+        operation_id="list_resources",
+        responses={200: shapes.page_of(shapes.Resource), **shapes.REFUSALS},
+    )
+    def get(self, request: Request) -> Response:
+        """Every resource and its slots, by name; null where Valkey cannot be asked."""
+        pages = EnvelopePagination()
+        rows = pages.paginate_queryset(_rows(), request) or []
+        used = slots_in_use([row.pk for row in rows])
+        return pages.get_paginated_response([_shown(row, used.get(row.pk)) for row in rows])
+
+    @extend_schema(
+        operation_id="add_resource",
+        request=shapes.Resource,
+        responses={201: shapes.enveloped(shapes.Resource), **shapes.REFUSALS},
+    )
+    def post(self, _request: Request) -> Response:
+        """Add an LLM endpoint with `total` slots; workers use it within seconds."""
+        document = self.document
+        fields.one_of(document.get("type", TYPE), [TYPE], "type")
+        name = fields.line(document.get("name"), "name", 64)
+        if Endpoint.objects.filter(name=name).exists():
+            raise ApiError(Code.CONFLICT, "a resource of that name exists", field="name")
+        values = {
+            "base_url": document.get("base_url", ""),
+            "model_names": document.get("models", []),
+        }
+        if "total" in document:
+            values["max_concurrent"] = document["total"]
+        row = valid(
+            lambda: balancing.register(name=name, **values),
+            names={"model_names": "models", "max_concurrent": "total"},
+        )
+        return success(_shown(row, 0), 201)
+
+
+class ResourceStats(Resource):
+    permission_classes = [IsOperator]
+
+    @extend_schema(
+        operation_id="get_resource_stats",
+        responses={200: shapes.enveloped(shapes.ANYTHING, "ResourceStats"), **shapes.REFUSALS},
+    )
+    def get(self, _request: Request) -> Response:
+        """Slots altogether and by model; a slot counts for every model that may use it."""
+        rows = list(_rows())
+        used = slots_in_use([row.pk for row in rows])
+        working = [row for row in rows if row.state == State.ENABLED]
+        models = sorted({name for row in working for name in row.model_names})
+        by_model = [
+            {"model": name, **_sums([r for r in working if name in r.model_names], used)}
+            for name in models
+        ]
+        states = {state: sum(row.state == state for row in rows) for state in State.values}
+        return success({**_sums(working, used), "resources": states, "models": by_model})
+
+
+def _rows() -> Any:
+    return Endpoint.objects.filter(discover="").order_by("name")
+
+
+def _shown(row: Endpoint, used: int | None) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "type": TYPE,
+        "models": row.model_names,
+        "status": row.state,
+        **_capacity(row.max_concurrent, used, takes_work=row.state == State.ENABLED),
+    }
+
+
+def _sums(rows: list[Endpoint], used: dict[int, int]) -> dict[str, Any]:
+    known = len(used) >= len(rows)
+    in_use = sum(used.get(row.pk, 0) for row in rows) if known else None
+    return _capacity(sum(row.max_concurrent for row in rows), in_use, takes_work=True)
+
+
+def _capacity(total: int, used: int | None, *, takes_work: bool) -> dict[str, Any]:
+    """Nothing is available of what takes no new work."""
+    if used is None:
+        return {"total": total, "used": None, "available": None, "utilisation": None}
+    return {
+        "total": total,
+        "used": used,
+        "available": max(0, total - used) if takes_work else 0,
+        "utilisation": round(used / total, 4) if total else 0.0,
+    }

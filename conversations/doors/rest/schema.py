@@ -1,0 +1,67 @@
+"""The OpenAPI document: the key's security scheme, and the paths served beside Django."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from rest_framework.renderers import BaseRenderer
+
+from conversations.doors.rest import door_schema
+from conversations.doors.rest.door_schema import SCHEME
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
+    target_class = "conversations.doors.rest.authentication.ApiKeyAuthentication"
+    name = SCHEME
+
+    def get_security_definition(self, _auto_schema: Any) -> dict[str, Any]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "An API key. `X-API-Key: <key>` is accepted too.",
+        }
+
+
+def add_openai_door(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add what the lean ASGI application serves; a postprocessing hook of drf-spectacular."""
+    result["paths"] = {**result["paths"], **door_schema.door()}
+    result["security"] = [{SCHEME: []}]
+    return result
+
+
+def add_summaries(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """One line for each operation, so that a list of them can be read."""
+    for path in result["paths"].values():
+        for operation in path.values():
+            words = operation["operationId"].replace("_", " ")
+            operation.setdefault("summary", words[:1].upper() + words[1:])
+    return result
+
+
+@cache
+def _document() -> dict[str, Any]:
+    """It depends on the code alone."""
+    generator: Any = SchemaGenerator
+    found: dict[str, Any] = generator().get_schema(request=None, public=True)
+    return found
+
+
+@cache
+def _rendered(renderer: type[BaseRenderer]) -> bytes:
+    text = renderer().render(_document(), renderer_context={})
+    return text.encode() if isinstance(text, str) else text
+
+
+@require_safe
+def view(request: HttpRequest) -> HttpResponse:
+    """The document, built once a process: YAML, or JSON where asked for."""
+    accepted = request.headers.get("Accept", "")
+    wanted = request.GET.get("format", "json" if "json" in accepted else "yaml")
+    renderer = OpenApiJsonRenderer if wanted == "json" else OpenApiYamlRenderer
+    return HttpResponse(_rendered(renderer), content_type=renderer.media_type)

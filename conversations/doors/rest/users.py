@@ -1,0 +1,28 @@
+"""`/users/{id}`: the id is the tenant's own name for the user."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from conversations.dialogue import services
+from conversations.doors.rest import fields, filters, render, shapes
+from conversations.doors.rest.envelope import Resource
+from conversations.doors.rest.pagination import EnvelopePagination
+
+
+class UserConversations(Resource):
+    @extend_schema(
+        operation_id="list_user_conversations",
+        parameters=shapes.CONVERSATION_FILTERS,
+        responses={200: shapes.page_of(shapes.Conversation), **shapes.REFUSALS},
+    )
+    def get(self, request: Request, user_id: str) -> Response:
+        """A user's conversations; none for a user not seen yet."""
+        name = fields.user_id(user_id)
+        rows = services.visible_conversations(self.caller).filter(user__external_id=name)
+        pages = EnvelopePagination()
+        found = filters.conversations(rows.select_related("user"), request)
+        page = pages.paginate_queryset(found, request)
+        return pages.get_paginated_response([render.conversation(row) for row in page])

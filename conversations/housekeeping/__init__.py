@@ -1,0 +1,1 @@
+"""Calendar chores: conversations that fall idle, old rows, what a crash left behind."""

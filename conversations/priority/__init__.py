@@ -1,0 +1,1 @@
+"""Which level a request gets, and why: asked for, by rule, by default."""
