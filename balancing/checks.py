@@ -11,12 +11,12 @@ from django.utils.module_loading import import_string
 from balancing.models import ModelPool
 from balancing.policies.profile import Profile
 from balancing.profiles import UnknownProfile, resolve
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 
 @register()
 def profile_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    path = load().balancing.profile
+    path = configuration().balancing.profile
     try:
         found = import_string(path)
     except ImportError as error:

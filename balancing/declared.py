@@ -18,7 +18,7 @@ from django.db import connection, transaction
 
 from balancing import services
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def apply_configured() -> list[Change]:
     """Apply what the configuration names; a mistake in it is logged and stops no worker."""
-    config = load()
+    config = configuration()
     try:
         path = config.endpoints_file
         entries = read(path) if path else config.endpoints

@@ -18,7 +18,7 @@ from balancing.validators import validate_ca_bundle as validate_ca_bundle
 from balancing.validators import validate_extra_headers as validate_extra_headers
 from balancing.validators import validate_finite as validate_finite
 from balancing.validators import validate_models as validate_models
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 LONGEST_TIMEOUT = 86_400.0
 
@@ -259,7 +259,7 @@ class Endpoint(models.Model):
             raise ValidationError(
                 {"apis": f"{self.get_kind_display()} serves no {', '.join(wrong)} through llmqueue"}
             )
-        if not self.verify_tls and not load().balancing.allow_unverified_tls:
+        if not self.verify_tls and not configuration().balancing.allow_unverified_tls:
             raise ValidationError(
                 {"verify_tls": "The setting balancing.allow_unverified_tls does not permit this"}
             )

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -109,7 +109,7 @@ def _inner(address: Address) -> Address:
 
 def connector(**options: Any) -> aiohttp.TCPConnector:
     """aiohttp's connections, none of them to a forbidden address unless the settings allow it."""
-    allowed = load().balancing.allow_link_local
+    allowed = configuration().balancing.allow_link_local
     return aiohttp.TCPConnector(socket_factory=None if allowed else guarded_socket, **options)
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from django.utils.module_loading import import_string
 
 from balancing.policies.profile import Profile
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 _NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
 
@@ -25,7 +25,7 @@ def resolve(name: str) -> Profile:
     Raises:
         UnknownProfile
     """
-    allowed = load().balancing.profile_modules
+    allowed = configuration().balancing.profile_modules
     module, _, last = name.rpartition(".")
     if not _NAME.match(name) or (module and module not in allowed):
         raise UnknownProfile(f"{name[:80]!r} is not in {', '.join(allowed)}")
@@ -42,7 +42,7 @@ def resolve(name: str) -> Profile:
 def names() -> list[str]:
     """The profiles that may be named, without their modules."""
     found: set[str] = set()
-    for module in load().balancing.profile_modules:
+    for module in configuration().balancing.profile_modules:
         try:
             contents = vars(import_module(module))
         except ImportError:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 
 from balancing import outbound
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 # Whoever may name any variable of a worker could have its database URL sent to a server of theirs.
 CREDENTIAL_VARIABLE = r"\A(LLM_[A-Z0-9_]+|(?!LLMQUEUE_)[A-Z][A-Z0-9_]*_API_KEY)\Z"
@@ -51,7 +51,7 @@ def validate_base_url(value: str) -> None:
     except ValueError as error:
         raise ValidationError(str(error)) from None
     refusal = outbound.refusal_of_host(parts.hostname or "")
-    if refusal and not load().balancing.allow_link_local:
+    if refusal and not configuration().balancing.allow_link_local:
         raise ValidationError(f"This host may not be called: {refusal}")
 
 

@@ -12,7 +12,7 @@ django_application: Any = get_asgi_application()
 
 from conversations.doors.lean.app import LeanApplication  # noqa: E402 - models need Django set up
 from conversations.doors.lean.wire import Receive, Scope, Send  # noqa: E402
-from llmqueue_project.config import load  # noqa: E402
+from llmqueue_project.config import configuration  # noqa: E402
 
 # Beyond the limit the view refuses; far beyond it nobody listens any more.
 SPARE_BYTES = 64 * 1024 * 1024
@@ -30,7 +30,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _bounded(scope: Scope, receive: Receive, send: Send) -> None:
     """Django, with an end to what a client may send: it spools a body before any view sees it."""
-    limit = load().web.max_body_bytes + SPARE_BYTES
+    limit = configuration().web.max_body_bytes + SPARE_BYTES
     received = 0
 
     async def counted() -> Any:

@@ -7,7 +7,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
@@ -29,7 +29,7 @@ app.autodiscover_tasks()
 @app.on_after_configure.connect
 def _name_broker(sender: Any, **kwargs: object) -> None:
     """Under Celery's own name for it, which `inspect conf` and Flower know to mask."""
-    sender.conf["broker_url"] = load().redis_url.get_secret_value()
+    sender.conf["broker_url"] = configuration().redis_url.get_secret_value()
 
 
 @app.on_after_configure.connect

@@ -312,7 +312,7 @@ class StreamingConfig(BaseModel):
 
 
 class Config(BaseSettings):
-    """The whole configuration; `load()` is the one instance of a process."""
+    """The whole configuration; `configuration()` is the one instance of a process."""
 
     model_config = SettingsConfigDict(
         env_prefix="LLMQUEUE_",
@@ -457,7 +457,7 @@ def _masked(name: str, content: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def load() -> Config:
+def configuration() -> Config:
     """The configuration of this process.
 
     Raises:

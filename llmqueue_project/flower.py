@@ -20,7 +20,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from yarl import URL
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ async def proxy(request: HttpRequest, **_path: str) -> HttpResponseBase:
     try:
         answer = await _session().request(
             request.method or "GET",
-            target(load().flower_internal_url, request.get_full_path()),
+            target(configuration().flower_internal_url, request.get_full_path()),
             headers=passed_on(request.headers, NOT_SENT),
             data=request.body or None,
             allow_redirects=False,

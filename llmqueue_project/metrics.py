@@ -23,7 +23,7 @@ from balancing.endpoints.registry import Target, known_endpoints
 from balancing.live.slots import slots_in_use
 from balancing.live.store import read_live
 from conversations.models import Tenant
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.reports.capacity import desired_replicas, level_caps
 from scheduling.reports.levels import level_summary
@@ -49,7 +49,7 @@ class QueueCollector(Collector):
         yield from _endpoints()
         yield from _replicas()
         yield from _caps()
-        if load().metrics_tenants:
+        if configuration().metrics_tenants:
             yield from _tenants()
 
 
@@ -209,7 +209,7 @@ def _samples(registries: tuple[CollectorRegistry, ...]) -> dict[str, list[dict[s
 
 
 def _may_read(request: HttpRequest) -> bool:
-    token = load().metrics_token
+    token = configuration().metrics_token
     if token is None:
         return True
     presented = request.headers.get("Authorization", "").removeprefix("Bearer ")

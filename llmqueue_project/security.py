@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 # Alpine, under unfold, evaluates attributes; Flower and Swagger have inline scripts. What the
 # policy is for: no page loads from or sends to another host, is framed by one, or posts there.
@@ -48,7 +48,7 @@ def client_address(request: HttpRequest) -> str:
     What a client writes into `X-Forwarded-For` itself stands further left than that. Where no
     address is known, as on a Unix socket, everybody has the same one.
     """
-    proxies = load().web.trusted_proxies
+    proxies = configuration().web.trusted_proxies
     seen = request.headers.get("X-Forwarded-For", "").split(",") if proxies else []
     found = [seen[-proxies]] if len(seen) >= proxies > 0 else []
     for text in (*found, request.META.get("REMOTE_ADDR") or ""):

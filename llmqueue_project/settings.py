@@ -10,10 +10,10 @@ from celery.schedules import crontab
 from django.urls import reverse_lazy
 
 from llmqueue_project import logging as llmqueue_logging
-from llmqueue_project.config import ROOT, load
+from llmqueue_project.config import ROOT, configuration
 from llmqueue_project.unfold_site import UNFOLD as UNFOLD
 
-CONFIG = load()
+CONFIG = configuration()
 
 SECRET_KEY = CONFIG.secret_key.get_secret_value()
 DEBUG = False

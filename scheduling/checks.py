@@ -7,14 +7,14 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from scheduling.waiting import caps as level_caps
 
 
 @register()
 def level_policy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    config = load().scheduling
+    config = configuration().scheduling
     try:
         import_string(config.level_policy)(config.floors)
     except (ImportError, TypeError) as error:
@@ -28,7 +28,7 @@ def capacity_strategy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessa
         level_caps.strategy()
     except ImportError as error:
         return [Error(f"scheduling.capacity_strategy: {error}", id="scheduling.E004")]
-    unknown = set(load().scheduling.levels) - set(Priority.labels)
+    unknown = set(configuration().scheduling.levels) - set(Priority.labels)
     if unknown:
         return [Error(f"scheduling.levels: no such level: {sorted(unknown)}", id="scheduling.E005")]
     return []
@@ -36,7 +36,7 @@ def capacity_strategy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessa
 
 @register()
 def floors_name_levels(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    unknown = set(load().scheduling.floors) - set(Priority.labels)
+    unknown = set(configuration().scheduling.floors) - set(Priority.labels)
     if unknown:
         return [Error(f"scheduling.floors: no such level: {sorted(unknown)}", id="scheduling.E002")]
     return []
@@ -44,7 +44,7 @@ def floors_name_levels(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def waits_name_levels(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    unknown = set(load().scheduling.max_wait) - set(Priority.labels)
+    unknown = set(configuration().scheduling.max_wait) - set(Priority.labels)
     if unknown:
         return [
             Error(f"scheduling.max_wait: no such level: {sorted(unknown)}", id="scheduling.E003")

@@ -9,7 +9,7 @@ import redis
 import structlog
 from redis.exceptions import RedisError
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Job
 from scheduling.outbox import FINAL, mailbox, stream_key
 
@@ -25,7 +25,7 @@ def tell_waiting(client: redis.Redis, job: Job) -> None:
         if job.stream or job.source != "openai":
             key = stream_key(job.id)
             client.xadd(key, {"k": FINAL, "d": data}, id=f"{attempt}-1")
-            client.expire(key, load().streaming.expiry_seconds)
+            client.expire(key, configuration().streaming.expiry_seconds)
         if job.origin:
             letter = [(job.id.hex, attempt, 1, FINAL, data)]
             client.publish(mailbox(job.origin), orjson.dumps(letter))

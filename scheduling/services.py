@@ -10,7 +10,7 @@ import redis
 from django.db import connection, transaction
 from django.utils import timezone
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import maintenance
 from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
@@ -79,7 +79,7 @@ def requeue(*, job_id: UUID) -> Status:
         JobNotFound, IllegalTransition: it waits, runs or was answered.
     """
     with connection.cursor() as cursor:
-        allowed = load().scheduling.max_attempts
+        allowed = configuration().scheduling.max_attempts
         cursor.execute(REQUEUE, {"id": job_id, "max_attempts": allowed})
         row = cursor.fetchone()
     if row is None:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority, Status
 from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 from stores.ids import uuid7
@@ -73,7 +73,7 @@ def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
     """What `sql/submit.sql` takes for jobs that `sql/given.sql` reads."""
     return {
         "jobs": orjson.dumps(specs).decode(),
-        "max_attempts": load().scheduling.max_attempts,
+        "max_attempts": configuration().scheduling.max_attempts,
     }
 
 
@@ -81,7 +81,7 @@ def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
     """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
     values = {name: getattr(spec, name) for name in COLUMNS}
     values["level"] = int(spec.level)
-    values["max_attempts"] = spec.max_attempts or load().scheduling.max_attempts
+    values["max_attempts"] = spec.max_attempts or configuration().scheduling.max_attempts
     return (*values.values(), place)
 
 

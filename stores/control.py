@@ -17,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 CHANNEL = "llmq:control"
@@ -25,7 +25,7 @@ CHANNEL = "llmq:control"
 
 @lru_cache(maxsize=1)
 def client() -> redis.Redis:
-    url = load().redis_url.get_secret_value()
+    url = configuration().redis_url.get_secret_value()
     return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
 
 

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 READ_PATIENCE_SECONDS = 3.0
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
@@ -25,7 +25,7 @@ Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 
 
 def _pool(name: str, size: int, options: str) -> Pool:
-    parts = urlsplit(load().database_url.get_secret_value())
+    parts = urlsplit(configuration().database_url.get_secret_value())
     query = urlencode([*parse_qsl(parts.query), ("application_name", "llmqueue")])
     return AsyncConnectionPool(
         urlunsplit(parts._replace(query=query)),

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from llmqueue_project.embedded.services import Services
 from scheduling.dispatch.claims import Claimed
 from scheduling.models import Priority, Status
@@ -44,7 +44,7 @@ def test_database_url() -> str:
 
     name = connection.settings_dict["NAME"]
     assert name.startswith("test_"), "only Django's test database may be emptied"
-    parts = urlsplit(load().database_url.get_secret_value())
+    parts = urlsplit(configuration().database_url.get_secret_value())
     return urlunsplit(parts._replace(path=f"/{name}"))
 
 
@@ -56,8 +56,8 @@ async def database(db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[D
     """An empty test database through the pools that a worker uses."""
     url = test_database_url()
     await _empty(url)
-    config = load().model_copy(update={"database_url": SecretStr(url)})
-    monkeypatch.setattr(hot_database, "load", lambda: config)
+    config = configuration().model_copy(update={"database_url": SecretStr(url)})
+    monkeypatch.setattr(hot_database, "configuration", lambda: config)
     async with Database(4) as opened:
         yield Db(opened)
     # Committed rows: tests that roll back would find them.

@@ -11,7 +11,7 @@ from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import EMPTY, Live
 from balancing.policies.snapshot import EndpointSnapshot
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 # Rooms of a reservation that was not made; for figures that do not need one.
 _NOTHING = Room(used=0, reserved=0)
@@ -25,7 +25,7 @@ class Landscape:
         self.targets: dict[int, Target] = {}
         self.live: dict[int, Live] = {}
         self.limits: dict[int, int] = {}
-        self._cooldown_seconds = load().balancing.failure_cooldown_seconds
+        self._cooldown_seconds = configuration().balancing.failure_cooldown_seconds
         self._failing_until: dict[int, float] = {}
         self._ahead = 0.0
 

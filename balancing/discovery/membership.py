@@ -21,7 +21,7 @@ from balancing import outbound
 from balancing.discovery.resolver import Address
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
 
     A connection would be refused too, but not where a proxy makes it.
     """
-    if load().balancing.allow_link_local:
+    if configuration().balancing.allow_link_local:
         return list(addresses)
     found = []
     for address in addresses:

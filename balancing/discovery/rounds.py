@@ -23,7 +23,7 @@ from balancing.discovery.upstream_models import HttpLister, Lister, ListingFaile
 from balancing.endpoints import registry
 from balancing.endpoints.registry import Target
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +57,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
 
     Called from a thread: it waits for the network, and uses Django's connection.
     """
-    settings = load().discovery
+    settings = configuration().discovery
     resolver = resolver or SystemResolver(
         family=settings.dns_addresses, timeout_seconds=settings.timeout_seconds
     )
@@ -77,7 +77,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
 
 
 def _take_due() -> list[Endpoint]:
-    settings = load().discovery
+    settings = configuration().discovery
     with connection.cursor() as cursor:
         cursor.execute(DUE, {"dns": settings.dns_seconds, "models": settings.models_seconds})
         identifiers = [row[0] for row in cursor.fetchall()]

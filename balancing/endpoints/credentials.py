@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from balancing.models import CREDENTIAL_VARIABLE, Endpoint
 from balancing.validators import origin
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 NO_KEY = (
@@ -45,7 +45,7 @@ def _keys(configured: str) -> MultiFernet | None:
 
 
 def _fernet() -> MultiFernet | None:
-    configured = load().credential_keys
+    configured = configuration().credential_keys
     return _keys(configured.get_secret_value()) if configured else None
 
 
@@ -148,7 +148,7 @@ def check_readable(tokens: Iterable[str]) -> None:
     if not unreadable:
         return
     message = f"LLMQUEUE_CREDENTIAL_KEYS does not decrypt {unreadable} endpoint credential(s)"
-    if load().production:
+    if configuration().production:
         raise ImproperlyConfigured(message)
     log.error("credentials.unreadable", endpoints=unreadable)
 

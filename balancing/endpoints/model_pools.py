@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from balancing.policies.profile import Profile
 from balancing.profiles import UnknownProfile, resolve
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
@@ -32,7 +32,7 @@ class Pools:
     """The rules by model, as last read."""
 
     def __init__(self) -> None:
-        self._default = Rules(import_string(load().balancing.profile))
+        self._default = Rules(import_string(configuration().balancing.profile))
         self._rows: tuple[Any, ...] = ()
         self._rules: list[tuple[str, Rules]] = []
         self._found: dict[str, Rules] = {}

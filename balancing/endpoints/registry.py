@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from balancing.endpoints.access import Access
 from balancing.models import Endpoint, served_apis
 from balancing.prices import ANY_MODEL, Price, prices_of
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 COLUMNS = (
     "id",
@@ -191,13 +191,13 @@ def known_endpoints() -> tuple[Target, ...]:
         with connection.cursor() as cursor:
             cursor.execute(ENDPOINTS)
             rows = targets(cursor.fetchall())
-        _seen = (time.monotonic() + load().balancing.registry_seconds, rows)
+        _seen = (time.monotonic() + configuration().balancing.registry_seconds, rows)
     return _seen[1]
 
 
 def default_model() -> str:
     """What a chat that names no model gets: the setting, else the oldest chat endpoint's first."""
-    configured = load().default_model
+    configured = configuration().default_model
     if configured:
         return configured
     usable = (e for e in known_endpoints() if e.state != Endpoint.State.DISABLED)

@@ -12,14 +12,14 @@ from balancing.choice.endpoint_view import Landscape
 from balancing.live.state import EMPTY, Verdict
 from balancing.live.store import Load
 from balancing.policies.ejection import Ejection, is_away
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
 
 class Ejecting:
     def __init__(self, live: Load, landscape: Landscape) -> None:
-        config = load().balancing
+        config = configuration().balancing
         self._live = live
         self._landscape = landscape
         self._rule = Ejection(

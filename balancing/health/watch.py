@@ -22,7 +22,7 @@ from balancing.live.state import EMPTY, Live
 from balancing.live.store import Fields, Load
 from balancing.policies.limits import Gradient2
 from balancing.policies.probing import Health, Probing
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 LEASE_SECONDS = 5.0
@@ -32,7 +32,7 @@ class Watch:
     """Probes and limits of one process, done while it holds the lease."""
 
     def __init__(self, live: Load, landscape: Landscape, *, worker: str) -> None:
-        config = load().balancing
+        config = configuration().balancing
         self._config = config
         self._live = live
         self._landscape = landscape

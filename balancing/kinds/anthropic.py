@@ -17,7 +17,7 @@ from balancing.kinds import prompt, shape
 from balancing.kinds.anthropic_answers import AnthropicStream, chunks_of
 from balancing.kinds.contract import Json, Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 NAME = "Anthropic"
 VERSION = "2023-06-01"
@@ -69,7 +69,7 @@ def request_body(body: Json, *, stream: bool) -> Json:
         raise shape.unsupported(f"{NAME} tells no log probabilities", "logprobs")
     asked: Json = {
         "model": body["model"],
-        "max_tokens": shape.limit(body) or load().balancing.default_max_tokens,
+        "max_tokens": shape.limit(body) or configuration().balancing.default_max_tokens,
         "messages": _messages(body["messages"]),
     }
     if system := _system(body["messages"]):

@@ -13,12 +13,12 @@ from balancing.live.slots import key
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import read_live
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 
 @lru_cache(maxsize=1)
 def _client() -> redis.Redis:
-    url = load().redis_url.get_secret_value()
+    url = configuration().redis_url.get_secret_value()
     return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from benchmarks.report import Row
 from benchmarks.simulation.measures import Meter
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 
 HURT_SECONDS = 30.0
@@ -28,7 +28,7 @@ def rows(levels: Results, fairness: Results, *, slots: int) -> list[Row]:
 
 
 def level_goals(at: str, ours: Meter, strict: Meter, *, slots: int) -> Iterator[Row]:
-    config = load().scheduling
+    config = configuration().scheduling
     best = ratio(ours.wait("realtime", 0.99), strict.wait("realtime", 0.99))
     yield Row(f"realtime p99 wait / strict, at {at}", best, "x", "<= 1.5")
     share = ratio(ours.share("low"), config.floors.get("low"))

@@ -12,7 +12,7 @@ from benchmarks.simulation.fair_tags import FairTags, Lengths
 from benchmarks.simulation.orders import ByArrival, ShuffleSharding, TokenCounters
 from benchmarks.simulation.queues import EarliestDeadline, Levels, One, StockCelery
 from benchmarks.simulation.replay import Door, Queue
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.policies.levels import LevelPolicy, Strict, Weighted
 
 # Worker processes: each holds a policy between levels of its own.
@@ -35,7 +35,7 @@ def floors(slots: int) -> Made:
 
 
 def configured() -> Levels:
-    config = load().scheduling
+    config = configuration().scheduling
     made: Callable[[Mapping[str, float]], LevelPolicy] = import_string(config.level_policy)
     lengths = Lengths(config.default_output_tokens)
     return Levels([made(config.floors) for _ in range(WORKERS)], partial(FairTags, lengths))
@@ -59,7 +59,7 @@ def fifo(slots: int) -> Made:
 def earliest_deadline(slots: int) -> Made:
     """What waited longest, as a part of what its level may wait."""
     del slots
-    return EarliestDeadline(load().scheduling.max_wait), Open()
+    return EarliestDeadline(configuration().scheduling.max_wait), Open()
 
 
 def stock_celery(slots: int) -> Made:
@@ -79,7 +79,7 @@ def lanes(slots: int) -> Made:
 def fair_tags(slots: int) -> Made:
     """The product's order within a level, alone."""
     del slots
-    return One(FairTags(Lengths(load().scheduling.default_output_tokens))), Open()
+    return One(FairTags(Lengths(configuration().scheduling.default_output_tokens))), Open()
 
 
 POLICIES: Mapping[str, Callable[[int], Made]] = {

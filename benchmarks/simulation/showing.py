@@ -9,7 +9,7 @@ from benchmarks.drawing import Bars, Chart, Line, Lines
 from benchmarks.report import figure
 from benchmarks.simulation.goals import Results, victims
 from benchmarks.simulation.measures import Meter
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 
 # Charts that stand side by side have one scale.
@@ -68,7 +68,7 @@ def over_time(title: str, meter: Meter) -> Lines:
             (n * width / 60, found[n].mean if n in found else None) for n in range(bins)
         ]  # fmt: skip
         lines.append(Line(level, points))
-    limits = {"low may wait": load().scheduling.max_wait.get("low", 600.0)}
+    limits = {"low may wait": configuration().scheduling.max_wait.get("low", 600.0)}
     return Lines(
         f"Wait by level: {title}",
         "minute of submission",

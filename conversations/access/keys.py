@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from conversations.models import ApiKey
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 
 LOOKUP = """
@@ -123,7 +123,7 @@ def forget() -> None:
 def _remember(presented: str, caller: Caller) -> None:
     if len(_remembered) >= _LIMIT:
         _remembered.clear()
-    until = time.monotonic() + load().web.key_cache_seconds
+    until = time.monotonic() + configuration().web.key_cache_seconds
     _remembered[_fingerprint(presented)] = _Remembered(caller, until)
 
 

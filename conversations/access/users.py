@@ -8,7 +8,7 @@ from uuid import UUID
 from conversations.access.keys import Caller
 from conversations.errors import UserForbidden, UserMismatch
 from conversations.models import User
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import services as scheduling
 from scheduling.models import Priority
 
@@ -70,7 +70,7 @@ def tenant_flow(*, caller: Caller) -> int:
 
 def flows_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
     """The flow of each user's requests, by user id: the tenant's, or their own (`flow_by`)."""
-    if load().scheduling.flow_by == "tenant":
+    if configuration().scheduling.flow_by == "tenant":
         return dict.fromkeys((user.pk for user in users), tenant_flow(caller=caller))
     return {
         user.pk: scheduling.flow_for(

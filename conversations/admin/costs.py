@@ -19,7 +19,7 @@ from django.utils.html import format_html
 
 from balancing.admin.listing import ReadOnlyAdmin
 from conversations.models import Tenant, User
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.models import DailyUsage
 from scheduling.usage import KEYS, Span
@@ -78,7 +78,7 @@ def shown_total(span: Span, page: str = "") -> str:
 def money(micros: int) -> str:
     """An amount in the currency: cents, or as many digits as a small one needs."""
     digits = 2 if micros == 0 or abs(micros) >= 100_000 else 6
-    return f"{micros / MICROS:,.{digits}f} {load().currency}"
+    return f"{micros / MICROS:,.{digits}f} {configuration().currency}"
 
 
 def page_of(tenant: Tenant) -> str:
@@ -120,7 +120,7 @@ def _chart(span: Span) -> dict[str, Any]:
         "labels": [f"{day:%d %b}" for day in days],
         "datasets": [
             {
-                "label": load().currency,
+                "label": configuration().currency,
                 "data": [spent.get(day, 0) for day in days],
                 "backgroundColor": "var(--color-primary-600)",
             }
@@ -140,7 +140,7 @@ def _table(span: Span, title: str, key: str, days: int) -> dict[str, Any]:
     if key == "day":
         rows.reverse()
     return {
-        "headers": [title, *HEADERS, f"Cost ({load().currency})"],
+        "headers": [title, *HEADERS, f"Cost ({configuration().currency})"],
         "rows": [
             [
                 _label(key, row[key], names, days),
@@ -178,7 +178,7 @@ def _download(span: Span) -> HttpResponse:
     name = f"costs-{span.first}-{span.last}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv.writer(response)
-    writer.writerow([*KEYS, *SUMS[:-1], f"cost_{load().currency.lower()}"])
+    writer.writerow([*KEYS, *SUMS[:-1], f"cost_{configuration().currency.lower()}"])
     for row in rows:
         keys = [
             row["day"],

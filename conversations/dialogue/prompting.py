@@ -19,7 +19,7 @@ from conversations.dialogue.truncation import (
     drop_oldest,
     message_tokens,
 )
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 # However long a model's context is: what one prompt may take from the database.
 HISTORY_TURNS = 100
@@ -51,7 +51,7 @@ def prompt(
     Raises:
         DoesNotFit: it is too long, and the policy is to refuse that.
     """
-    name, fixed = load().conversations.truncation, message_tokens(content)
+    name, fixed = configuration().conversations.truncation, message_tokens(content)
     if context:
         fixed += message_tokens(context)
     room = max(0, prompt_tokens(model) - fixed)
@@ -73,7 +73,7 @@ def prompt(
 
 def prompt_tokens(model: str) -> int:
     """How long a model's prompt may be: its context, less what is left for the answer."""
-    config = load().conversations
+    config = configuration().conversations
     whole = config.model_context_tokens.get(model, config.context_tokens)
     return max(whole - config.answer_tokens, whole // 2)
 

@@ -26,7 +26,7 @@ from conversations.doors.rest import drafts
 from conversations.doors.rest.errors import ApiError as RestError
 from conversations.models import Tenant
 from conversations.priority.classify import Asked, UnknownPriority, asked_level
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from scheduling.specs import JobSpec
 from scheduling.submit import estimates
@@ -168,7 +168,7 @@ def _draft(fields: dict[str, object], terms: Terms) -> MessageDraft:
     draft = drafts.message(fields)
     seconds = draft.timeout_seconds
     if "timeout" not in fields:
-        seconds = terms.timeout_seconds or load().scheduling.max_timeout_seconds
+        seconds = terms.timeout_seconds or configuration().scheduling.max_timeout_seconds
     return replace(
         draft,
         priority=draft.priority if draft.priority is not None else terms.level,

@@ -7,13 +7,13 @@ from datetime import timedelta
 from django.utils import timezone
 
 from conversations.models import Conversation
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 
 def age() -> tuple[int, int]:
     """How many became inactive, and how many were archived. Index conversation_idle."""
     now = timezone.now()
-    idle_since = now - timedelta(minutes=load().conversations.idle_minutes)
+    idle_since = now - timedelta(minutes=configuration().conversations.idle_minutes)
     state = Conversation.State
     idle = Conversation.objects.filter(state=state.ACTIVE, last_active_at__lt=idle_since)
     inactive = idle.update(state=state.INACTIVE, updated_at=now)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Job, Status
 
 BATCH = 500
@@ -18,7 +18,7 @@ def purge_dead_letters() -> int:
 
     A failed message of a conversation is part of its history, and is removed with it only.
     """
-    days = load().scheduling.dead_letter_days
+    days = configuration().scheduling.dead_letter_days
     if not days:
         return 0
     before = timezone.now() - timedelta(days=days)

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from conversations.priority.rules import BadRule, Condition, Rule, Rulebook, compiled
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ def current() -> Rulebook:
         with connection.cursor() as cursor:
             cursor.execute(RULES)
             book = of_rows(cursor.fetchall())
-        _seen = (time.monotonic() + load().web.rule_cache_seconds, book)
+        _seen = (time.monotonic() + configuration().web.rule_cache_seconds, book)
     return _seen[1]
 
 

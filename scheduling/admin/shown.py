@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 
 from balancing.admin.listing import span
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Status
 
 SHOWN_CHARS = 20_000
@@ -70,4 +70,4 @@ def spent(micros: int | None, *, estimated: bool = False) -> str:
     """Money, as exact as it is stored."""
     if micros is None:
         return "-"
-    return f"{micros / 1e6:.6f} {load().currency}" + (" (estimated)" if estimated else "")
+    return f"{micros / 1e6:.6f} {configuration().currency}" + (" (estimated)" if estimated else "")

@@ -23,7 +23,7 @@ from balancing.live.state import Ending
 from balancing.live.store import Load
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.snapshot import EndpointSnapshot
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.wanted import wanted_of
 from scheduling.specs import estimated_tokens
@@ -56,7 +56,7 @@ class EndpointPool:
     """Reserve room, choose endpoints, hold and release slots."""
 
     def __init__(self, slots: Slots, rates: Rates, live: Load, database: Database) -> None:
-        config = load()
+        config = configuration()
         self._slots = slots
         self._rates = rates
         self._live = live

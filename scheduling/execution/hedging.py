@@ -23,7 +23,7 @@ from balancing.calls.client import Client
 from balancing.errors import CallError
 from balancing.live.slots import NotReady
 from balancing.policies.hedging import Budget, Hedging
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.dispatch.claims import Claims
 from scheduling.dispatch.pool import EndpointPool
 from scheduling.execution.call import Side, prepare, start_of
@@ -47,7 +47,7 @@ class Hedger:
         outbox: Outbox,
         release: Callable[[Side], Awaitable[None]],
     ) -> None:
-        config = load().balancing
+        config = configuration().balancing
         self._config = config
         self._claims = claims
         self._pool = pool

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import metrics
 from scheduling.policies.retry_budget import Account, RetryBudget
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 class RetryBudgets:
     def __init__(self) -> None:
-        config = load().scheduling
+        config = configuration().scheduling
         self._rule = RetryBudget(config.retry_budget_share, config.retry_budget_per_second)
         self._longest_seconds = config.retry_budget_longest_seconds
         self._accounts: dict[int, Account] = {}

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from balancing.calls.client import Client
 from balancing.errors import CallError
 from balancing.live.slots import NotReady
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import metrics
 from scheduling.dispatch.claims import Claimed, Claims
 from scheduling.dispatch.pool import Bound, EndpointPool
@@ -49,7 +49,7 @@ class Runner:
         self._gate = gate
         self._outbox = outbox
         self._outcomes = outcomes
-        self._scheduling = load().scheduling
+        self._scheduling = configuration().scheduling
         self._budgets = RetryBudgets()
         self._hedger = Hedger(
             claims=claims, pool=pool, client=client, outbox=outbox, release=self._release

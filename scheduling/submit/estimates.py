@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.policies.estimates import Estimate, expected_output, pooled
 from scheduling.specs import estimate_cost
 from stores.postgres import Database, read
@@ -73,7 +73,7 @@ class Estimates:
         return expected_output(
             own=self._own.get((flow_id, model)),
             model=self._models.get(model),
-            default=load().scheduling.default_output_tokens,
+            default=configuration().scheduling.default_output_tokens,
             max_tokens=max_tokens,
         )
 

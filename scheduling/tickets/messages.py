@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from django.utils.module_loading import import_string
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 from scheduling.policies.levels import LevelPolicy
 from scheduling.tickets.gate import gate
@@ -29,7 +29,7 @@ _ID = "00000000-0000-0000-0000-000000000000"
 @lru_cache(maxsize=1)
 def level_policy() -> LevelPolicy:
     """The process's share between levels, from settings."""
-    config = load().scheduling
+    config = configuration().scheduling
     policy: LevelPolicy = import_string(config.level_policy)(config.floors)
     return policy
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from balancing.endpoints.registry import Target, known_endpoints
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Pause, Priority, Status
 from scheduling.pauses import NONE, Pauses
@@ -54,7 +54,7 @@ def floors() -> list[float]:
     """Each level's floor, highest level first; none under a policy that keeps no floors."""
     if not getattr(level_policy(), "assures_floors", True):
         return [0.0] * len(Priority)
-    configured = load().scheduling.floors
+    configured = configuration().scheduling.floors
     return [configured.get(level.queue, 0.0) for level in Priority]
 
 
@@ -66,7 +66,7 @@ def caps() -> list[int]:
 
 def limit_seconds(level: Priority) -> float:
     """The longest wait at which a request of this level is admitted."""
-    return load().scheduling.max_wait.get(level.queue, float("inf"))
+    return configuration().scheduling.max_wait.get(level.queue, float("inf"))
 
 
 class Admission:
@@ -130,7 +130,7 @@ class Admission:
         """
         if self.pauses.intake:
             reason = self.pauses.reason(Pause.Kind.INTAKE)
-            raise Maintenance(load().scheduling.maintenance_retry_seconds, reason)
+            raise Maintenance(configuration().scheduling.maintenance_retry_seconds, reason)
 
     def check(self, specs: Sequence[JobSpec], *, batch: bool = False) -> None:
         """Let these jobs join, or say when to try again.
@@ -180,7 +180,7 @@ class Admission:
         return self._since.get((level, pool.models), [])
 
     def _check_caps(self, specs: Sequence[JobSpec]) -> None:
-        config, joined = load().scheduling, self._admitted
+        config, joined = configuration().scheduling, self._admitted
         queued = self.load.waiting + joined
         if queued + len(specs) > config.max_queued:
             raise QueueFull(CAP_RETRY_SECONDS, "the queue is full: too many requests wait")

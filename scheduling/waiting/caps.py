@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from django.utils.module_loading import import_string
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from scheduling.policies.admission import pools_of
 from scheduling.policies.capacity import NAMED, LevelState, Snapshot, Strategy
@@ -25,7 +25,7 @@ def strategy() -> Strategy:
     Raises:
         ImportError: there is none.
     """
-    name = load().scheduling.capacity_strategy
+    name = configuration().scheduling.capacity_strategy
     named = NAMED.get(name)
     if named is not None:
         return named
@@ -35,7 +35,7 @@ def strategy() -> Strategy:
 
 def limits() -> dict[str, int]:
     """The operator's own limit of each level that has one."""
-    levels = load().scheduling.levels
+    levels = configuration().scheduling.levels
     return {name: level.max_concurrent for name, level in levels.items() if level.max_concurrent}
 
 
@@ -71,7 +71,7 @@ async def compute(database: Database, endpoints: Sequence[Allowed]) -> dict[str,
 
 
 def _snapshot(demand: dict[Priority, tuple[int, int]], slots: int, learned: int) -> Snapshot:
-    own, floors = limits(), load().scheduling.floors
+    own, floors = limits(), configuration().scheduling.floors
     levels = tuple(
         LevelState(
             level.queue, *demand.get(level, (0, 0)), own.get(level.queue, 0),

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from balancing.endpoints.registry import Target
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from scheduling.policies.admission import pools_of
 from scheduling.policies.steady import steadied
@@ -29,7 +29,7 @@ def parameters(models: Iterable[str]) -> dict[str, Any]:
     """What `sql/load.sql` takes."""
     return {
         "window_seconds": WINDOW_SECONDS,
-        "cap": load().scheduling.max_queued,
+        "cap": configuration().scheduling.max_queued,
         "heads": HEADS,
         "counted": COUNTED,
         "models": sorted(models),

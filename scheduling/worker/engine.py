@@ -30,7 +30,7 @@ from balancing.health.watch import Watch
 from balancing.live.rates import Rates
 from balancing.live.slots import NotReady, Slots
 from balancing.live.store import Load
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.dispatch.claims import Claimed, Claims
 from scheduling.dispatch.dispatcher import Dispatcher
@@ -63,7 +63,7 @@ class Engine:
 
     def __init__(self, *, worker: str) -> None:
         self._worker = worker
-        self._config = load()
+        self._config = configuration()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._ready: Future[None] = Future()

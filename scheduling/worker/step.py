@@ -7,7 +7,7 @@ from typing import Any
 from celery import bootsteps
 from prometheus_client import start_http_server
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 from scheduling.worker.engine import Engine
 
@@ -41,7 +41,7 @@ class EngineStep(bootsteps.StartStopStep):
         global _engine
         _engine = Engine(worker=parent.hostname)
         _engine.start()
-        config = load()
+        config = configuration()
         if config.worker_metrics_port:
             start_http_server(config.worker_metrics_port, addr=config.worker_metrics_host)
 

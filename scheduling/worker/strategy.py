@@ -23,7 +23,7 @@ from celery.worker import control as celery_control
 from celery.worker import strategy as celery_strategy
 from redis.exceptions import RedisError
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.tickets.gate import gate
@@ -37,7 +37,7 @@ celery_active: Any = celery_control.Panel.data["active"]
 
 def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Handler:
     """Celery's `Task.Strategy` of `serve_next`: the configured gear."""
-    if load().scheduling.gear == "direct":
+    if configuration().scheduling.gear == "direct":
         return direct(task, app, consumer)
     handler: Handler = celery_strategy.default(task, app, consumer, **kwargs)
     return handler
@@ -120,7 +120,7 @@ def active(state: Any, safe: bool = False) -> list[dict[str, Any]]:
 
     requests: list[dict[str, Any]] = celery_active(state, safe=safe)
     engine = running_engine()
-    if engine is None or load().scheduling.gear != "direct":
+    if engine is None or configuration().scheduling.gear != "direct":
         return requests
     return requests + [
         {

@@ -10,7 +10,7 @@ from django.db import connection
 
 from balancing.endpoints import registry
 from balancing.services import register
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.errors import QueueFull
 from scheduling.models import Flow, FlowTag, Job, JobPayload, Priority, Status
 from scheduling.services import submit_many
@@ -69,11 +69,11 @@ def test_what_does_not_fit_below_the_cap_is_refused_and_the_rest_stays(
 ) -> None:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
     registry.forget()
-    config = load()
+    config = configuration()
     small = config.model_copy(
         update={"scheduling": config.scheduling.model_copy(update={"max_queued": 7})}
     )
-    monkeypatch.setattr(admission, "load", lambda: small)
+    monkeypatch.setattr(admission, "configuration", lambda: small)
     submit_many(specs(flow, 2, backlog=True))
     monkeypatch.setattr(bulk, "BATCH_JOBS", 3)
 

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from balancing import declared, services
 from balancing.declared import DeclarationError, apply
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -120,8 +120,8 @@ class TestApply:
 
 class TestConfigured:
     def use(self, monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
-        config = load().model_copy(update=fields)
-        monkeypatch.setattr(declared, "load", lambda: config)
+        config = configuration().model_copy(update=fields)
+        monkeypatch.setattr(declared, "configuration", lambda: config)
 
     def test_the_section_is_applied(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.use(monkeypatch, endpoints=[GPU])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 from scheduling.policies import levels as module
 from scheduling.policies.levels import MOST, Floors, LevelPolicy, Strict, Weighted
@@ -291,7 +291,7 @@ def policy_behind(policy: Weighted, picked: str) -> list[str]:
 
 
 def test_the_configured_floors_are_sound() -> None:
-    floors = load().scheduling.floors
+    floors = configuration().scheduling.floors
 
     assert set(floors) <= set(LEVELS)
     assert sum(floors.values()) < 1, "the best level needs a share too"

@@ -21,7 +21,7 @@ from conversations.doors.openai.ruling import RuleReader
 from conversations.priority import rulebook
 from conversations.priority.classify import Choice
 from conversations.streams.listener import Listener
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority
 from scheduling.specs import JobSpec, Receipt, affinity_of, estimate_cost
@@ -45,7 +45,7 @@ class Door:
     """Shared by all requests of one web process."""
 
     def __init__(self) -> None:
-        self.config = load()
+        self.config = configuration()
         self.valkey: Redis = Valkey.from_url(
             self.config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
         )

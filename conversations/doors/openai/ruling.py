@@ -13,7 +13,7 @@ import structlog
 from conversations.doors.lean.errors import ApiError
 from conversations.priority import rulebook, rules
 from conversations.priority.rules import Rulebook, Subject
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from stores.postgres import Database, read
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class RuleReader:
         Raises:
             ApiError: they could not be read even once.
         """
-        age, limit = time.monotonic() - self._read_at, load().web.rule_cache_seconds
+        age, limit = time.monotonic() - self._read_at, configuration().web.rule_cache_seconds
         if age >= limit / 2 and self._reading is None:
             self._reading = asyncio.create_task(self._read())
         if age >= limit and self._reading is not None:

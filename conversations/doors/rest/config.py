@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from conversations.doors.rest import shapes
 from conversations.doors.rest.authentication import IsOperator
 from conversations.doors.rest.envelope import Resource, success
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 
 class EffectiveConfig(Resource):
@@ -21,4 +21,4 @@ class EffectiveConfig(Resource):
     )
     def get(self, _request: Request) -> Response:
         """What this process runs with. Secrets are stars."""
-        return success(load().model_dump(mode="json"))
+        return success(configuration().model_dump(mode="json"))

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from conversations.doors.rest.errors import ApiError, Code
 from conversations.doors.rest.parsers import contains_nul
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 
 MAX_METADATA_BYTES = 16 * 1024
@@ -31,7 +31,7 @@ def long_text(value: Any, field: str) -> str:
     """Text up to the limit of a message; may be empty."""
     if not isinstance(value, str):
         raise ApiError(Code.MALFORMED_BODY, "a string", field=field)
-    limit = load().web.max_content_chars
+    limit = configuration().web.max_content_chars
     if len(value) > limit:
         raise ApiError(Code.CONTENT_TOO_LONG, f"at most {limit} characters", field=field)
     return value
@@ -114,7 +114,7 @@ def _datetime(value: Any) -> datetime | None:
 
 def timeout_seconds(value: Any) -> float:
     """Total seconds from submit (or from `scheduled_at`) to the answer."""
-    limits = load().scheduling
+    limits = configuration().scheduling
     if value is None:
         return limits.default_timeout_seconds
     number = isinstance(value, (int, float)) and not isinstance(value, bool)

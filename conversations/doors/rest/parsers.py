@@ -9,7 +9,7 @@ import orjson
 from rest_framework.parsers import BaseParser
 
 from conversations.doors.rest.errors import ApiError, Code
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 NUL = "\x00"
 
@@ -28,7 +28,7 @@ class EnvelopeJSONParser(BaseParser):
         _media_type: str | None = None,
         _parser_context: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        limit = load().web.max_body_bytes
+        limit = configuration().web.max_body_bytes
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise ApiError(Code.BODY_TOO_LARGE, f"at most {limit} bytes")

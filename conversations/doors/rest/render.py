@@ -9,7 +9,7 @@ from typing import Any
 from conversations.dialogue import history
 from conversations.doors.rest import ids, statuses
 from conversations.models import Conversation, Message
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Attempt, Job, Priority, Status
 from scheduling.waiting import admission
 from scheduling.waiting.admission import Outlook
@@ -174,7 +174,7 @@ def _cost(job: Job) -> dict[str, Any] | None:
         return None
     return {
         "amount": job.spent_micros / 1_000_000,
-        "currency": load().currency,
+        "currency": configuration().currency,
         "estimated": job.spent_estimated,
     }
 

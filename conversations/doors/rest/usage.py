@@ -18,7 +18,7 @@ from conversations.doors.rest import fields, shapes
 from conversations.doors.rest.envelope import Resource, success
 from conversations.doors.rest.errors import ApiError, Code
 from conversations.models import Tenant, User
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.usage import KEYS, Span
 
@@ -63,7 +63,7 @@ class Usage(Resource):
             {
                 "from": first.isoformat(),
                 "to": last.isoformat(),
-                "currency": load().currency,
+                "currency": configuration().currency,
                 "items": [shown(row, group_by, names) for row in rows[:MOST_ROWS]],
                 "truncated": len(rows) > MOST_ROWS,
                 "total": shown(usage.total(span), (), names),

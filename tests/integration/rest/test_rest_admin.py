@@ -16,7 +16,7 @@ from balancing.endpoints import credentials
 from balancing.models import Endpoint
 from conversations.dialogue import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import maintenance
 from scheduling.models import Flow, Job, Pause, Priority, Status
 from tests.fake_llm import running_fake_llm
@@ -195,7 +195,7 @@ class TestEndpoints:
         self, staff: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         key = SecretStr(Fernet.generate_key().decode())
-        monkeypatch.setattr(load(), "credential_keys", key)
+        monkeypatch.setattr(configuration(), "credential_keys", key)
         secret = "sk-secret-secret-9876"
         staff.post(page(Endpoint, "add"), self.form(credential=secret))
         row = Endpoint.objects.get(name="new")

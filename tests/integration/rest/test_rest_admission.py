@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from conversations.models import Tenant
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling import maintenance
 from scheduling.models import Job, Status
 from scheduling.waiting import admission
@@ -64,9 +64,11 @@ def test_a_batch_other_levels_and_other_tenants_are_admitted(api: Api, stranger:
 
 def test_a_hard_cap_refuses_batches_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     flood(api)
-    config = load()
+    config = configuration()
     small = config.scheduling.model_copy(update={"max_queued": 41})
-    monkeypatch.setattr(admission, "load", lambda: config.model_copy(update={"scheduling": small}))
+    monkeypatch.setattr(
+        admission, "configuration", lambda: config.model_copy(update={"scheduling": small})
+    )
 
     api.post("/messages/batch", {"messages": [DRAFT] * 2}).refused(503, 1007)
 

@@ -14,7 +14,7 @@ from conversations.dialogue import prompting, services
 from conversations.housekeeping import idle as aging
 from conversations.housekeeping.repair import repair
 from conversations.models import Conversation, Message
-from llmqueue_project.config import ConversationsConfig, load
+from llmqueue_project.config import ConversationsConfig, configuration
 from scheduling import services as scheduling
 from scheduling.models import Job, JobPayload, Status
 from scheduling.signals import job_finished
@@ -380,8 +380,8 @@ def test_a_history_beyond_the_models_context_is_cut_or_refused(
     api: Api, talk: str, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
     small = ConversationsConfig(context_tokens=256, answer_tokens=0, truncation=policy)
-    config = load().model_copy(update={"conversations": small})
-    monkeypatch.setattr(prompting, "load", lambda: config)
+    config = configuration().model_copy(update={"conversations": small})
+    monkeypatch.setattr(prompting, "configuration", lambda: config)
     first = api.send("q" * 900, conversation_id=talk)
     assert first["analysis"]["history"]["dropped"] == 0
     finish(first["id"], text="a" * 400)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from conversations.dialogue import services
 from conversations.doors.rest.messages import Messages
 from conversations.models import Message, Tenant, User
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Job, JobPayload, Priority, Status
 from tests.integration.rest.conftest import Api, api_of, finish, stored
 
@@ -152,7 +152,7 @@ def test_metadata_may_not_be_nested_beyond_measure(api: Api) -> None:
 
 def test_an_oversized_body_is_refused(api: Api) -> None:
     before = stored()
-    body = b'{"content": "' + b"a" * load().web.max_body_bytes + b'"}'
+    body = b'{"content": "' + b"a" * configuration().web.max_body_bytes + b'"}'
 
     api.post("/messages", body).refused(413, 1015)
     assert stored() == before

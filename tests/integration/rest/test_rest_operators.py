@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from balancing.live.state import live_key
 from balancing.models import Endpoint
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Job, Status
 from stores.control import client
@@ -54,9 +54,13 @@ def test_clients_may_not(api: Api, method: str, path: str) -> None:
 def test_config_masks_secrets(operator: Api) -> None:
     data = operator.get("/config").data
 
-    assert data["scheduling"]["max_attempts"] == load().scheduling.max_attempts
+    assert data["scheduling"]["max_attempts"] == configuration().scheduling.max_attempts
     text = str(data)
-    for secret in (load().database_url, load().redis_url, load().secret_key):
+    for secret in (
+        configuration().database_url,
+        configuration().redis_url,
+        configuration().secret_key,
+    ):
         assert secret.get_secret_value() not in text
     assert data["database_url"] == "**********"
 
@@ -167,7 +171,7 @@ class TestEndpoints:
         self, operator: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         key = SecretStr(Fernet.generate_key().decode())
-        monkeypatch.setattr(load(), "credential_keys", key)
+        monkeypatch.setattr(configuration(), "credential_keys", key)
         secret = "sk-secret-secret-9876"
 
         created = operator.post("/endpoints", NEW | {"credential": secret})
@@ -345,7 +349,7 @@ class TestJobs:
     ) -> None:
         """The sum once doubled each time, until it fitted its column no more."""
         dead = stranger.send("x")["id"]
-        allowed = load().scheduling.max_attempts
+        allowed = configuration().scheduling.max_attempts
         for attempts in (allowed, 2 * allowed, 3 * allowed):
             finish(dead, Status.FAILED)
             Job.objects.update(attempts=attempts)

@@ -8,11 +8,11 @@ import pytest
 from django.utils import timezone
 
 from conversations.housekeeping.retention import purge_dead_letters
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Flow, Job, JobPayload, Status
 from tests.integration.rest.conftest import Api, finish
 
-DAYS = load().scheduling.dead_letter_days
+DAYS = configuration().scheduling.dead_letter_days
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_nothing_goes_when_they_are_kept(flow: Flow, monkeypatch: pytest.MonkeyP
     from conversations.housekeeping import retention
 
     dead(flow, DAYS + 1)
-    scheduling = load().scheduling.model_copy(update={"dead_letter_days": 0})
-    config = load().model_copy(update={"scheduling": scheduling})
-    monkeypatch.setattr(retention, "load", lambda: config)
+    scheduling = configuration().scheduling.model_copy(update={"dead_letter_days": 0})
+    config = configuration().model_copy(update={"scheduling": scheduling})
+    monkeypatch.setattr(retention, "configuration", lambda: config)
 
     assert purge_dead_letters() == 0

@@ -11,7 +11,7 @@ from django.test import Client
 
 from conversations.models import Tenant, User
 from llmqueue_project import metrics
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import DailyUsage, Job, UsageEntry
 from tests.integration.rest.conftest import Api, api_of, finish
 
@@ -122,8 +122,8 @@ def test_the_ends_of_time(api: Api, day: str) -> None:
 def test_metrics_name_tenants_on_request(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     spend(tenant.pk, 1_500_000)
     series = 'llmqueue_tenant_cost_today{tenant="acme"} 1.5'
-    config = load().model_copy(update={"metrics_public": True})
-    monkeypatch.setattr(metrics, "load", lambda: config)
+    config = configuration().model_copy(update={"metrics_public": True})
+    monkeypatch.setattr(metrics, "configuration", lambda: config)
     assert series not in Client().get("/metrics").content.decode()
 
     config = config.model_copy(update={"metrics_tenants": True})

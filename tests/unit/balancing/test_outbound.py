@@ -17,7 +17,7 @@ from balancing.calls.client import Client
 from balancing.endpoints.registry import Target
 from balancing.errors import Unavailable
 from balancing.validators import origin, validate_base_url
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 METADATA = (
     "169.254.169.254",
@@ -85,7 +85,7 @@ def test_what_is_no_plain_url_is_refused(url: str) -> None:
 
 
 def test_a_setting_allows_link_local(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load().balancing, "allow_link_local", True)
+    monkeypatch.setattr(configuration().balancing, "allow_link_local", True)
 
     validate_base_url("http://169.254.10.10/v1")
 

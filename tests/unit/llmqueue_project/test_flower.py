@@ -14,7 +14,7 @@ from django.test import AsyncRequestFactory
 
 from conversations.models import Operator
 from llmqueue_project import flower
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 STAFF = Operator(username="ada", is_staff=True, is_superuser=True)
 
@@ -52,8 +52,8 @@ async def upstream(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Upstream]:
 
 
 def point_to(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    config = load().model_copy(update={"flower_internal_url": address})
-    monkeypatch.setattr(flower, "load", lambda: config)
+    config = configuration().model_copy(update={"flower_internal_url": address})
+    monkeypatch.setattr(flower, "configuration", lambda: config)
 
 
 def request(

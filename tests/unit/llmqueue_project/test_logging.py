@@ -7,7 +7,7 @@ import logging
 import sys
 
 from llmqueue_project import logging as llmqueue_logging
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 
 def test_local_variables_are_not_logged(capsys: object) -> None:
@@ -24,7 +24,7 @@ def test_local_variables_are_not_logged(capsys: object) -> None:
         record = logging.LogRecord("a", 40, "f", 1, "failed", None, sys.exc_info())
     line = formatter.format(record)
 
-    llmqueue_logging.configure(format=load().log_format, level=load().log_level)
+    llmqueue_logging.configure(format=configuration().log_format, level=configuration().log_level)
     structlog.reset_defaults()
     assert "hunter2" not in line
     assert json.loads(line)["exception"][0]["exc_type"] == "ValueError"

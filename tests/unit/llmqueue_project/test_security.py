@@ -10,14 +10,14 @@ from django.urls import reverse
 
 from conversations.models import Operator
 from llmqueue_project import security
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from llmqueue_project.security import client_address
 
 
 def behind(monkeypatch: pytest.MonkeyPatch, proxies: int) -> None:
-    web = load().web.model_copy(update={"trusted_proxies": proxies})
-    config = load().model_copy(update={"web": web})
-    monkeypatch.setattr(security, "load", lambda: config)
+    web = configuration().web.model_copy(update={"trusted_proxies": proxies})
+    config = configuration().model_copy(update={"web": web})
+    monkeypatch.setattr(security, "configuration", lambda: config)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ class TestLogin:
     def test_too_many_wrong_passwords_must_wait(self) -> None:
         Operator.objects.create_superuser("ann", password="right")
 
-        for _ in range(load().web.login_failures - 1):
+        for _ in range(configuration().web.login_failures - 1):
             assert self.attempt("wrong") == 200
         assert self.attempt("wrong") == 429
         assert self.attempt("right") == 429
@@ -85,7 +85,7 @@ class TestLogin:
     def test_others_may_still_log_in(self) -> None:
         Operator.objects.create_superuser("bob", password="right")
         Operator.objects.create_superuser("ann", password="right")
-        for _ in range(load().web.login_failures + 1):
+        for _ in range(configuration().web.login_failures + 1):
             self.attempt("wrong")
 
         assert self.attempt("right", username="bob") == 302
@@ -93,6 +93,6 @@ class TestLogin:
     def test_a_right_password_forgets_the_wrong_ones(self) -> None:
         Operator.objects.create_superuser("ann", password="right")
         for _ in range(3):
-            for _ in range(load().web.login_failures - 1):
+            for _ in range(configuration().web.login_failures - 1):
                 self.attempt("wrong")
             assert self.attempt("right") == 302

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority, Status
 from scheduling.specs import COLUMNS, actual_cost, estimate_cost, parameters, receipts
 from scheduling.statements import GIVEN, SUBMIT
@@ -36,7 +36,7 @@ def test_a_group_is_one_json_array_that_the_statement_reads() -> None:
     values = parameters(specs)
 
     assert set(re.findall(r"%\((\w+)\)s", SUBMIT)) == set(values)
-    assert values["max_attempts"] == load().scheduling.max_attempts
+    assert values["max_attempts"] == configuration().scheduling.max_attempts
     first, second = json.loads(values["jobs"])
     assert (first["id"], second["id"]) == (str(specs[0].id), str(specs[1].id))
     assert (first["level"], second["level"]) == (3, 2)

@@ -20,7 +20,7 @@ from balancing.endpoints import credentials
 from balancing.endpoints.registry import target_of
 from balancing.models import Endpoint
 from balancing.services import Keep
-from llmqueue_project.config import Config, load
+from llmqueue_project.config import Config, configuration
 
 SECRET = "sk-a-very-secret-key-1234"
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -38,7 +38,7 @@ def nothing_remembered() -> Iterator[None]:
 def keys(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(*configured: str) -> None:
         credentials.decrypt.cache_clear()
-        monkeypatch.setattr(load(), "credential_keys", SecretStr(",".join(configured)))
+        monkeypatch.setattr(configuration(), "credential_keys", SecretStr(",".join(configured)))
 
     use(OLD)
     return use
@@ -147,7 +147,7 @@ class TestKeys:
         keys(*configured)
         credentials.check_readable(tokens)
 
-        monkeypatch.setattr(load(), "environment", "production")
+        monkeypatch.setattr(configuration(), "environment", "production")
 
         with pytest.raises(ImproperlyConfigured, match="LLMQUEUE_CREDENTIAL_KEYS"):
             credentials.check_readable(tokens)

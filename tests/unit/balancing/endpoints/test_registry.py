@@ -19,7 +19,7 @@ from balancing.endpoints.registry import (
 )
 from balancing.models import Endpoint
 from balancing.prices import Price
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 
 REST: tuple[Any, ...] = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
 MEMBER: tuple[Any, ...] = ("", {}, {})
@@ -107,8 +107,8 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
 
     assert default_model() == "m"
 
-    configured = load().model_copy(update={"default_model": "mine"})
-    monkeypatch.setattr(registry, "load", lambda: configured)
+    configured = configuration().model_copy(update={"default_model": "mine"})
+    monkeypatch.setattr(registry, "configuration", lambda: configured)
     assert default_model() == "mine"
 
 

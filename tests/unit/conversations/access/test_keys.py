@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from conversations.access import keys
 from conversations.models import ApiKey, Tenant, User
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.models import Priority
 
 
@@ -134,7 +134,7 @@ class TestMemory:
         keys.authenticate(key)
         ApiKey.objects.update(revoked=True)
 
-        clock.now += load().web.key_cache_seconds - 0.01
+        clock.now += configuration().web.key_cache_seconds - 0.01
         assert keys.authenticate(key) is not None
         clock.now += 0.02
         assert keys.authenticate(key) is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from conversations.dialogue import prompting
 from conversations.dialogue.prompting import HISTORY_TURNS, Prompt, Turn, prompt, prompt_tokens
 from conversations.dialogue.truncation import DoesNotFit
-from llmqueue_project.config import ConversationsConfig, load
+from llmqueue_project.config import ConversationsConfig, configuration
 
 
 def made(**given_: object) -> Prompt:
@@ -59,8 +59,8 @@ def test_roles_alternate(answered: list[bool]) -> None:
 
 
 def set_context(monkeypatch: pytest.MonkeyPatch, **fields: object) -> None:
-    config = load().model_copy(update={"conversations": ConversationsConfig(**fields)})
-    monkeypatch.setattr(prompting, "load", lambda: config)
+    config = configuration().model_copy(update={"conversations": ConversationsConfig(**fields)})
+    monkeypatch.setattr(prompting, "configuration", lambda: config)
 
 
 def test_what_does_not_fit_is_dropped_and_told(monkeypatch: pytest.MonkeyPatch) -> None:

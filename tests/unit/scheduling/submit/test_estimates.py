@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from llmqueue_project.config import load
+from llmqueue_project.config import configuration
 from scheduling.policies.estimates import WINDOW
 from scheduling.submit.estimates import OVERLAP, Estimates
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-DEFAULT = load().scheduling.default_output_tokens
+DEFAULT = configuration().scheduling.default_output_tokens
 
 
 def test_nothing_learned_is_the_default_below_the_requests_limit() -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from balancing.endpoints.registry import Target
-from llmqueue_project.config import load as configuration
+from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE, Pauses
@@ -114,7 +114,9 @@ def test_a_batch_is_exempt_from_the_wait_and_not_from_the_caps(
     seen.check(many, batch=True)
     config = configuration()
     small = config.scheduling.model_copy(update={"max_queued": 120})
-    monkeypatch.setattr(admission, "load", lambda: config.model_copy(update={"scheduling": small}))
+    monkeypatch.setattr(
+        admission, "configuration", lambda: config.model_copy(update={"scheduling": small})
+    )
 
     with pytest.raises(QueueFull, match="too many requests"):
         seen.check(many, batch=True)
@@ -128,7 +130,7 @@ def test_held_rows_count_against_the_cap_and_so_do_bytes(
     def capped(**limits: int) -> None:
         small = config.scheduling.model_copy(update=limits)
         changed = config.model_copy(update={"scheduling": small})
-        monkeypatch.setattr(admission, "load", lambda: changed)
+        monkeypatch.setattr(admission, "configuration", lambda: changed)
 
     seen = seeing(row(held=30, bytes=1000.0))
     capped(max_queued=30)
