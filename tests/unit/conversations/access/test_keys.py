@@ -81,7 +81,7 @@ def test_the_operator_scope(tenant: Tenant) -> None:
     "spoil",
     [
         lambda key: key[:-1] + ("a" if key[-1] != "a" else "b"),
-        lambda key: "x" + key[1:],
+        lambda key: ("x" if key[0] != "x" else "y") + key[1:],
         lambda key: key.partition(".")[0],
         lambda key: key + " ",
         lambda key: key + "\0",
