@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
-# KEYS: a stream an entry. ARGV: most entries, expiry, then id, kind, data and "1" where the
+# KEYS: a stream an entry. ARGV: most entries, expiry, then id, event, data and "1" where the
 # expiry is to be set. One command for a whole flush: redis-py costs 50 us a command. An entry older
 # than its stream's last one is refused: that is the fence, not a fault.
 _APPEND = """
@@ -60,13 +60,13 @@ class _Entry:
     feed: Feed
     attempt: int
     seq: int
-    kind: str
+    event: str
     data: str
 
 
 def _is_urgent(entry: _Entry) -> bool:
     """A start, the first tokens and an end are sent at once; what is between waits a tick."""
-    return entry.seq <= 3 or entry.kind in (FINAL, RESET)
+    return entry.seq <= 3 or entry.event in (FINAL, RESET)
 
 
 class Outbox:
@@ -82,12 +82,12 @@ class Outbox:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
-    def put(self, feed: Feed, kind: str, data: str) -> None:
+    def put(self, feed: Feed, event: str, data: str) -> None:
         """Send an entry soon: the first one, a start and an end at once, others by the tick."""
         if not feed.keep and not feed.origin:
             return
         feed.seq += 1
-        entry = _Entry(feed, feed.attempt, feed.seq, kind, data)
+        entry = _Entry(feed, feed.attempt, feed.seq, event, data)
         self._waiting.append(entry)
         if _is_urgent(entry):
             self._start()
@@ -130,11 +130,11 @@ class Outbox:
             feed = entry.feed
             if feed.keep:
                 keys.append(stream_key(feed.job_id))
-                expires = "1" if entry.seq == 1 or entry.kind == FINAL else "0"
-                arguments += (f"{entry.attempt}-{entry.seq}", entry.kind, entry.data, expires)
+                expires = "1" if entry.seq == 1 or entry.event == FINAL else "0"
+                arguments += (f"{entry.attempt}-{entry.seq}", entry.event, entry.data, expires)
             if feed.origin:
                 letters.setdefault(feed.origin, []).append(
-                    (feed.job_id.hex, entry.attempt, entry.seq, entry.kind, entry.data)
+                    (feed.job_id.hex, entry.attempt, entry.seq, entry.event, entry.data)
                 )
         # First: who misses a letter finds its entries in the stream.
         if keys:

@@ -41,7 +41,7 @@ class JobSpec:
     cost: float
     source: str
     id: UUID = field(default_factory=uuid7)
-    kind: str = "chat"
+    api: str = "chat"
     stream: bool = False
     user_id: UUID | None = None
     due_at: datetime | None = None

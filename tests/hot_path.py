@@ -142,7 +142,7 @@ def claimed(**fields: Any) -> Claimed:
         "attempts": 1,
         "max_attempts": 3,
         "model": MODEL,
-        "kind": "chat",
+        "api": "chat",
         "source": "openai",
         "stream": False,
         "origin": "web",

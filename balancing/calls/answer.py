@@ -67,7 +67,7 @@ class Call:
     """
 
     job_id: UUID
-    kind: str
+    api: str
     body: str
     stream: bool
     timeouts: Timeouts
@@ -75,7 +75,7 @@ class Call:
 
     @property
     def public_id(self) -> str:
-        return KINDS[self.kind].id_prefix + self.job_id.hex
+        return KINDS[self.api].id_prefix + self.job_id.hex
 
 
 @dataclass(slots=True)

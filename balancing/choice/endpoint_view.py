@@ -103,7 +103,7 @@ class Landscape:
             running_cost=room.cost,
             waiting=live.waiting,
             requests_left=requests_left,
-            kinds=target.apis,
+            apis=target.apis,
         )
 
     def mark_failing(self, endpoint_id: int) -> None:

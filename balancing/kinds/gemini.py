@@ -48,7 +48,7 @@ class Gemini:
         model = body["model"].removeprefix("models/")
         address = f"{target.base_url}/models/{quote(model, safe='')}"
         headers = {"Content-Type": "application/json", **_presenting(credential)}
-        if call.kind == "embedding":
+        if call.api == "embedding":
             asked = embedding_body(body, model)
             return Outgoing(f"{address}:batchEmbedContents", headers, orjson.dumps(asked))
         method = "streamGenerateContent?alt=sse" if call.stream else "generateContent"
@@ -58,7 +58,7 @@ class Gemini:
         return answers.GeminiStream()
 
     def whole(self, answer: Json, call: Call) -> Json:
-        if call.kind == "embedding":
+        if call.api == "embedding":
             return answers.embeddings(answer, orjson.loads(call.body))
         return shape.whole(answers.chunks_of(answer))
 

@@ -26,7 +26,7 @@ class OpenAI:
         return Outgoing(self._address(target, call), headers, call.body.encode())
 
     def _address(self, target: Target, call: Call) -> str:
-        return target.base_url + KINDS[call.kind].path
+        return target.base_url + KINDS[call.api].path
 
     def _presenting(self, credential: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {credential}"} if credential else {}
@@ -58,7 +58,7 @@ class AzureOpenAI(OpenAI):
     """
 
     def _address(self, target: Target, call: Call) -> str:
-        path, version = KINDS[call.kind].path, target.access.api_version
+        path, version = KINDS[call.api].path, target.access.api_version
         if not version:
             return f"{_resource(target)}/openai/v1{path}"
         deployment = quote(str(orjson.loads(call.body)["model"]), safe="")

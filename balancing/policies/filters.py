@@ -15,7 +15,7 @@ def serves_model(endpoint: EndpointSnapshot, situation: Situation) -> bool:
 
 
 def serves_kind(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    return not endpoint.kinds or situation.wanted.kind in endpoint.kinds
+    return not endpoint.apis or situation.wanted.api in endpoint.apis
 
 
 def has_room(endpoint: EndpointSnapshot, situation: Situation) -> bool:

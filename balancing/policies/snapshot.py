@@ -31,7 +31,7 @@ class EndpointSnapshot:
         running_cost: estimated cost of the calls that run there.
         waiting: calls that its own queue holds, as its last probe told.
         requests_left, tokens_left: what its rate limits still allow this minute; None: no limit.
-        kinds: the APIs it offers; empty when that is not known, which keeps none out.
+        apis: the APIs it offers; empty when that is not known, which keeps none out.
     """
 
     id: int
@@ -56,7 +56,7 @@ class EndpointSnapshot:
     waiting: int = 0
     requests_left: int | None = None
     tokens_left: int | None = None
-    kinds: frozenset[str] = frozenset()
+    apis: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Wanted:
 
     Attributes:
         tried: the endpoints that failed it in this claim.
-        kind: the API it needs: chat, completion or embedding.
+        api: the API it needs: chat, completion or embedding.
         input_tokens, output_tokens: estimates.
         affinity: what should meet one endpoint again, such as a conversation's id; or empty.
         prefix: hashes of the prompt's leading blocks, each over all text up to its end.
@@ -74,7 +74,7 @@ class Wanted:
 
     model: str
     tried: frozenset[int] = frozenset()
-    kind: str = "chat"
+    api: str = "chat"
     input_tokens: int = 0
     output_tokens: int = 0
     affinity: str = ""

@@ -160,8 +160,8 @@ def _line(number: int, raw: bytes, terms: Terms, flow_id: int) -> Line:
         fields = fields["body"]
     if "content" in fields:
         return Line(number, custom_id, draft=_draft(fields, terms))
-    kind = "completion" if "prompt" in fields and "messages" not in fields else "chat"
-    return Line(number, custom_id, spec=_spec(number, kind, fields, terms, flow_id))
+    api = "completion" if "prompt" in fields and "messages" not in fields else "chat"
+    return Line(number, custom_id, spec=_spec(number, api, fields, terms, flow_id))
 
 
 def _draft(fields: dict[str, object], terms: Terms) -> MessageDraft:
@@ -177,12 +177,12 @@ def _draft(fields: dict[str, object], terms: Terms) -> MessageDraft:
     )
 
 
-def _spec(number: int, kind: str, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
+def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
     named = fields if fields.get("model") else fields | {"model": terms.model}
     # Nobody listens: a streamed answer would only be kept for nobody.
     whole = {name: value for name, value in named.items() if not name.startswith("stream")}
     try:
-        request = openai.parse(orjson.dumps(whole), kind)
+        request = openai.parse(orjson.dumps(whole), api)
     except orjson.JSONEncodeError:
         raise BadLine(number, "nested too deeply") from None
     if request.model not in known_models():
@@ -193,7 +193,7 @@ def _spec(number: int, kind: str, fields: dict[str, object], terms: Terms, flow_
         level=max(asked.level, highest),
         priority_reason=f"asked: {asked.by}",
         model=request.model,
-        kind=request.kind,
+        api=request.api,
         source="openai",
         body=request.upstream,
         tenant_id=terms.caller.tenant_id,

@@ -43,11 +43,11 @@ START: Mark = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of a job: its attempt, its number in it, its kind (`scheduling.outbox`)."""
+    """One event of a job: its attempt, its number in it, what it is (`scheduling.outbox`)."""
 
     attempt: int
     seq: int
-    kind: str
+    event: str
     data: str
 
     @property
@@ -164,15 +164,15 @@ class Listener:
                     if not waiter.finished:
                         fresh.append(one)
                         waiter.mark = one.mark
-                        waiter.finished = one.kind == FINAL
+                        waiter.finished = one.event == FINAL
             if fresh or not batch:
                 yield fresh
 
     def _letter(self, data: bytes) -> None:
-        for name, attempt, seq, kind, text in orjson.loads(data):
+        for name, attempt, seq, event, text in orjson.loads(data):
             waiter = self._local.get(name)
             if waiter is not None:
-                waiter.deliver(Entry(attempt, seq, kind, text))
+                waiter.deliver(Entry(attempt, seq, event, text))
 
     async def _between(self, waiter: Waiter, entry: Entry) -> list[Entry]:
         """Entries that a lost message held, where the job keeps a stream."""

@@ -77,7 +77,7 @@ class JobAdmin(ObjectActions, ReadOnlyAdmin):
                 "fields": (
                     ("status", "held_reason"),
                     ("level", "priority_reason"),
-                    ("model", "kind", "stream"),
+                    ("model", "api", "stream"),
                     ("source", "shown_message"),
                     "request_id",
                     ("error_code", "error_message"),

@@ -27,7 +27,7 @@ select exists (select 1 from scheduling_job where status = 'queued' and level = 
        exists (select 1 from unnest(%(models)s::text[], %(apis)s::text[]) as r(model, apis)
                  join scheduling_job j on j.model = r.model
                   and j.status = 'queued' and j.level = %(level)s
-                  and j.kind = any(string_to_array(r.apis, ',')))
+                  and j.api = any(string_to_array(r.apis, ',')))
 """
 
 
@@ -41,7 +41,7 @@ class Claimed:
     attempts: int
     max_attempts: int
     model: str
-    kind: str
+    api: str
     source: str
     stream: bool
     origin: str

@@ -25,7 +25,7 @@ def wanted_of(
     wanted = Wanted(
         model=model,
         tried=tried,
-        kind=job.kind,
+        api=job.api,
         input_tokens=tokens,
         output_tokens=max(0, int((job.cost - tokens) / 2)),
         affinity=job.affinity,

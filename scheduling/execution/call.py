@@ -96,7 +96,7 @@ def prepare(job: Claimed, bound: Bound, config: BalancingConfig) -> Call:
         total=seconds,
     )
     body = _renamed(job.body, bound.model) if bound.model else job.body
-    return Call(job.id, job.kind, body, job.stream, timeouts)
+    return Call(job.id, job.api, body, job.stream, timeouts)
 
 
 def start_of(job: Claimed, bound: Bound) -> str:

@@ -111,9 +111,7 @@ class Hedger:
     def _start(self, race: _Race) -> None:
         model = race.run.bound.model or race.run.job.model
         tried = frozenset({race.run.bound.target.id, *race.run.tried})
-        if race.winner is not None or not self._pool.others_serving(
-            model, tried, race.run.job.kind
-        ):
+        if race.winner is not None or not self._pool.others_serving(model, tried, race.run.job.api):
             return
         left = self.rule.spend(self._budget)
         if left is None:

@@ -188,7 +188,7 @@ class Runner:
         models = [job.model]
         if job.allow_fallback:
             models += self._pool.rules(job.model).fallback_models
-        models = [m for m in models if self._pool.others_serving(m, tried, job.kind)]
+        models = [m for m in models if self._pool.others_serving(m, tried, job.api)]
         if not models:
             return None
         bound: Bound | None = None

@@ -27,7 +27,7 @@ class Job(models.Model):
         max_length=200, blank=True, default="", db_default="", help_text="why that priority"
     )
     model = models.CharField(max_length=200)
-    kind = models.CharField(max_length=12, default="chat")
+    api = models.CharField("API", max_length=12, default="chat")
     source = models.CharField(max_length=12, default="openai", help_text="the door it came by")
     stream = models.BooleanField(default=False)
 

@@ -15,7 +15,7 @@ heads as materialized (
            select j.id, j.fair_tag
              from scheduling_job j
             where j.level = %(level)s and j.model = room.model and j.status = 'queued'
-              and j.kind = any(string_to_array(room.apis, ','))
+              and j.api = any(string_to_array(room.apis, ','))
               and (j.deadline_at is null or j.deadline_at > now())
             order by j.fair_tag, j.id
             limit least(room.slots, %(limit)s)
@@ -40,7 +40,7 @@ clock as (
       from (select max(fair_tag) as fair_tag from claimed) latest
      where c.level = %(level)s and c.virtual_time < latest.fair_tag
 )
-select c.id, c.level, c.lease_token, c.attempts, c.max_attempts, c.model, c.kind, c.source,
+select c.id, c.level, c.lease_token, c.attempts, c.max_attempts, c.model, c.api, c.source,
        c.stream, c.origin, c.request_id, c.flow_id, c.sequence_key, c.cost, c.created_at,
        c.started_at, c.deadline_at, c.affinity, c.allow_fallback, p.body
   from claimed c join scheduling_jobpayload p on p.job_id = c.id

@@ -1,11 +1,11 @@
 -- A group of jobs as one JSON array, an object a job: what submit.sql stores for the doors. One
 -- parameter costs a process a tenth of what an array a column does.
-(select id, level, model, kind, source, stream, tenant_id, user_id, flow_id, cost, due_at,
+(select id, level, model, api, source, stream, tenant_id, user_id, flow_id, cost, due_at,
         deadline_at, coalesce(max_attempts, %(max_attempts)s) as max_attempts, sequence_key,
         origin, request_id, body, priority_reason, backlog, affinity, allow_fallback,
         ordinality as place
    from rows from (json_to_recordset(%(jobs)s::json) as (
-            id uuid, level smallint, model text, kind text, source text, stream boolean,
+            id uuid, level smallint, model text, api text, source text, stream boolean,
             tenant_id uuid, user_id uuid, flow_id bigint, cost double precision,
             due_at timestamptz, deadline_at timestamptz, max_attempts smallint, sequence_key uuid,
             origin text, request_id text, body text, priority_reason text, backlog boolean,

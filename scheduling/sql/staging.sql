@@ -1,7 +1,7 @@
 -- Where bulk submission copies its jobs to: a table of the session's own, never logged, emptied by
 -- each commit. Its columns are those of given.sql.
 create temporary table if not exists scheduling_staging (
-    id uuid, level smallint, model text, kind text, source text, stream boolean, tenant_id uuid,
+    id uuid, level smallint, model text, api text, source text, stream boolean, tenant_id uuid,
     user_id uuid, flow_id bigint, cost double precision, due_at timestamptz,
     deadline_at timestamptz, max_attempts smallint, sequence_key uuid, origin text,
     request_id text, body text, priority_reason text, backlog boolean, affinity text,

@@ -42,12 +42,12 @@ placed as (
 ),
 stored as (
     insert into scheduling_job (
-        id, status, held_reason, level, model, kind, source, stream, tenant_id, user_id, flow_id,
+        id, status, held_reason, level, model, api, source, stream, tenant_id, user_id, flow_id,
         fair_tag, settled, cost, sequence_key, attempts, max_attempts, worker, cancel_requested,
         origin, request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
         priority_reason, affinity, allow_fallback)
     select id, case when held_reason = '' then 'queued' else 'held' end, held_reason, level, model,
-           kind, source, stream, tenant_id, user_id, flow_id, fair_tag, settled, cost,
+           api, source, stream, tenant_id, user_id, flow_id, fair_tag, settled, cost,
            sequence_key, 0, max_attempts, '', false, origin, request_id, clock_timestamp(),
            clock_timestamp(), due_at, deadline_at, '', '', priority_reason, affinity,
            allow_fallback

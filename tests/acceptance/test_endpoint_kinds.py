@@ -116,10 +116,10 @@ def test_a_model_served_by_two_endpoints_for_two_apis(client: OpenAI, stack: Sta
         assert list(pool.map(one, range(40))) == [1] * 40
 
     wrong = stack.rows(
-        "select j.kind, e.name from scheduling_attempt a"
+        "select j.api, e.name from scheduling_attempt a"
         " join scheduling_job j on j.id = a.job_id"
         " join balancing_endpoint e on e.id = a.endpoint_id"
-        " where j.model = 'both' and (j.kind = 'chat') <> (e.name = 'words')"
+        " where j.model = 'both' and (j.api = 'chat') <> (e.name = 'words')"
     )
     assert wrong == []
 

@@ -74,7 +74,7 @@ def test_every_kind_of_line_is_stored_in_order(tmp_path: Path) -> None:
     jobs = [Job.objects.get(pk=r["job_id"]) for r in receipts]
     assert {(j.status, j.held_reason) for j in jobs} == {("held", "backlog")}
     assert [j.level for j in jobs] == [1, 3, 3, 3, 2], "lowered to the tenant's highest"
-    assert [j.kind for j in jobs][:3] == ["chat", "chat", "completion"]
+    assert [j.api for j in jobs][:3] == ["chat", "chat", "completion"]
     assert [j.stream for j in jobs] == [False, False, False, True, False]
     body = json.loads(JobPayload.objects.get(job=jobs[0]).body)
     assert body == CHAT | {"max_tokens": 7}

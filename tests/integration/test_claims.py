@@ -237,17 +237,17 @@ class TestClaim:
         self, database: Db, claims: Claims
     ) -> None:
         flow = await database.flow()
-        await database.submit(spec(flow, kind="embedding"), spec(flow), spec(flow))
+        await database.submit(spec(flow, api="embedding"), spec(flow), spec(flow))
         chat = {MODEL: frozenset({"chat", "completion"})}
         room = {MODEL: 3}
 
         taken = await claims.claim(NORMAL, limit=3, room=room, apis=chat)
 
-        assert [job.kind for job in taken] == ["chat", "chat"]
+        assert [job.api for job in taken] == ["chat", "chat"]
         assert await claims.waiting(NORMAL, [MODEL], chat) == (True, False)
         assert await claims.waiting(NORMAL, [MODEL]) == (True, True)
         (left,) = await claims.claim(NORMAL, limit=3, room=room)
-        assert left.kind == "embedding"
+        assert left.api == "embedding"
 
 
 class TestLease:

@@ -40,7 +40,7 @@ from tests.hot_path import Db, spec, test_database_url
 # 40,000 ended jobs and 10,000 that wait or run, as a day's table looks.
 ROWS = """
 insert into scheduling_job (
-    id, status, held_reason, level, model, kind, source, stream, flow_id, fair_tag, cost, attempts,
+    id, status, held_reason, level, model, api, source, stream, flow_id, fair_tag, cost, attempts,
     max_attempts, lease_token, lease_expires_at, worker, cancel_requested, origin, request_id,
     created_at, updated_at, due_at, deadline_at, started_at, finished_at, sequence_key, error_code,
     error_message)

@@ -63,7 +63,7 @@ snapshots = st.builds(
     waiting=st.integers(0, 100),
     requests_left=st.sampled_from([None, None, 0, 9]),
     tokens_left=st.sampled_from([None, None, 0, 9, 10**6]),
-    kinds=st.sampled_from([frozenset(), frozenset({"chat"}), frozenset({"embedding"})]),
+    apis=st.sampled_from([frozenset(), frozenset({"chat"}), frozenset({"embedding"})]),
 )
 pools = st.lists(snapshots, max_size=8, unique_by=lambda found: found.id)
 wishes = st.builds(

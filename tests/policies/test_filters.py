@@ -38,7 +38,7 @@ class TestFilters:
         ("passes", "good", "bad"),
         [
             (serves_model, endpoint(), endpoint(model_names=frozenset({"n"}))),
-            (serves_kind, endpoint(), endpoint(kinds=frozenset({"embedding"}))),
+            (serves_kind, endpoint(), endpoint(apis=frozenset({"embedding"}))),
             (has_room, endpoint(free=1), endpoint(free=0)),
             (is_healthy, endpoint(), endpoint(is_healthy=False)),
             (not_ejected, endpoint(ejected_until=NOW), endpoint(ejected_until=NOW + 0.1)),

@@ -126,13 +126,13 @@ class Door:
         Raises:
             ApiError: no endpoint serves the model, intake is paused, or the queue is full.
         """
-        await self._check_served(request.model, request.kind)
+        await self._check_served(request.model, request.api)
         flow_id = await self._flow(caller)
         spec = JobSpec(
             level=choice.level,
             priority_reason=choice.reason,
             model=request.model,
-            kind=request.kind,
+            api=request.api,
             source="openai",
             stream=request.stream,
             body=request.upstream,
@@ -210,7 +210,7 @@ class Door:
 
 def _cost(request: Completion, flow_id: int) -> float:
     """Estimated weighted tokens; an embedding generates none."""
-    if request.kind == "embedding":
+    if request.api == "embedding":
         return estimate_cost(request.upstream, 0)
     return estimates.here().cost(
         request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens

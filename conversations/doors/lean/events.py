@@ -106,21 +106,21 @@ class _Telling:
 
     def _render(self, entry: Entry) -> Iterator[bytes]:
         identifier = f"{entry.attempt}.{entry.seq}"
-        if entry.kind in (STARTED, DELTA) and self._speaking not in (0, entry.attempt):
+        if entry.event in (STARTED, DELTA) and self._speaking not in (0, entry.attempt):
             # The attempt before was lost with its worker, which could not say so.
             yield sse("{}", event="reset", identifier=f"{entry.attempt}.0")
-        if entry.kind in (STARTED, DELTA):
+        if entry.event in (STARTED, DELTA):
             self._speaking = entry.attempt
-        if entry.kind == STARTED:
+        if entry.event == STARTED:
             yield sse(entry.data, event="started", identifier=identifier)
-        elif entry.kind == DELTA:
+        elif entry.event == DELTA:
             self._told = True
             if text := _text(orjson.loads(entry.data)):
                 yield sse(_json(content=text), event="delta", identifier=identifier)
-        elif entry.kind == RESET:
+        elif entry.event == RESET:
             self._speaking, self._told = 0, False
             yield sse("{}", event="reset", identifier=identifier)
-        elif entry.kind == FINAL:
+        elif entry.event == FINAL:
             yield from self._end(orjson.loads(entry.data), identifier)
 
     def _end(self, end: dict[str, Any], identifier: str) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ STREAM = (
 )
 
 
-async def serve(door: Door, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve(door: Door, api: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request; a client that hangs up cancels its job."""
     request_id = usable_request_id(wire.header(scope, "x-request-id"))
     named = [("x-request-id", request_id)]
@@ -36,7 +36,7 @@ async def serve(door: Door, kind: str, scope: Scope, receive: Receive, send: Sen
             wire.header(scope, "authorization"), wire.header(scope, "x-api-key")
         )
         raw = await wire.read_body(scope, receive, door.config.web.max_body_bytes)
-        request = parse(raw, kind)
+        request = parse(raw, api)
         choice = await _choice(door, request, wire.header(scope, "x-priority"), caller)
         session = wire.header(scope, "x-session-id")
         spec = await door.spec(caller, request, choice, request_id, session)
@@ -100,13 +100,13 @@ class _Reply:
     async def whole(self) -> None:
         async for entries in self._entries():
             for entry in entries:
-                if entry.kind == FINAL:
+                if entry.event == FINAL:
                     await self._finish_whole(orjson.loads(entry.data))
 
     async def stream(self) -> None:
         async for entries in self._entries():
             for entry in entries:
-                if entry.kind == STARTED:
+                if entry.event == STARTED:
                     self._started = orjson.loads(entry.data)
             if self._starts_over(entries):
                 await self._break_off()
@@ -117,15 +117,15 @@ class _Reply:
                 await self._write(text.encode())
             elif not entries:
                 await self._write(sse_comment(self._waiting()))
-            if entries and entries[-1].kind == FINAL:
+            if entries and entries[-1].event == FINAL:
                 await self._finish_stream(orjson.loads(entries[-1].data))
 
     def _starts_over(self, entries: list[Entry]) -> bool:
         """Whether another attempt begins after text of an earlier one went out."""
         for entry in entries:
-            if self._speaking not in (0, entry.attempt) and entry.kind in (STARTED, DELTA, RESET):
+            if self._speaking not in (0, entry.attempt) and entry.event in (STARTED, DELTA, RESET):
                 return True
-            if entry.kind == DELTA:
+            if entry.event == DELTA:
                 self._speaking = entry.attempt
         return False
 
@@ -143,7 +143,7 @@ class _Reply:
         return self._door.listener.entries(self._waiter, tick_seconds=tick)
 
     def _passes(self, entry: Entry) -> bool:
-        return entry.kind == DELTA or (entry.kind == USAGE and self._request.wants_usage)
+        return entry.event == DELTA or (entry.event == USAGE and self._request.wants_usage)
 
     def _waiting(self) -> str:
         if self._started is not None:

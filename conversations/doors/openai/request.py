@@ -23,7 +23,7 @@ class Completion:
         wants_usage: whether the client asked for usage at the end of its stream.
     """
 
-    kind: str
+    api: str
     model: str
     stream: bool
     wants_usage: bool
@@ -41,7 +41,7 @@ class Completion:
         return ""
 
 
-def parse(raw: bytes, kind: str) -> Completion:
+def parse(raw: bytes, api: str) -> Completion:
     """Check a body.
 
     Raises:
@@ -57,9 +57,9 @@ def parse(raw: bytes, kind: str) -> Completion:
         raise invalid("the body must be a JSON object", code="invalid_json")
     model = _model(fields)
     stream = _flag(fields, "stream")
-    if stream and kind == "embedding":
+    if stream and api == "embedding":
         raise invalid("embeddings are not streamed", param="stream")
-    _CHECKS[kind](fields)
+    _CHECKS[api](fields)
     options = fields.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise invalid("must be an object", param="stream_options", code="invalid_type")
@@ -73,7 +73,7 @@ def parse(raw: bytes, kind: str) -> Completion:
     if "\\u0000" in text and _has_nul(upstream):
         raise invalid("NUL characters are not allowed", code="invalid_character")
     return Completion(
-        kind=kind,
+        api=api,
         model=model,
         stream=stream,
         wants_usage=bool((options or {}).get("include_usage")),

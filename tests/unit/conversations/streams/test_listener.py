@@ -27,7 +27,7 @@ async def listener(valkey: Redis, database: Db) -> Listener:
 async def store(valkey: Redis, job: UUID, *entries: Entry) -> None:
     for entry in entries:
         await valkey.xadd(
-            stream_key(job), {"k": entry.kind, "d": entry.data}, id=f"{entry.attempt}-{entry.seq}"
+            stream_key(job), {"k": entry.event, "d": entry.data}, id=f"{entry.attempt}-{entry.seq}"
         )
 
 
@@ -155,7 +155,7 @@ class TestLetters:
             async for batch in listener.entries(mine, tick_seconds=1):
                 found += batch
             await listener.stop()
-        assert [entry.kind for entry in found] == [STARTED, FINAL]
+        assert [entry.event for entry in found] == [STARTED, FINAL]
         assert await other.take(0) == []
 
     async def test_a_forgotten_waiter_gets_nothing(self, listener: Listener) -> None:
@@ -242,7 +242,7 @@ class TestLostLastWord:
 
     async def end(self, listener: Listener, waiter: Waiter) -> dict[str, object]:
         found = await heard(listener, waiter)
-        assert [entry.kind for entry in found].count(FINAL) == 1
+        assert [entry.event for entry in found].count(FINAL) == 1
         end: dict[str, object] = orjson.loads(found[-1].data)
         return end
 
@@ -306,7 +306,7 @@ class TestLostLastWord:
 
         found = await heard(listener, waiter)
         assert marks(found[:-1]) == [(1, 1), (1, 2), (1, 3)]
-        assert found[-1].kind == FINAL
+        assert found[-1].event == FINAL
 
     async def test_a_final_entry_in_the_stream_is_the_only_one(
         self, listener: Listener, database: Db, valkey: Redis
@@ -318,7 +318,7 @@ class TestLostLastWord:
         await self.looked(listener)
 
         found = await heard(listener, waiter)
-        assert [entry.kind for entry in found] == [DELTA, DELTA, FINAL]
+        assert [entry.event for entry in found] == [DELTA, DELTA, FINAL]
 
     async def test_a_follower_is_told_as_well(self, listener: Listener, database: Db) -> None:
         waiter = listener.follow(await ended(database, streamed=True))

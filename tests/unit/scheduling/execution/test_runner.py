@@ -140,9 +140,9 @@ class StubOutbox:
     def __init__(self) -> None:
         self.entries: list[tuple[int, str, str]] = []
 
-    def put(self, feed: Feed, kind: str, data: str) -> None:
+    def put(self, feed: Feed, event: str, data: str) -> None:
         feed.seq += 1
-        self.entries.append((feed.attempt, kind, data))
+        self.entries.append((feed.attempt, event, data))
 
     @property
     def kinds(self) -> list[str]:

@@ -96,7 +96,7 @@ def test_the_limit_of_tokens(fields: dict[str, Any], limit: int | None) -> None:
 def test_a_legacy_completion() -> None:
     request = parse(b'{"model":"m","prompt":["a","b"]}', "completion")
 
-    assert (request.kind, upstream(request)["prompt"]) == ("completion", ["a", "b"])
+    assert (request.api, upstream(request)["prompt"]) == ("completion", ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_any_bytes_are_a_refusal(raw: bytes) -> None:
 def test_embeddings_take_texts_and_tokens(given: Any) -> None:
     request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), "embedding")
 
-    assert (request.kind, request.stream) == ("embedding", False)
+    assert (request.api, request.stream) == ("embedding", False)
     assert upstream(request) == {"model": "m", "input": given, "dimensions": 3}
 
 
