@@ -19,7 +19,8 @@ from scheduling.models import Priority
 
 LOOKUP = """
 select k.id, k.hashed_key, k.expiry_date, k.scope, k.user_id, t.id, t.name, t.weight,
-       u.default_priority, t.default_priority, t.highest_priority, t.allow_fallback_models
+       u.default_priority, t.default_priority, t.highest_priority, t.allow_fallback_models,
+       coalesce(u.external_id, '')
   from conversations_apikey k
   join conversations_tenant t on t.id = k.tenant_id
   left join conversations_user u on u.id = k.user_id
@@ -32,6 +33,8 @@ class Caller:
     """Whom a verified key speaks for.
 
     Attributes:
+        user_id, user_name: the key's own user, None and empty where it has none; the name is the
+            tenant's own for the user.
         user_level: the default of the key's own user, if the key and the user have one.
         default_level: the tenant's default.
     """
@@ -46,6 +49,7 @@ class Caller:
     user_id: UUID | None
     operator: bool
     allow_fallback: bool = False
+    user_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,7 @@ def verify(presented: str, row: tuple[Any, ...] | None) -> Caller | None:
         default_level=Priority(row[9]),
         highest_level=Priority(row[10]),
         allow_fallback=row[11],
+        user_name=row[12],
     )
     _remember(presented, caller)
     return caller

@@ -1,4 +1,4 @@
-"""Whom a tenant speaks for, and the flow their requests are counted in."""
+"""Whom a tenant speaks for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from uuid import UUID
 from conversations.access.keys import Caller
 from conversations.errors import UserForbidden, UserMismatch
 from conversations.models import User
-from llmqueue_project.config import configuration
-from scheduling import services as scheduling
 from scheduling.models import Priority
 
 
@@ -59,24 +57,3 @@ def _created(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]
 def _existing(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]:
     rows = User.objects.filter(tenant_id=caller.tenant_id, external_id__in=map(str, wanted))
     return {row.external_id: row for row in rows}
-
-
-def tenant_flow(*, caller: Caller) -> int:
-    """The flow of a tenant's requests. Called outside a transaction it is remembered."""
-    return scheduling.flow_for(
-        key=f"tenant:{caller.tenant_id}", name=caller.tenant_name, weight=caller.tenant_weight
-    )
-
-
-def flows_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
-    """The flow of each user's requests, by user id: the tenant's, or their own (`flow_by`)."""
-    if configuration().scheduling.flow_by == "tenant":
-        return dict.fromkeys((user.pk for user in users), tenant_flow(caller=caller))
-    return {
-        user.pk: scheduling.flow_for(
-            key=f"tenant:{caller.tenant_id}:user:{user.pk}",
-            name=f"{caller.tenant_name} / {user.external_id}"[:200],
-            weight=caller.tenant_weight,
-        )
-        for user in sorted(set(users), key=lambda user: user.pk)
-    }

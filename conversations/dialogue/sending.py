@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from balancing.endpoints.registry import default_model, known_models
+from conversations.access import flows
 from conversations.access import users as people
 from conversations.access.keys import Caller
 from conversations.access.visibility import visible_conversations
@@ -62,7 +63,7 @@ def send(*, caller: Caller, draft: MessageDraft, request_id: str = "") -> Messag
     Raises:
         ConversationsError, SchedulingError: nothing was stored.
     """
-    people.tenant_flow(caller=caller)
+    flows.stored(flows.of_caller(caller))
     with transaction.atomic():
         batch = _prepare(caller, [draft], request_id)
         admission.lately().check([spec for _, spec in batch.turns])
@@ -78,7 +79,7 @@ def send_many(
     *, caller: Caller, drafts: Sequence[MessageDraft], request_id: str = ""
 ) -> list[Message]:
     """Store a batch and queue it as backlog: all of it or, when something is refused, nothing."""
-    people.tenant_flow(caller=caller)
+    flows.stored(flows.of_caller(caller))
     with transaction.atomic():
         batch = _prepare(caller, drafts, request_id)
         admission.lately().check([spec for _, spec in batch.turns], batch=True)
@@ -117,7 +118,7 @@ def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) ->
     names = [_user_name(draft, talks) for draft in drafts]
     users = people.named(caller=caller, names=names)
     models = _models(drafts, talks)
-    flows = people.flows_of(caller=caller, users=users.values())
+    flow_ids = flows.ids_of(caller=caller, users=users.values())
     busy = in_flight(conversation_ids=list(talks))
     pasts = history.of(conversations=list(talks.values()))
     applying = rulebook.current().of(caller.tenant_id)
@@ -141,7 +142,7 @@ def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) ->
         if talk is not None:
             message.analysis |= {"history": history_told}
         choice = _choice(caller, draft, message, applying)
-        flow_id = flows[message.user_id]
+        flow_id = flow_ids[message.user_id]
         spec = _spec(caller, draft, message, model, body, flow_id, choice, request_id)
         turns.append((message, spec))
     return _Batch(turns, busy)

@@ -16,7 +16,7 @@ import orjson
 from django.utils import timezone
 
 from balancing.endpoints.registry import known_models
-from conversations.access import users as people
+from conversations.access import flows
 from conversations.access.keys import Caller
 from conversations.dialogue import sending
 from conversations.dialogue.sending import MessageDraft
@@ -24,7 +24,7 @@ from conversations.doors.lean.errors import ApiError
 from conversations.doors.openai import request as openai
 from conversations.doors.rest import drafts
 from conversations.doors.rest.errors import ApiError as RestError
-from conversations.models import Tenant
+from conversations.models import Tenant, User
 from conversations.priority.classify import Asked, UnknownPriority, asked_level
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
@@ -79,8 +79,8 @@ class Line:
     draft: MessageDraft | None = None
 
 
-def caller_for(tenant: Tenant, user_id: UUID | None = None) -> Caller:
-    """An operator who acts for a tenant."""
+def caller_for(tenant: Tenant, user: User | None = None) -> Caller:
+    """An operator who acts for a tenant, or for one of its users."""
     return Caller(
         key_id=UUID(int=0),
         tenant_id=tenant.pk,
@@ -89,7 +89,8 @@ def caller_for(tenant: Tenant, user_id: UUID | None = None) -> Caller:
         user_level=None,
         default_level=Priority(tenant.default_priority),
         highest_level=Priority(tenant.highest_priority),
-        user_id=user_id,
+        user_id=user.pk if user else None,
+        user_name=user.external_id if user else "",
         operator=True,
     )
 
@@ -100,7 +101,7 @@ def read(lines: Iterable[bytes], terms: Terms, *, skip: int = 0) -> Iterator[Lin
     Raises:
         BadLine
     """
-    flow_id = people.tenant_flow(caller=terms.caller)
+    flow_id = flows.stored(flows.of_caller(terms.caller))
     for number, raw in enumerate(islice(lines, skip, None), skip + 1):
         if raw.strip():
             try:

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
 from balancing.endpoints.registry import ENDPOINTS, Target, apis_of, model_names, targets
-from conversations.access import keys
+from conversations.access import flows, keys
 from conversations.access.keys import Caller
 from conversations.doors.lean.errors import ApiError
 from conversations.doors.openai.request import Completion
@@ -178,10 +178,8 @@ class Door:
         return receipt
 
     async def _flow(self, caller: Caller) -> int:
-        key, name = f"tenant:{caller.tenant_id}", caller.tenant_name
-        if self.config.scheduling.flow_by == "user" and caller.user_id is not None:
-            key = f"{key}:user:{caller.user_id}"
-        return await self.intake.flow_for(key=key, name=name, weight=caller.tenant_weight)
+        row = flows.of_caller(caller)
+        return await self.intake.flow_for(key=row.key, name=row.name, weight=row.weight)
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job as last seen, at most a second or so ago."""

@@ -30,7 +30,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="JSON lines; - is standard input")
         parser.add_argument("--tenant", required=True, help="the tenant's name")
-        parser.add_argument("--user", help="the tenant's name for the user, for messages")
+        parser.add_argument("--user", help="the tenant's name for the user")
         parser.add_argument("--priority", default="low", choices=Priority.labels)
         parser.add_argument("--model", default="", help="for lines that name none")
         parser.add_argument(
@@ -93,7 +93,7 @@ def _terms(options: dict[str, Any]) -> Terms:
     if options["user"]:
         user, _ = User.objects.get_or_create(tenant=tenant, external_id=options["user"])
     return Terms(
-        caller=bulk.caller_for(tenant, user.pk if user else None),
+        caller=bulk.caller_for(tenant, user),
         level=Priority.named(options["priority"]),
         model=options["model"],
         timeout_seconds=options["timeout"],

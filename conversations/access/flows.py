@@ -1,0 +1,62 @@
+"""Which flow is a request counted in: its tenant's, or its user's own (setting `flow_by`)?
+
+The one place that knows. The lean application stores the row by its own connection
+(`scheduling.submit.intake`), everything else by Django's (`ids_of`, `stored`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from conversations.access.keys import Caller
+from conversations.models import User
+from llmqueue_project.config import configuration
+from scheduling import services as scheduling
+
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRow:
+    """What a flow's row says.
+
+    Attributes:
+        key: identifies the row; it is made of ids, which never change.
+        name: for people; it follows the names of the tenant and the user.
+        weight: the tenant's.
+    """
+
+    key: str
+    name: str
+    weight: float
+
+
+def of_caller(caller: Caller) -> FlowRow:
+    """The flow of requests that name no user: the key speaks for its own user, or for nobody."""
+    return of_user(caller, caller.user_id, caller.user_name)
+
+
+def of_user(caller: Caller, user_id: UUID | None, user_name: str) -> FlowRow:
+    """The flow of a caller's requests for one user; None is no user of the tenant in particular."""
+    key, name = f"tenant:{caller.tenant_id}", caller.tenant_name
+    if user_id is not None and configuration().scheduling.flow_by == "user":
+        key, name = f"{key}:user:{user_id}", f"{name} / {user_name}"[:LONGEST_NAME]
+    return FlowRow(key, name, caller.tenant_weight)
+
+
+def stored(flow: FlowRow) -> int:
+    """The id of a flow, by Django's connection. Called outside a transaction it is remembered."""
+    return scheduling.flow_for(key=flow.key, name=flow.name, weight=flow.weight)
+
+
+def ids_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
+    """The id of the flow of each user's requests, by user id.
+
+    Rows are stored in the order of the users' ids, so that two batches do not lock them crosswise.
+    """
+    ordered = sorted(set(users), key=lambda user: user.pk)
+    rows = {user.pk: of_user(caller, user.pk, user.external_id) for user in ordered}
+    ids = {row: stored(row) for row in dict.fromkeys(rows.values())}
+    return {user_id: ids[row] for user_id, row in rows.items()}
