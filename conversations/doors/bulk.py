@@ -22,8 +22,8 @@ from conversations.dialogue import sending
 from conversations.dialogue.sending import MessageDraft
 from conversations.doors.lean.errors import ApiError
 from conversations.doors.openai import request as openai
-from conversations.doors.rest import drafts
-from conversations.doors.rest.errors import ApiError as RestError
+from conversations.doors.rest.protocol.refusals import RestError
+from conversations.doors.rest.requests import drafts
 from conversations.models import Tenant, User
 from conversations.priority.classify import Asked, UnknownPriority, asked_level
 from llmqueue_project.config import configuration

@@ -17,7 +17,7 @@ from conversations.doors.rest.door_schema import SCHEME
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
-    target_class = "conversations.doors.rest.authentication.ApiKeyAuthentication"
+    target_class = "conversations.doors.rest.protocol.authentication.ApiKeyAuthentication"
     name = SCHEME
 
     def get_security_definition(self, _auto_schema: Any) -> dict[str, Any]:

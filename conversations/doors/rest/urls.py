@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.urls import path, re_path
 
 from conversations.doors.rest import (
+    schema,  # noqa: F401 - registers the security scheme
+)
+from conversations.doors.rest.views import (
     config,
     conversations,
     endpoints,
@@ -14,7 +17,6 @@ from conversations.doors.rest import (
     preprocessor,
     queues,
     resources,
-    schema,  # noqa: F401 - registers the security scheme
     unknown,
     usage,
     users,

@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.utils import timezone
 
 from conversations.dialogue import services
-from conversations.doors.rest.messages import Messages
+from conversations.doors.rest.views.messages import Messages
 from conversations.models import Message, Tenant, User
 from llmqueue_project.config import configuration
 from scheduling.models import Job, JobPayload, Priority, Status

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversations.dialogue.services import MessageDraft
-from conversations.doors.rest import drafts, fields, ids, statuses
-from conversations.doors.rest.errors import ApiError, Code, translate
-from conversations.doors.rest.parsers import EnvelopeJSONParser, contains_nul, parse_object
+from conversations.doors.rest.protocol import ids, statuses
+from conversations.doors.rest.protocol.errors import translate
+from conversations.doors.rest.protocol.parsers import EnvelopeJSONParser, contains_nul, parse_object
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import drafts, fields
 from scheduling.errors import IllegalTransition, QueueFull
 from scheduling.models import Priority, Status
 
@@ -31,7 +33,7 @@ def outcome(read: Callable[..., Any], *values: Any, **more: Any) -> Any:
     """What was read, or the refusal; anything else that is raised fails the test."""
     try:
         return read(*values, **more)
-    except ApiError as error:
+    except RestError as error:
         return error
 
 
@@ -98,7 +100,7 @@ def test_a_body_beyond_the_limit_is_not_read_to_its_end() -> None:
             assert size > 0
             return b"x" * size
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(RestError) as caught:
         EnvelopeJSONParser().parse(Endless())
 
     assert caught.value.code is Code.BODY_TOO_LARGE
@@ -123,7 +125,7 @@ class TestIds:
 
 class TestTimes:
     def test_a_zone_is_required(self) -> None:
-        with pytest.raises(ApiError):
+        with pytest.raises(RestError):
             fields.instant("2026-11-23T10:00:00", "scheduled_at", now=NOW)
 
     def test_any_zone_will_do(self) -> None:
@@ -134,7 +136,7 @@ class TestTimes:
     def test_a_year_ahead_is_the_furthest(self) -> None:
         late = (NOW + timedelta(days=367)).isoformat()
 
-        with pytest.raises(ApiError):
+        with pytest.raises(RestError):
             fields.instant(late, "scheduled_at", now=NOW)
 
     @given(st.text(max_size=40))
@@ -151,7 +153,7 @@ def test_statuses_are_all_named() -> None:
 
 
 def test_refusals_name_their_place_in_a_batch() -> None:
-    error = ApiError(Code.INVALID_PRIORITY, "no", field="priority").within("messages[3]")
+    error = RestError(Code.INVALID_PRIORITY, "no", field="priority").within("messages[3]")
 
     assert (error.field, error.code) == ("messages[3].priority", Code.INVALID_PRIORITY)
 
@@ -179,7 +181,7 @@ def test_metadata_is_bounded() -> None:
         orjson.loads(b'{"a":' * 300 + b"1" + b"}" * 300),
     ]
     for bad in refused:
-        with pytest.raises(ApiError):
+        with pytest.raises(RestError):
             fields.metadata(bad)
 
 
@@ -188,5 +190,5 @@ def test_priorities_are_the_levels_names() -> None:
     assert fields.priority(None) is None
     refused: list[Any] = ["HIGH", "", 1, True, [], {}]
     for bad in refused:
-        with pytest.raises(ApiError):
+        with pytest.raises(RestError):
             fields.priority(bad)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from balancing.live.occupancy import live_state, slots_in_use
 from balancing.live.state import Live
 from balancing.models import Endpoint
-from conversations.doors.rest import render
+from conversations.doors.rest.answers import render
 from scheduling.models import Attempt
 
 WINDOW = timedelta(hours=1)

@@ -10,8 +10,8 @@ from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.doors.rest.envelope import success
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.protocol.envelope import success
+from conversations.doors.rest.protocol.refusals import Code, RestError
 
 DEFAULT_SIZE, LARGEST_SIZE = 20, 100
 COUNT_CAP = 100_000
@@ -69,15 +69,15 @@ def number(request: Request, name: str, *, default: int, largest: int | None) ->
     """A positive whole number of the query string.
 
     Raises:
-        ApiError: it is not one.
+        RestError: it is not one.
     """
     text = request.query_params.get(name, "")
     if not text:
         return default
     # isdecimal alone would accept other scripts' digits; int() of a long text is slow.
     if not (text.isascii() and text.isdecimal()) or len(text) > 12 or int(text) < 1:
-        raise ApiError(Code.MALFORMED_BODY, "a whole number from 1 on", field=name)
+        raise RestError(Code.MALFORMED_BODY, "a whole number from 1 on", field=name)
     value = int(text)
     if largest is not None and value > largest:
-        raise ApiError(Code.MALFORMED_BODY, f"at most {largest}", field=name)
+        raise RestError(Code.MALFORMED_BODY, f"at most {largest}", field=name)
     return value

@@ -13,8 +13,8 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers
 
 from balancing.models import Endpoint as EndpointRow
-from conversations.doors.rest import statuses
-from conversations.doors.rest.filters import CONVERSATION_ORDERS, MESSAGE_ORDERS
+from conversations.doors.rest.protocol import statuses
+from conversations.doors.rest.requests.filters import CONVERSATION_ORDERS, MESSAGE_ORDERS
 from conversations.models import Conversation as ConversationRow
 from conversations.priority import rules
 from scheduling.models import Priority

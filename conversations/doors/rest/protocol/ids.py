@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.protocol.refusals import Code, RestError
 
 MESSAGE, CONVERSATION = "msg", "conv"
 
@@ -28,10 +28,10 @@ def message(text: object) -> UUID:
     """The id of a message; one that cannot exist is not found."""
     if identifier := parse(MESSAGE, text):
         return identifier
-    raise ApiError(Code.MESSAGE_NOT_FOUND, field="id")
+    raise RestError(Code.MESSAGE_NOT_FOUND, field="id")
 
 
 def conversation(text: object) -> UUID:
     if identifier := parse(CONVERSATION, text):
         return identifier
-    raise ApiError(Code.CONVERSATION_NOT_FOUND, field="conversation_id")
+    raise RestError(Code.CONVERSATION_NOT_FOUND, field="conversation_id")

@@ -13,11 +13,13 @@ from rest_framework.response import Response
 
 from balancing import services as balancing
 from balancing.models import Endpoint, served_apis
-from conversations.doors.rest import fields, occupancy, render, shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import occupancy, render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
 
 LARGEST_ID = 2**63 - 1
 # What a client calls a field, where the model calls it otherwise.
@@ -102,7 +104,7 @@ class Endpoints(Resource):
         values["state"] = _state(document) or Endpoint.State.ENABLED
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
-            raise ApiError(Code.CONFLICT, "an endpoint of that name exists", field="name")
+            raise RestError(Code.CONFLICT, "an endpoint of that name exists", field="name")
         given = _credential(document)
         row = valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
         return success(shown(row), 201)
@@ -172,7 +174,7 @@ MOVES: dict[str, Callable[..., None]] = {
 def _find(endpoint_id: int) -> Endpoint:
     row = Endpoint.objects.filter(pk=endpoint_id).first() if endpoint_id <= LARGEST_ID else None
     if row is None:
-        raise ApiError(Code.NOT_FOUND, "there is no such endpoint", field="id")
+        raise RestError(Code.NOT_FOUND, "there is no such endpoint", field="id")
     return row
 
 
@@ -182,7 +184,7 @@ def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
         return balancing.Keep.KEEP
     given = document["credential"]
     if given is not None and not isinstance(given, str):
-        raise ApiError(Code.MALFORMED_BODY, "must be text or null", field="credential")
+        raise RestError(Code.MALFORMED_BODY, "must be text or null", field="credential")
     return given
 
 
@@ -219,10 +221,10 @@ def valid(change: Callable[[], Endpoint], names: Mapping[str, str] = CLIENT_NAME
             return change()
     except ValidationError as error:
         field, reasons = next(iter(error.message_dict.items()))
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY, " ".join(reasons), field=names.get(field, field)
         ) from None
     except (TypeError, ValueError):
-        raise ApiError(Code.MALFORMED_BODY, "a field has a value of the wrong type") from None
+        raise RestError(Code.MALFORMED_BODY, "a field has a value of the wrong type") from None
     except IntegrityError:
-        raise ApiError(Code.CONFLICT, "an endpoint of that name exists", field="name") from None
+        raise RestError(Code.CONFLICT, "an endpoint of that name exists", field="name") from None

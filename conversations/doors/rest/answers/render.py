@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from conversations.dialogue import history
-from conversations.doors.rest import ids, statuses
+from conversations.doors.rest.protocol import ids, statuses
 from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
 from scheduling.models import Attempt, Job, Priority, Status

@@ -9,9 +9,10 @@ from rest_framework.request import Request
 
 from conversations.access.keys import Caller
 from conversations.dialogue.services import visible_conversations
-from conversations.doors.rest import fields, ids, statuses
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.fields import MAX_USER_ID_CHARS
+from conversations.doors.rest.protocol import ids, statuses
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
+from conversations.doors.rest.requests.fields import MAX_USER_ID_CHARS
 from conversations.models import Conversation, Message
 from scheduling.models import Priority
 
@@ -55,7 +56,7 @@ def conversation(caller: Caller, text: object) -> Conversation:
     """The caller's conversation of that id.
 
     Raises:
-        ApiError: there is none; another tenant's is as good as none.
+        RestError: there is none; another tenant's is as good as none.
     """
     row = (
         visible_conversations(caller)
@@ -64,7 +65,7 @@ def conversation(caller: Caller, text: object) -> Conversation:
         .first()
     )
     if row is None:
-        raise ApiError(Code.CONVERSATION_NOT_FOUND, field="conversation_id")
+        raise RestError(Code.CONVERSATION_NOT_FOUND, field="conversation_id")
     return row
 
 
@@ -89,5 +90,5 @@ def level(text: str) -> Priority:
 def _text(request: Request, name: str) -> str:
     value = fields.without_nul(request.query_params.get(name, ""), name)
     if len(value) > MAX_USER_ID_CHARS:
-        raise ApiError(Code.MALFORMED_BODY, "too long", field=name)
+        raise RestError(Code.MALFORMED_BODY, "too long", field=name)
     return value

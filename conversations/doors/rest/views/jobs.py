@@ -9,11 +9,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.dialogue import services
-from conversations.doors.rest import filters, ids, shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import capped_count
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol import ids
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import capped_count
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import filters
 from conversations.models import Message
 from scheduling import services as scheduling
 from scheduling.errors import IllegalTransition, JobNotFound
@@ -34,7 +36,7 @@ class QueuedJob(Resource):
         level = filters.level(priority)
         job = Job.objects.filter(pk=_id(job_id), level=level).first()
         if job is None:
-            raise ApiError(Code.MESSAGE_NOT_FOUND, field="id")
+            raise RestError(Code.MESSAGE_NOT_FOUND, field="id")
         if job.status == Status.PROCESSING:
             raise IllegalTransition(job.status, "taken off its queue")
         status = _cancel(job)
@@ -74,7 +76,7 @@ class RequeueDeadLetters(Resource):
 def _id(text: str) -> UUID:
     if identifier := ids.parse(ids.MESSAGE, text):
         return identifier
-    raise ApiError(Code.MESSAGE_NOT_FOUND, field="id")
+    raise RestError(Code.MESSAGE_NOT_FOUND, field="id")
 
 
 def _cancel(job: Job) -> Status:

@@ -6,9 +6,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.doors.rest import shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.envelope import Resource, success
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
 from llmqueue_project.config import configuration
 
 

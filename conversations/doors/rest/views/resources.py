@@ -15,12 +15,13 @@ from rest_framework.response import Response
 from balancing import services as balancing
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from conversations.doors.rest import fields, shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.endpoints import valid
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
+from conversations.doors.rest.views.endpoints import valid
 
 TYPE = "llm_endpoint"
 State = Endpoint.State
@@ -51,7 +52,7 @@ class Resources(Resource):
         fields.one_of(document.get("type", TYPE), [TYPE], "type")
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
-            raise ApiError(Code.CONFLICT, "a resource of that name exists", field="name")
+            raise RestError(Code.CONFLICT, "a resource of that name exists", field="name")
         values = {
             "base_url": document.get("base_url", ""),
             "model_names": document.get("models", []),

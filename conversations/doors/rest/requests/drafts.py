@@ -10,8 +10,9 @@ from uuid import UUID
 from django.utils import timezone
 
 from conversations.dialogue.services import ConversationDraft, MessageDraft
-from conversations.doors.rest import fields, ids
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.protocol import ids
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
 
 MAX_BATCH = 10_000
 
@@ -38,9 +39,9 @@ def batch(document: dict[str, Any]) -> list[MessageDraft]:
     """The drafts of `POST /messages/batch`: the first bad one refuses them all."""
     items = document.get("messages")
     if not isinstance(items, list) or not items:
-        raise ApiError(Code.MALFORMED_BODY, "a non-empty list of messages", field="messages")
+        raise RestError(Code.MALFORMED_BODY, "a non-empty list of messages", field="messages")
     if len(items) > MAX_BATCH:
-        raise ApiError(Code.MALFORMED_BODY, f"at most {MAX_BATCH} messages", field="messages")
+        raise RestError(Code.MALFORMED_BODY, f"at most {MAX_BATCH} messages", field="messages")
     now = timezone.now()
     return [_item(item, index, now) for index, item in enumerate(items)]
 
@@ -48,10 +49,10 @@ def batch(document: dict[str, Any]) -> list[MessageDraft]:
 def _item(item: Any, index: int, now: datetime) -> MessageDraft:
     place = f"messages[{index}]"
     if not isinstance(item, dict):
-        raise ApiError(Code.MALFORMED_BODY, "a JSON object", field=place)
+        raise RestError(Code.MALFORMED_BODY, "a JSON object", field=place)
     try:
         return message(item, now=now)
-    except ApiError as error:
+    except RestError as error:
         raise error.within(place) from None
 
 

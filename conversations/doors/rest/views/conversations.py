@@ -7,10 +7,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.dialogue import services
-from conversations.doors.rest import drafts, fields, filters, ids, render, shapes
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.messages import readable
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol import ids
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.requests import drafts, fields, filters
+from conversations.doors.rest.views.messages import readable
 from conversations.models import Conversation
 
 

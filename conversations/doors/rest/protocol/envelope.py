@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from conversations.access.keys import Caller
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.protocol.refusals import Code, RestError
 
 
 def timestamp() -> str:
@@ -67,11 +67,11 @@ class Resource(APIView):
         """The request's JSON object.
 
         Raises:
-            ApiError: there is none.
+            RestError: there is none.
         """
         body = self.request.data
         if self.request.stream is None:
-            raise ApiError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
+            raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
         return dict(body)
 
     @property

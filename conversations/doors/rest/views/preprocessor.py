@@ -13,11 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.access import users as people
-from conversations.doors.rest import fields, render, shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
 from conversations.models import PriorityRule, Tenant
 from conversations.priority import rules
 from scheduling.models import Priority
@@ -63,7 +65,7 @@ class PriorityRules(Resource):
         document = self.document
         for name in REQUIRED:
             if name not in document:
-                raise ApiError(Code.MALFORMED_BODY, "required", field=name)
+                raise RestError(Code.MALFORMED_BODY, "required", field=name)
         return success(shown(_stored(PriorityRule(), document)), 201)
 
     @extend_schema(
@@ -118,9 +120,9 @@ class UserPriorities(Resource):
         document = self.document
         name = fields.user_id(document.get("user_id"))
         if name is None:
-            raise ApiError(Code.INVALID_USER_ID, "required", field="user_id")
+            raise RestError(Code.INVALID_USER_ID, "required", field="user_id")
         if "priority" not in document:
-            raise ApiError(Code.INVALID_PRIORITY, "required; null clears it", field="priority")
+            raise RestError(Code.INVALID_PRIORITY, "required; null clears it", field="priority")
         level = fields.priority(document["priority"])
         tenant_id = _tenant_id(document.get("tenant_id")) or self.caller.tenant_id
         people.set_default_priority(tenant_id=tenant_id, external_id=name, level=level)
@@ -131,14 +133,14 @@ class UserPriorities(Resource):
 def _find(rule_id: int) -> PriorityRule:
     row = PriorityRule.objects.filter(pk=rule_id).first() if rule_id <= LARGEST_ID else None
     if row is None:
-        raise ApiError(Code.NOT_FOUND, "there is no such rule", field="id")
+        raise RestError(Code.NOT_FOUND, "there is no such rule", field="id")
     return row
 
 
 def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
     for name in document:
         if name not in READERS:
-            raise ApiError(Code.MALFORMED_BODY, f"one of {', '.join(READERS)}", field=name)
+            raise RestError(Code.MALFORMED_BODY, f"one of {', '.join(READERS)}", field=name)
     for name, value in document.items():
         setattr(row, NAMES.get(name, name), READERS[name](value))
     _check_kind(row, document)
@@ -149,7 +151,7 @@ def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
     except ValidationError as error:
         raise _refusal(row, error) from None
     except IntegrityError:
-        raise ApiError(Code.CONFLICT, "a rule of that name exists", field="name") from None
+        raise RestError(Code.CONFLICT, "a rule of that name exists", field="name") from None
     return row
 
 
@@ -159,42 +161,42 @@ def _check_kind(row: PriorityRule, document: dict[str, Any]) -> None:
         for part in parts:
             name = CLIENT_NAMES.get(part, part)
             if kind != row.kind and document.get(name) not in (None, "", []):
-                raise ApiError(Code.MALFORMED_BODY, f"only for rules of type {kind}", field=name)
+                raise RestError(Code.MALFORMED_BODY, f"only for rules of type {kind}", field=name)
 
 
-def _refusal(row: PriorityRule, error: ValidationError) -> ApiError:
+def _refusal(row: PriorityRule, error: ValidationError) -> RestError:
     field, reasons = next(iter(error.message_dict.items()))
     same_name = PriorityRule.objects.filter(name=row.name).exclude(pk=row.pk)
     code = Code.MALFORMED_BODY
     if field == "name" and same_name.exists():
         code = Code.CONFLICT
-    return ApiError(code, " ".join(reasons), field=CLIENT_NAMES.get(field, field))
+    return RestError(code, " ".join(reasons), field=CLIENT_NAMES.get(field, field))
 
 
 def _name(value: Any) -> str:
     name = fields.line(value, "name", 100)
     if not name.strip():
-        raise ApiError(Code.MALFORMED_BODY, "required", field="name")
+        raise RestError(Code.MALFORMED_BODY, "required", field="name")
     return name
 
 
 def _level(value: Any) -> Priority:
     level = fields.priority(value)
     if level is None:
-        raise ApiError(Code.INVALID_PRIORITY, "required", field="priority")
+        raise RestError(Code.INVALID_PRIORITY, "required", field="priority")
     return level
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ApiError(Code.MALFORMED_BODY, "true or false", field="enabled")
+        raise RestError(Code.MALFORMED_BODY, "true or false", field="enabled")
     return value
 
 
 def _number(value: Any, field: str) -> int:
     number = isinstance(value, int) and not isinstance(value, bool)
     if not number or not 0 <= value <= LARGEST_NUMBER:
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY, f"a whole number from 0 to {LARGEST_NUMBER}", field=field
         )
     return int(value)
@@ -207,7 +209,7 @@ def _words(value: Any) -> str:
         isinstance(word, str) and len(word.splitlines()) == 1 and word.strip() for word in value
     )
     if not one_line:
-        raise ApiError(Code.MALFORMED_BODY, "a list of words or phrases", field="keywords")
+        raise RestError(Code.MALFORMED_BODY, "a list of words or phrases", field="keywords")
     return "\n".join(word.strip() for word in value)
 
 
@@ -215,7 +217,7 @@ def _pattern(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > rules.LONGEST_PATTERN:
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY,
             f"a string of at most {rules.LONGEST_PATTERN} characters",
             field="pattern",
@@ -232,7 +234,7 @@ def _tenant_id(value: Any) -> UUID | None:
     except ValueError:
         found = None
     if found is None:
-        raise ApiError(Code.MALFORMED_BODY, "there is no such tenant", field="tenant_id")
+        raise RestError(Code.MALFORMED_BODY, "there is no such tenant", field="tenant_id")
     return found.pk
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from django.utils.dateparse import parse_datetime
 
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.parsers import contains_nul
+from conversations.doors.rest.protocol.parsers import contains_nul
+from conversations.doors.rest.protocol.refusals import Code, RestError
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
 
@@ -23,17 +23,17 @@ FURTHEST = timedelta(days=366)
 def content(value: Any) -> str:
     """A message's text."""
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise ApiError(Code.EMPTY_CONTENT, "content is required", field="content")
+        raise RestError(Code.EMPTY_CONTENT, "content is required", field="content")
     return long_text(value, "content")
 
 
 def long_text(value: Any, field: str) -> str:
     """Text up to the limit of a message; may be empty."""
     if not isinstance(value, str):
-        raise ApiError(Code.MALFORMED_BODY, "a string", field=field)
+        raise RestError(Code.MALFORMED_BODY, "a string", field=field)
     limit = configuration().web.max_content_chars
     if len(value) > limit:
-        raise ApiError(Code.CONTENT_TOO_LONG, f"at most {limit} characters", field=field)
+        raise RestError(Code.CONTENT_TOO_LONG, f"at most {limit} characters", field=field)
     return value
 
 
@@ -42,7 +42,7 @@ def line(value: Any, field: str, limit: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY, f"a printable string of at most {limit} characters", field=field
         )
     return value
@@ -54,7 +54,7 @@ def user_id(value: Any) -> str | None:
         return None
     valid = isinstance(value, str) and value.strip() and value.isprintable()
     if not valid or len(value) > MAX_USER_ID_CHARS:
-        raise ApiError(
+        raise RestError(
             Code.INVALID_USER_ID,
             f"a printable, non-empty string of at most {MAX_USER_ID_CHARS} characters",
             field="user_id",
@@ -68,20 +68,20 @@ def priority(value: Any) -> Priority | None:
     try:
         return Priority.named(value)
     except ValueError as error:
-        raise ApiError(Code.INVALID_PRIORITY, str(error), field="priority") from None
+        raise RestError(Code.INVALID_PRIORITY, str(error), field="priority") from None
 
 
 def metadata(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ApiError(Code.MALFORMED_BODY, "a JSON object", field="metadata")
+        raise RestError(Code.MALFORMED_BODY, "a JSON object", field="metadata")
     try:
         size = len(orjson.dumps(value))
     except orjson.JSONEncodeError:
-        raise ApiError(Code.MALFORMED_BODY, "nested too deeply", field="metadata") from None
+        raise RestError(Code.MALFORMED_BODY, "nested too deeply", field="metadata") from None
     if size > MAX_METADATA_BYTES:
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY, f"at most {MAX_METADATA_BYTES} bytes as JSON", field="metadata"
         )
     return value
@@ -93,13 +93,13 @@ def instant(value: Any, field: str, *, now: datetime) -> datetime | None:
         return None
     found = _datetime(value)
     if found is None or found.tzinfo is None:
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY,
             "an ISO 8601 time with its zone, for example 2027-01-31T08:00:00Z",
             field=field,
         )
     if found - now > FURTHEST:
-        raise ApiError(Code.MALFORMED_BODY, f"at most {FURTHEST.days} days ahead", field=field)
+        raise RestError(Code.MALFORMED_BODY, f"at most {FURTHEST.days} days ahead", field=field)
     return found
 
 
@@ -119,7 +119,7 @@ def timeout_seconds(value: Any) -> float:
         return limits.default_timeout_seconds
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value <= limits.max_timeout_seconds:
-        raise ApiError(
+        raise RestError(
             Code.MALFORMED_BODY,
             f"seconds, more than 0 and at most {limits.max_timeout_seconds:g}",
             field="timeout",
@@ -129,12 +129,12 @@ def timeout_seconds(value: Any) -> float:
 
 def one_of(value: Any, choices: list[str], field: str) -> str:
     if not isinstance(value, str) or value not in choices:
-        raise ApiError(Code.MALFORMED_BODY, f"one of {', '.join(choices)}", field=field)
+        raise RestError(Code.MALFORMED_BODY, f"one of {', '.join(choices)}", field=field)
     return value
 
 
 def without_nul(value: str, field: str) -> str:
     """Text from a path or query string, which no parser has looked at."""
     if contains_nul(value):
-        raise ApiError(Code.MALFORMED_BODY, "NUL characters are not accepted", field=field)
+        raise RestError(Code.MALFORMED_BODY, "NUL characters are not accepted", field=field)
     return value

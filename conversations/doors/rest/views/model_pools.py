@@ -13,11 +13,13 @@ from rest_framework.response import Response
 
 from balancing import services as balancing
 from balancing.models import ModelPool
-from conversations.doors.rest import fields, render, shapes
-from conversations.doors.rest.authentication import IsOperator
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
 
 LARGEST_ID = 2**63 - 1
 CHANGEABLE = ("profile", "fallback_models", "hedging")
@@ -47,7 +49,7 @@ class ModelPools(Resource):
         """Balance requests for some models in a way of their own; workers know within seconds."""
         pattern = fields.line(self.document.get("pattern"), "pattern", 200)
         if ModelPool.objects.filter(pattern=pattern).exists():
-            raise ApiError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")
+            raise RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")
         values = _named(self.document)
         return success(shown(_valid(lambda: balancing.set_pool(pattern=pattern, **values))), 201)
 
@@ -89,7 +91,7 @@ class OneModelPool(Resource):
 def _find(pool_id: int) -> ModelPool:
     row = ModelPool.objects.filter(pk=pool_id).first() if pool_id <= LARGEST_ID else None
     if row is None:
-        raise ApiError(Code.NOT_FOUND, "there is no such pool", field="id")
+        raise RestError(Code.NOT_FOUND, "there is no such pool", field="id")
     return row
 
 
@@ -98,7 +100,7 @@ def _named(document: dict[str, Any]) -> dict[str, Any]:
     if "profile" in values:
         values["profile"] = fields.line(values["profile"], "profile", 200)
     if not isinstance(values.get("hedging", True), bool):
-        raise ApiError(Code.MALFORMED_BODY, "true or false", field="hedging")
+        raise RestError(Code.MALFORMED_BODY, "true or false", field="hedging")
     return values
 
 
@@ -109,6 +111,6 @@ def _valid(change: Callable[[], ModelPool]) -> ModelPool:
             return change()
     except ValidationError as error:
         field, reasons = next(iter(error.message_dict.items()))
-        raise ApiError(Code.MALFORMED_BODY, " ".join(reasons), field=field) from None
+        raise RestError(Code.MALFORMED_BODY, " ".join(reasons), field=field) from None
     except IntegrityError:
-        raise ApiError(Code.CONFLICT, "a pool of that pattern exists", field="pattern") from None
+        raise RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern") from None

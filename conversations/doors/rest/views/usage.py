@@ -14,9 +14,10 @@ from rest_framework.response import Response
 
 from conversations.access import users as people
 from conversations.access.keys import Caller
-from conversations.doors.rest import fields, shapes
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
 from conversations.models import Tenant, User
 from llmqueue_project.config import configuration
 from scheduling import usage
@@ -105,9 +106,9 @@ def _days(first: str | None, last: str | None) -> tuple[date, date]:
     end = _day(last, "to") or datetime.now(UTC).date()
     start = _day(first, "from") or max(date.min + DEFAULT, end) - DEFAULT
     if start > end:
-        raise ApiError(Code.MALFORMED_BODY, "from is after to", field="from")
+        raise RestError(Code.MALFORMED_BODY, "from is after to", field="from")
     if end - start > LONGEST:
-        raise ApiError(Code.MALFORMED_BODY, f"at most {LONGEST.days} days", field="from")
+        raise RestError(Code.MALFORMED_BODY, f"at most {LONGEST.days} days", field="from")
     return start, end
 
 
@@ -117,7 +118,7 @@ def _day(text: str | None, field: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ApiError(Code.MALFORMED_BODY, "a date such as 2027-01-31", field=field) from None
+        raise RestError(Code.MALFORMED_BODY, "a date such as 2027-01-31", field=field) from None
 
 
 def _tenant(caller: Caller, text: str | None) -> UUID | None:
@@ -127,9 +128,9 @@ def _tenant(caller: Caller, text: str | None) -> UUID | None:
     try:
         wanted = UUID(text)
     except ValueError:
-        raise ApiError(Code.MALFORMED_BODY, "a tenant's id", field="tenant_id") from None
+        raise RestError(Code.MALFORMED_BODY, "a tenant's id", field="tenant_id") from None
     if not caller.operator and wanted != caller.tenant_id:
-        raise ApiError(Code.FORBIDDEN, "this key sees its own tenant only", field="tenant_id")
+        raise RestError(Code.FORBIDDEN, "this key sees its own tenant only", field="tenant_id")
     return wanted
 
 
@@ -141,7 +142,7 @@ def _user(caller: Caller, tenant_id: UUID | None, text: str | None) -> UUID | No
     tenant = tenant_id or caller.tenant_id
     found = User.objects.filter(tenant_id=tenant, external_id=name).first()
     if found is None or bound not in (None, found.pk):
-        raise ApiError(Code.NOT_FOUND, "there is no such user", field="user_id")
+        raise RestError(Code.NOT_FOUND, "there is no such user", field="user_id")
     return found.pk
 
 

@@ -9,10 +9,13 @@ from rest_framework.response import Response
 
 from conversations.access.keys import Caller
 from conversations.dialogue import services
-from conversations.doors.rest import drafts, fields, filters, ids, render, shapes, statuses
-from conversations.doors.rest.envelope import Resource, success
-from conversations.doors.rest.errors import ApiError, Code
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol import ids, statuses
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import drafts, fields, filters
 from conversations.models import Message
 from scheduling.errors import IllegalTransition
 from scheduling.models import Status
@@ -28,7 +31,7 @@ def find(caller: Caller, message_id: str) -> Message:
     rows = services.visible_messages(caller).select_related("user", "job", "reply")
     row = rows.filter(pk=ids.message(message_id)).first()
     if row is None:
-        raise ApiError(Code.MESSAGE_NOT_FOUND, field="id")
+        raise RestError(Code.MESSAGE_NOT_FOUND, field="id")
     return row
 
 

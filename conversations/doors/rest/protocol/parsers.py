@@ -8,7 +8,7 @@ from typing import IO, Any
 import orjson
 from rest_framework.parsers import BaseParser
 
-from conversations.doors.rest.errors import ApiError, Code
+from conversations.doors.rest.protocol.refusals import Code, RestError
 from llmqueue_project.config import configuration
 
 NUL = "\x00"
@@ -31,7 +31,7 @@ class EnvelopeJSONParser(BaseParser):
         limit = configuration().web.max_body_bytes
         raw = stream.read(limit + 1)
         if len(raw) > limit:
-            raise ApiError(Code.BODY_TOO_LARGE, f"at most {limit} bytes")
+            raise RestError(Code.BODY_TOO_LARGE, f"at most {limit} bytes")
         return parse_object(raw)
 
 
@@ -39,19 +39,19 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`.
 
     Raises:
-        ApiError: it is empty, not JSON, not an object, or has a NUL character somewhere.
+        RestError: it is empty, not JSON, not an object, or has a NUL character somewhere.
     """
     if not raw.strip():
-        raise ApiError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
+        raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise ApiError(Code.MALFORMED_BODY, f"not valid JSON: {error}") from None
+        raise RestError(Code.MALFORMED_BODY, f"not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise ApiError(Code.MALFORMED_BODY, "send a JSON object, not another JSON value")
+        raise RestError(Code.MALFORMED_BODY, "send a JSON object, not another JSON value")
     # Only an escape can bring a NUL in; most bodies have none and need no walk.
     if b"\\u0000" in raw and contains_nul(value):
-        raise ApiError(Code.MALFORMED_BODY, "NUL characters (\\u0000) are not accepted")
+        raise RestError(Code.MALFORMED_BODY, "NUL characters (\\u0000) are not accepted")
     return value
 
 

@@ -7,9 +7,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.dialogue import services
-from conversations.doors.rest import fields, filters, render, shapes
-from conversations.doors.rest.envelope import Resource
-from conversations.doors.rest.pagination import EnvelopePagination
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.envelope import Resource
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.requests import fields, filters
 
 
 class UserConversations(Resource):

@@ -8,8 +8,10 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.doors.rest import fields, occupancy, shapes
-from conversations.doors.rest.envelope import Resource, success
+from conversations.doors.rest.answers import occupancy
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.requests import fields
 from conversations.doors.rest.throughput import RANGES, finished
 from scheduling.models import Priority
 from scheduling.reports.capacity import level_caps

@@ -1,0 +1,1 @@
+"""What an answer shows: rows as JSON, and how busy endpoints are."""
