@@ -14,7 +14,6 @@ from django.utils import timezone
 from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.access import keys
-from conversations.doors.rest import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
 from conversations.priority import rulebook
 from scheduling import services
@@ -96,7 +95,6 @@ def forgotten() -> Iterator[None]:
         services._flows.clear()
         outlook._board = None
         admission.forget()
-        throughput._remembered.clear()
 
     forget()
     yield

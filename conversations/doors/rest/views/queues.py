@@ -12,10 +12,10 @@ from conversations.doors.rest.answers import occupancy
 from conversations.doors.rest.openapi import shapes
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.requests import fields
-from conversations.doors.rest.throughput import RANGES, finished
 from scheduling.models import Priority
 from scheduling.reports.capacity import level_caps
 from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.throughput import RANGES, finished
 
 
 class QueueStatus(Resource):

@@ -1,13 +1,17 @@
-"""What each level finished in a span of time; the longer the span, the longer it is remembered."""
+"""What has each level finished in the last hour, 6 hours, day or week?"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 
 from django.db import connection
+
+from stores.memory import Aged, remembered
 
 RANGES = {
     "1h": timedelta(hours=1),
@@ -33,19 +37,30 @@ select l.level,
  group by l.level order by l.level
 """
 
-_remembered: dict[str, tuple[float, list[dict[str, Any]]]] = {}
-_lock = Lock()
+
+class Throughput:
+    """What a process remembers of it: the longer the span, the longer.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = Lock()
+        self._rows = {
+            name: Aged[list[dict[str, Any]]](span / timedelta(hours=2), clock=clock)
+            for name, span in RANGES.items()
+        }
+
+    def finished(self, name: str) -> list[dict[str, Any]]:
+        """One row a level for a span of `RANGES`; waits and times in seconds."""
+        with self._lock:
+            return self._rows[name].current(partial(_read, RANGES[name]))
 
 
 def finished(name: str) -> list[dict[str, Any]]:
-    """One row a level; waits and times in seconds."""
-    with _lock:
-        until, rows = _remembered.get(name, (0.0, []))
-        if time.monotonic() >= until:
-            rows = _read(RANGES[name])
-            kept_seconds = RANGES[name] / timedelta(hours=2)
-            _remembered[name] = (time.monotonic() + kept_seconds, rows)
-    return rows
+    """One row a level for a span of `RANGES`, remembered where the process keeps a memory."""
+    return remembered(Throughput).finished(name)
 
 
 def _read(span: timedelta) -> list[dict[str, Any]]:
