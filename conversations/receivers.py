@@ -13,7 +13,7 @@ from conversations.access import keys
 from conversations.dialogue import services
 from conversations.models import ApiKey, PriorityRule, Tenant, User
 from conversations.priority import rulebook
-from scheduling.models import Job
+from scheduling.models import Job, Source
 from scheduling.signals import job_finished
 from stores import control
 
@@ -21,7 +21,7 @@ from stores import control
 @receiver(job_finished, sender=Job, dispatch_uid="conversations.settle")
 def settle_finished(*, job_id: UUID, source: str, **_: Any) -> None:
     """Record the answer and release the next turn; may come twice, or hours late."""
-    if source != services.SOURCE:
+    if source != Source.MESSAGE:
         return
     try:
         services.settle(job_id=job_id)

@@ -15,7 +15,7 @@ from django.db.models import F, QuerySet
 from conversations.access import users as people
 from conversations.access.keys import Caller
 from conversations.access.visibility import visible_conversations, visible_messages
-from conversations.dialogue.sending import SOURCE, MessageDraft, send, send_many
+from conversations.dialogue.sending import MessageDraft, send, send_many
 from conversations.dialogue.turns import advance, settle
 from conversations.errors import ConversationBusy, ConversationClosed
 from conversations.models import Conversation, Message
@@ -24,7 +24,6 @@ from scheduling.errors import IllegalTransition
 from scheduling.models import FINAL, Job, Priority, Status
 
 __all__ = [
-    "SOURCE",
     "ConversationDraft",
     "MessageDraft",
     "advance",

@@ -20,14 +20,14 @@ from conversations.access import flows
 from conversations.access.keys import Caller
 from conversations.dialogue import sending
 from conversations.dialogue.sending import MessageDraft
-from conversations.doors.lean.errors import ApiError
+from conversations.doors.lean.refusals import Refusal
 from conversations.doors.openai import request as openai
 from conversations.doors.rest.protocol.refusals import RestError
 from conversations.doors.rest.requests import drafts
 from conversations.models import Tenant, User
-from conversations.priority.classify import Asked, UnknownPriority, asked_level
+from conversations.priority.level_choice import Asked, UnknownPriority, asked_level
 from llmqueue_project.config import configuration
-from scheduling.models import Priority
+from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec
 from scheduling.submit import estimates
 from scheduling.submit.bulk import submit_bulk
@@ -106,7 +106,7 @@ def read(lines: Iterable[bytes], terms: Terms, *, skip: int = 0) -> Iterator[Lin
         if raw.strip():
             try:
                 yield _line(number, raw, terms, flow_id)
-            except ApiError as error:
+            except Refusal as error:
                 raise BadLine(
                     number, f"{error.param}: {error}" if error.param else str(error)
                 ) from None
@@ -161,7 +161,8 @@ def _line(number: int, raw: bytes, terms: Terms, flow_id: int) -> Line:
         fields = fields["body"]
     if "content" in fields:
         return Line(number, custom_id, draft=_draft(fields, terms))
-    api = "completion" if "prompt" in fields and "messages" not in fields else "chat"
+    is_completion = "prompt" in fields and "messages" not in fields
+    api = Api.COMPLETION if is_completion else Api.CHAT
     return Line(number, custom_id, spec=_spec(number, api, fields, terms, flow_id))
 
 
@@ -178,7 +179,7 @@ def _draft(fields: dict[str, object], terms: Terms) -> MessageDraft:
     )
 
 
-def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
+def _spec(number: int, api: Api, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
     named = fields if fields.get("model") else fields | {"model": terms.model}
     # Nobody listens: a streamed answer would only be kept for nobody.
     whole = {name: value for name, value in named.items() if not name.startswith("stream")}
@@ -195,7 +196,7 @@ def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_i
         priority_reason=f"asked: {asked.by}",
         model=request.model,
         api=request.api,
-        source="openai",
+        source=Source.OPENAI,
         body=request.upstream,
         tenant_id=terms.caller.tenant_id,
         user_id=terms.caller.user_id,

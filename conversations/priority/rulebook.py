@@ -7,13 +7,15 @@ A changed rule counts at once where the control channel is up (`forget`), and af
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
+from django.db import connection
 
 from conversations.priority.rules import BadRule, Condition, Rule, Rulebook, compiled
 from llmqueue_project.config import configuration
+from stores.memory import Aged, remembered
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +25,6 @@ select name, level, tenant_id, kind, words, pattern, min_chars, max_chars, metad
        metadata_value
   from conversations_priorityrule where enabled order by "order", id
 """
-_seen: tuple[float, Rulebook] = (0.0, Rulebook())
 
 
 def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
@@ -31,23 +32,38 @@ def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
     return Rulebook([rule for row in rows if (rule := _rule(row)) is not None])
 
 
-def current() -> Rulebook:
-    """The rules, by Django's connection, at most `rule_cache_seconds` old."""
-    global _seen
-    from django.db import connection
+class KnownRules:
+    """The rulebook of a process, by Django's connection, at most `rule_cache_seconds` old.
 
-    if time.monotonic() >= _seen[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(RULES)
-            book = of_rows(cursor.fetchall())
-        _seen = (time.monotonic() + configuration().web.rule_cache_seconds, book)
-    return _seen[1]
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rulebook = Aged[Rulebook](configuration().web.rule_cache_seconds, clock=clock)
+
+    def current(self) -> Rulebook:
+        return self._rulebook.current(_read)
+
+    def forget(self) -> None:
+        """Read the rows again at the next request: one has changed."""
+        self._rulebook.expire()
+
+
+def current() -> Rulebook:
+    """The rules, remembered where the process keeps a memory."""
+    return remembered(KnownRules).current()
 
 
 def forget() -> None:
-    """Read the rows again at the next look: one has changed."""
-    global _seen
-    _seen = (0.0, _seen[1])
+    """Read the rules again: one has changed."""
+    remembered(KnownRules).forget()
+
+
+def _read() -> Rulebook:
+    with connection.cursor() as cursor:
+        cursor.execute(RULES)
+        return of_rows(cursor.fetchall())
 
 
 def _rule(row: tuple[Any, ...]) -> Rule | None:

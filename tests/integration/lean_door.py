@@ -12,9 +12,10 @@ from uuid import UUID
 import orjson
 import pytest
 
-from conversations.access import keys
+from conversations.doors.application import lean_application
 from conversations.doors.lean.app import LeanApplication
 from conversations.models import ApiKey
+from stores.memory import Memory
 from tests.hot_path import Db
 
 ENDPOINT = """
@@ -94,10 +95,8 @@ class Lean:
 
 @pytest.fixture
 async def lean(database: Db) -> AsyncIterator[Lean]:
-    keys.forget()
     await database.run(ENDPOINT)
-    app = LeanApplication()
+    app = lean_application(Memory())
     await app.open()
     yield Lean(app, database)
     await app.close()
-    keys.forget()

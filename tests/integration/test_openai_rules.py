@@ -12,8 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from conversations.doors.openai.ruling import RuleReader, about
-from conversations.priority.rules import MATCHED_CHARS
+from conversations.doors.lean.rules import RuleReader
 from stores import control
 from tests.hot_path import Db
 from tests.integration.lean_door import Lean
@@ -65,7 +64,7 @@ async def test_rules_are_read_once_for_many_requests(
 ) -> None:
     key = await lean.key(TENANTS[0])
     reads: list[str] = []
-    monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
+    monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
 
     for _ in range(10):
         await lean.chat(key, "hello")
@@ -103,45 +102,24 @@ class TestReader:
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reader = RuleReader(database.pools)
-        book = await reader.book()
+        rulebook = await reader.rulebook()
 
         async def away(*_: Any) -> Any:
             raise psycopg.OperationalError("away")
 
-        monkeypatch.setattr("conversations.doors.openai.ruling.read", away)
+        monkeypatch.setattr("conversations.doors.lean.rules.read", away)
         reader.forget()
 
-        assert await reader.book() is book
+        assert await reader.rulebook() is rulebook
 
     async def test_many_wait_for_one_reading(
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reads: list[str] = []
-        monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
+        monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
         reader = RuleReader(database.pools)
 
-        books = await asyncio.gather(*(reader.book() for _ in range(20)))
+        rulebooks = await asyncio.gather(*(reader.rulebook() for _ in range(20)))
 
         assert len(reads) == 1
-        assert len({id(book) for book in books}) == 1
-
-
-def said(*messages: Any, **fields: Any) -> str:
-    return about({"messages": list(messages), **fields}).head.decode()
-
-
-def test_what_the_user_said_last_is_looked_at() -> None:
-    assert said({"role": "user", "content": "a"}, {"role": "user", "content": "b"}) == "b"
-    assert said({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}) == "a"
-    assert said({"role": "system", "content": "a"}) == ""
-    assert said({"role": "user", "content": None}) == ""
-    assert said({"role": "user"}) == ""
-    parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": 5}, None, "b"]
-    assert said({"role": "user", "content": parts}).split() == ["a", "b"]
-
-
-def test_the_text_looked_at_is_bounded() -> None:
-    found = about({"prompt": "x" * 50_000, "metadata": {"a": "b"}})
-
-    assert (len(found.head), found.chars, found.metadata) == (MATCHED_CHARS, 50_000, {"a": "b"})
-    assert about({"prompt": "x", "metadata": [1]}).metadata == {}
+        assert len({id(rulebook) for rulebook in rulebooks}) == 1

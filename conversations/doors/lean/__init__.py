@@ -1,1 +1,1 @@
-"""The lean ASGI application: routing, the wire, and what it holds for its whole life."""
+"""The lean ASGI application: routes, HTTP, health, and what its doors share; no API's words."""

@@ -13,9 +13,7 @@ from django.utils import timezone
 
 from balancing.endpoints import registry
 from balancing.models import Endpoint
-from conversations.access import keys
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
-from conversations.priority import rulebook
 from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
 from scheduling.reports import levels as outlook
@@ -89,8 +87,6 @@ def forgotten() -> Iterator[None]:
     """Nothing that a process remembers outlives the test's transaction."""
 
     def forget() -> None:
-        keys.forget()
-        rulebook.forget()
         registry.forget()
         services._flows.clear()
         outlook._board = None

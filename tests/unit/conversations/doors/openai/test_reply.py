@@ -1,39 +1,35 @@
-"""What a client of the two streaming doors reads, entry by entry."""
+"""What a client of `/v1` reads, entry by entry."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, MutableMapping
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 
-from conversations.doors.lean import events
-from conversations.doors.lean.door import Door
-from conversations.doors.openai.completions import _Reply
+from conversations.doors.lean.wire import Exchange
+from conversations.doors.openai.errors import OpenAIErrors
+from conversations.doors.openai.reply import Reply, Submitted
 from conversations.doors.openai.request import parse
-from conversations.streams.listener import START, Entry, Mark, Waiter
-from scheduling.models import Status
-from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
+from conversations.streams.waiter import Entry, Waiter
+from scheduling.models import Api, Status
+from scheduling.outbox import RESET, USAGE
 from scheduling.specs import Receipt
 from scheduling.waiting.admission import Outlook
 from tests.hot_path import spec
+from tests.unit.conversations.streams.entries import CHUNK, delta, failed, final, started
 
-CHUNK = '{"choices":[{"index":0,"delta":{"content":"hi"}}]}'
 
-
-class StubDoor:
-    """A door whose listener says what the test wants."""
+class StubJobs:
+    """One job that says what the test wants."""
 
     def __init__(self, *batches: list[Entry]) -> None:
         self.batches = batches
         self.cancelled: list[UUID] = []
-        self.config = SimpleNamespace(web=SimpleNamespace(comment_seconds=1.0))
-        self.listener = self.intake = self
 
-    async def entries(self, waiter: Waiter, *, tick_seconds: float) -> AsyncIterator[list[Entry]]:
+    async def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
         for batch in self.batches:
             yield batch
 
@@ -71,31 +67,19 @@ class Response:
         return orjson.loads(self.body)
 
 
-def started(attempt: int = 1) -> Entry:
-    return Entry(attempt, 1, STARTED, '{"queue_ms":7,"endpoint":"one"}')
+async def never() -> MutableMapping[str, Any]:
+    raise AssertionError("a reply reads nothing of the request")
 
 
-def delta(seq: int, attempt: int = 1) -> Entry:
-    return Entry(attempt, seq, DELTA, CHUNK)
-
-
-def final(seq: int = 9, attempt: int = 1, **fields: Any) -> Entry:
-    end = {"status": "completed", "queue_ms": 7, "endpoint": "one", "body": None, **fields}
-    return Entry(attempt, seq, FINAL, orjson.dumps(end).decode())
-
-
-def failed(code: str = "broken") -> Entry:
-    return final(status="failed", code=code, message="it broke")
-
-
-async def answer(*batches: list[Entry], **fields: Any) -> tuple[Response, StubDoor]:
+async def answer(*batches: list[Entry], **fields: Any) -> tuple[Response, StubJobs]:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
-    request = parse(orjson.dumps(body), "chat")
-    door, response, job = StubDoor(*batches), Response(), spec(1, request_id="r1")
+    request = parse(orjson.dumps(body), Api.CHAT)
+    jobs, response, job = StubJobs(*batches), Response(), spec(1, request_id="r1")
     receipt = Receipt(job.id, Status.QUEUED, "", 0.0)
-    reply = _Reply(cast(Door, door), request, job, receipt, Waiter(job.id), response.send)
+    exchange = Exchange({}, never, response.send, errors=OpenAIErrors())
+    reply = Reply(jobs, exchange, Submitted(request, job, receipt, Waiter(job.id)))
     await (reply.stream() if request.stream else reply.whole())
-    return response, door
+    return response, jobs
 
 
 class TestWhole:
@@ -169,12 +153,12 @@ class TestStream:
         ],
     )
     async def test_two_attempts_are_never_one_answer(self, further: list[Entry]) -> None:
-        response, door = await answer([started(), delta(2)], further, stream=True)
+        response, jobs = await answer([started(), delta(2)], further, stream=True)
 
         assert response.lines[0] == f"data: {CHUNK}"
         assert orjson.loads(response.lines[-1][6:])["error"]["code"] == "attempt_lost"
         assert len(response.lines) == 2
-        assert len(door.cancelled) == 1
+        assert len(jobs.cancelled) == 1
         assert response.ended
 
     async def test_even_within_one_batch(self) -> None:
@@ -191,80 +175,3 @@ class TestStream:
         )
 
         assert response.lines[:2] == [f"data: {CHUNK}", "data: [DONE]"]
-
-
-class TestMessageEvents:
-    def told(self, *entries: Entry, after: Mark = START) -> list[tuple[str, str]]:
-        """Event names and identifiers."""
-        rendered = events._Telling(after).render(list(entries)).decode()
-        found = []
-        for block in filter(None, rendered.split("\n\n")):
-            fields = dict(line.split(": ", 1) for line in block.split("\n"))
-            assert orjson.loads(fields["data"]) is not None
-            found.append((fields["event"], fields["id"]))
-        return found
-
-    def test_the_life_of_a_message(self) -> None:
-        assert self.told(started(), delta(2), delta(3), final(4)) == [
-            ("started", "1.1"),
-            ("delta", "1.2"),
-            ("delta", "1.3"),
-            ("completed", "1.4"),
-        ]
-
-    def test_a_chunk_without_text_is_no_event(self) -> None:
-        silent = [
-            Entry(1, seq, DELTA, data)
-            for seq, data in enumerate(
-                (
-                    '{"choices":[]}',
-                    '{"choices":[{"delta":{}}]}',
-                    '{"choices":[{"delta":{"content":null}}]}',
-                )
-            )
-        ]
-
-        assert self.told(*silent) == []
-
-    def test_a_further_attempt_starts_over_after_a_reset(self) -> None:
-        reset = Entry(1, 3, RESET, "{}")
-
-        names = [name for name, _ in self.told(started(), delta(2), reset, started(2), delta(2, 2))]
-
-        assert names == ["started", "delta", "reset", "started", "delta"]
-
-    def test_so_does_one_whose_worker_was_lost(self) -> None:
-        names = [name for name, _ in self.told(started(), delta(2), started(2), delta(2, 2))]
-
-        assert names == ["started", "delta", "reset", "started", "delta"]
-
-    def test_a_client_that_resumes_in_an_earlier_attempt_starts_over(self) -> None:
-        assert self.told(started(2), delta(2, 2), after=(1, 5))[0][0] == "reset"
-        assert self.told(delta(6), after=(1, 5)) == [("delta", "1.6")]
-
-    def test_a_failure_is_an_error(self) -> None:
-        assert self.told(started(), failed()) == [("started", "1.1"), ("error", "1.9")]
-
-    def test_the_stored_text_stands_in_for_an_expired_stream(self) -> None:
-        assert self.told(final(text="all of it")) == [("delta", "1.9"), ("completed", "1.9")]
-        assert self.told(final(text="all"), after=(1, 2))[0][0] == "reset"
-        assert self.told(delta(2), final(text="all of it"))[-1] == ("completed", "1.9")
-
-    @pytest.mark.parametrize(
-        ("value", "mark"),
-        [
-            ("1.2", (1, 2)),
-            ("", START),
-            ("1", START),
-            ("a.b", START),
-            ("-1.2", START),
-            ("1." + "9" * 40, START),
-            ("1.2.3", START),
-        ],
-    )
-    def test_where_a_client_resumes(self, value: str, mark: Mark) -> None:
-        assert events._resume_mark(value) == mark
-
-    @pytest.mark.parametrize("value", ["².1", "1.²", "1." + "9" * 27, "9" * 27 + ".1"])
-    def test_what_valkey_would_not_take_is_no_mark(self, value: str) -> None:
-        assert events._resume_mark(value) == START

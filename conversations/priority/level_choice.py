@@ -1,4 +1,4 @@
-"""What a request is, before it is queued: its priority level, and why it got that one.
+"""Which priority level does a request get, and why that one?
 
 Explicit (a field, a header, the conversation's own) > the first rule that matches > the user's
 default > the tenant's default; then never above the tenant's highest.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.priority.classify import (
+from conversations.priority.level_choice import (
     Asked,
     Choice,
     Standing,

@@ -1,0 +1,60 @@
+"""The priority rules of a web process, read beside its requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psycopg
+import structlog
+
+from conversations.doors.lean.refusals import Refusal
+from conversations.priority import rulebook
+from conversations.priority.rules import Rulebook
+from llmqueue_project.config import configuration
+from stores.postgres import Database, read
+
+log = structlog.get_logger(__name__)
+NEVER = float("-inf")
+
+
+class RuleReader:
+    """The rulebook of a web process: no request waits for it while requests keep coming."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rulebook: Rulebook | None = None
+        self._read_at = NEVER
+        self._reading: asyncio.Task[None] | None = None
+
+    async def rulebook(self) -> Rulebook:
+        """The rules, at most `rule_cache_seconds` old; from half of that on they are read anew.
+
+        Raises:
+            Refusal: they could not be read even once.
+        """
+        age, limit = time.monotonic() - self._read_at, configuration().web.rule_cache_seconds
+        if age >= limit / 2 and self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        if age >= limit and self._reading is not None:
+            # Shielded: others wait for the same reading.
+            await asyncio.shield(self._reading)
+        if self._rulebook is None:
+            raise Refusal(503, "unavailable", "try again", retry_after_seconds=2.0)
+        return self._rulebook
+
+    def forget(self) -> None:
+        """Read the rules anew: one has changed, and a reading under way may have missed it."""
+        self._read_at, self._reading = NEVER, None
+
+    async def _read(self) -> None:
+        began, this = time.monotonic(), asyncio.current_task()
+        try:
+            self._rulebook = rulebook.of_rows(await read(self._database.relaxed, rulebook.RULES))
+            if self._reading is this:
+                self._read_at = began
+        except psycopg.OperationalError as error:
+            log.info("rules.wait", error=str(error))
+        finally:
+            if self._reading is this:
+                self._reading = None
