@@ -171,8 +171,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "conversations.doors.rest.schema.add_openai_door",
-        "conversations.doors.rest.schema.add_summaries",
+        "conversations.doors.openapi.add_lean_paths",
+        "conversations.doors.openapi.add_summaries",
     ],
 }
 

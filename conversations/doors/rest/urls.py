@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from conversations.doors.rest import (
-    schema,  # noqa: F401 - registers the security scheme
-)
 from conversations.doors.rest.views import (
     config,
     conversations,

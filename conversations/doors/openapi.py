@@ -12,8 +12,9 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
 from rest_framework.renderers import BaseRenderer
 
-from conversations.doors.rest import door_schema
-from conversations.doors.rest.door_schema import SCHEME
+from conversations.doors.lean.openapi import SCHEME, health_paths
+from conversations.doors.openai import openapi as openai
+from conversations.doors.rest.openapi import event_stream
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
@@ -28,9 +29,9 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         }
 
 
-def add_openai_door(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+def add_lean_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add what the lean ASGI application serves; a postprocessing hook of drf-spectacular."""
-    result["paths"] = {**result["paths"], **door_schema.door()}
+    result["paths"] |= openai.paths() | event_stream.paths() | health_paths()
     result["security"] = [{SCHEME: []}]
     return result
 

@@ -1,36 +1,26 @@
-"""The OpenAPI of what the lean application serves: `/v1`, event streams and health."""
+"""What the OpenAPI document says of `/v1`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-SCHEME = "apiKey"
+from conversations.doors.lean.openapi import header, operation
+from conversations.doors.openai.request import PATHS
+from scheduling.models import Api
+
 _OURS: dict[str, Any] = {
     "service_tier": {"type": "string", "enum": ["auto", "default", "flex", "priority"]},
     "priority": {"type": "string", "enum": ["realtime", "high", "normal", "low"]},
 }
 
 
-def door() -> dict[str, Any]:
+def paths() -> dict[str, Any]:
     return {
-        "/v1/chat/completions": {"post": _chat()},
-        "/v1/completions": {"post": _completion()},
-        "/v1/embeddings": {"post": _embeddings()},
+        PATHS[Api.CHAT]: {"post": _chat()},
+        PATHS[Api.COMPLETION]: {"post": _completion()},
+        PATHS[Api.EMBEDDING]: {"post": _embeddings()},
         "/v1/models": {"get": _models()},
         "/v1/models/{model}": {"get": _model()},
-        "/api/v1/messages/{message_id}/events": {"get": _events()},
-        "/health": {"get": _health("Whether the process is alive")},
-        "/health/ready": {"get": _health("Whether it can serve: components with response times")},
-    }
-
-
-def _operation(tag: str, name: str, text: str, responses: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "operationId": name,
-        "tags": [tag],
-        "description": text,
-        "security": [{SCHEME: []}],
-        "responses": responses,
     }
 
 
@@ -47,7 +37,7 @@ def _completion() -> dict[str, Any]:
 
 
 def _generation(name: str, what: str, answer: str, request: dict[str, Any]) -> dict[str, Any]:
-    operation = _operation(
+    found = operation(
         "openai",
         name,
         f"{what}, through the queue. Unknown fields pass to the endpoint. "
@@ -60,23 +50,23 @@ def _generation(name: str, what: str, answer: str, request: dict[str, Any]) -> d
                     "text/event-stream": {"schema": {"type": "string"}},
                 },
             },
-            **_openai_errors(),
+            **_errors(),
         },
     )
-    operation["requestBody"] = {
+    found["requestBody"] = {
         "required": True,
         "content": {"application/json": {"schema": request}},
     }
-    operation["parameters"] = [
-        _header("X-Priority", ["realtime", "high", "normal", "low"]),
-        _header("Idempotency-Key"),
-        _header("X-Request-ID"),
+    found["parameters"] = [
+        header("X-Priority", ["realtime", "high", "normal", "low"]),
+        header("Idempotency-Key"),
+        header("X-Request-ID"),
     ]
-    return operation
+    return found
 
 
 def _embeddings() -> dict[str, Any]:
-    operation = _operation(
+    found = operation(
         "openai",
         "create_embeddings",
         "OpenAI's embeddings, through the queue. Unknown fields pass to the endpoint.",
@@ -85,7 +75,7 @@ def _embeddings() -> dict[str, Any]:
                 "description": "A list of vectors",
                 "content": {"application/json": {"schema": {"type": "object"}}},
             },
-            **_openai_errors(),
+            **_errors(),
         },
     )
     text = {"type": "string"}
@@ -100,15 +90,15 @@ def _embeddings() -> dict[str, Any]:
             "dimensions": {"type": "integer"},
         },
     }
-    operation["requestBody"] = {
+    found["requestBody"] = {
         "required": True,
         "content": {"application/json": {"schema": schema}},
     }
-    operation["parameters"] = [
-        _header("X-Priority", ["realtime", "high", "normal", "low"]),
-        _header("X-Request-ID"),
+    found["parameters"] = [
+        header("X-Priority", ["realtime", "high", "normal", "low"]),
+        header("X-Request-ID"),
     ]
-    return operation
+    return found
 
 
 def _completion_request() -> dict[str, Any]:
@@ -155,8 +145,8 @@ def _models() -> dict[str, Any]:
         "description": "The models that endpoints serve",
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
-    responses = {"200": answer, **_openai_errors("401")}
-    return _operation("openai", "list_models", "The models that can be named.", responses)
+    responses = {"200": answer, **_errors("401")}
+    return operation("openai", "list_models", "The models that can be named.", responses)
 
 
 def _model() -> dict[str, Any]:
@@ -164,48 +154,13 @@ def _model() -> dict[str, Any]:
         "description": "The model",
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
-    responses = {"200": answer, **_openai_errors("401", "404")}
-    operation = _operation("openai", "get_model", "One model that can be named.", responses)
+    responses = {"200": answer, **_errors("401", "404")}
+    found = operation("openai", "get_model", "One model that can be named.", responses)
     name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
-    return operation | {"parameters": [name]}
+    return found | {"parameters": [name]}
 
 
-def _events() -> dict[str, Any]:
-    operation = _operation(
-        "messages",
-        "stream_message_events",
-        "Server-sent events of one message: `queued` (position, eta), `started`, `delta`, "
-        "`reset`, `completed`, `error`. `Last-Event-ID` resumes.",
-        {
-            "200": {
-                "description": "The events, live",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            },
-            "401": {"description": "1011: no valid API key"},
-            "404": {"description": "1004: no such message"},
-        },
-    )
-    identifier = {"name": "message_id", "in": "path", "required": True}
-    operation["parameters"] = [
-        identifier | {"schema": {"type": "string"}},
-        _header("Last-Event-ID"),
-    ]
-    return operation
-
-
-def _health(text: str) -> dict[str, Any]:
-    responses = {"200": {"description": "It is"}, "503": {"description": "It is not"}}
-    return _operation("health", "_".join(text.split()[:4]).lower(), text, responses) | {
-        "security": []
-    }
-
-
-def _header(name: str, enum: list[str] | None = None) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string"} | ({"enum": enum} if enum else {})
-    return {"name": name, "in": "header", "required": False, "schema": schema}
-
-
-def _openai_errors(*only: str) -> dict[str, Any]:
+def _errors(*only: str) -> dict[str, Any]:
     error = {
         "type": "object",
         "properties": {
