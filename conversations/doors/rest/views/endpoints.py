@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,9 +18,8 @@ from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields
+from conversations.doors.rest.requests import fields, rows
 
-LARGEST_ID = 2**63 - 1
 # What a client calls a field, where the model calls it otherwise.
 NAMES = {"models": "model_names"}
 CLIENT_NAMES = {model: client for client, model in NAMES.items()}
@@ -104,9 +102,9 @@ class Endpoints(Resource):
         values["state"] = _state(document) or Endpoint.State.ENABLED
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
-            raise RestError(Code.CONFLICT, "an endpoint of that name exists", field="name")
+            raise _taken()
         given = _credential(document)
-        row = valid(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
+        row = _stored(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
         return success(shown(row), 201)
 
     @extend_schema(
@@ -136,9 +134,9 @@ class OneEndpoint(Resource):
         given = _credential(document)
         state = _state(document)
         with transaction.atomic():
-            row = valid(lambda: balancing.change(row, values, credential=given, restated=document))
+            _stored(lambda: balancing.change(row, values, credential=given, restated=document))
             if state:
-                MOVES[state](endpoint_id=row.pk)
+                MOVES[state](endpoint_id=endpoint_id)
         return success(shown(_find(endpoint_id)))
 
     @extend_schema(
@@ -172,10 +170,15 @@ MOVES: dict[str, Callable[..., None]] = {
 
 
 def _find(endpoint_id: int) -> Endpoint:
-    row = Endpoint.objects.filter(pk=endpoint_id).first() if endpoint_id <= LARGEST_ID else None
-    if row is None:
-        raise RestError(Code.NOT_FOUND, "there is no such endpoint", field="id")
-    return row
+    return rows.find(Endpoint.objects.all(), endpoint_id, "endpoint")
+
+
+def _taken() -> RestError:
+    return RestError(Code.CONFLICT, "an endpoint of that name exists", field="name")
+
+
+def _stored(change: Callable[[], Endpoint]) -> Endpoint:
+    return rows.stored(change, taken=_taken(), names=CLIENT_NAMES)
 
 
 def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
@@ -208,23 +211,3 @@ def _state(document: dict[str, Any]) -> str:
     if "state" not in document:
         return ""
     return fields.one_of(document["state"], list(Endpoint.State.values), "state")
-
-
-def valid(change: Callable[[], Endpoint], names: Mapping[str, str] = CLIENT_NAMES) -> Endpoint:
-    """The model's own validation, as a refusal of this door.
-
-    Args:
-        names: what a client calls a field of the model, where it calls it otherwise.
-    """
-    try:
-        with transaction.atomic():
-            return change()
-    except ValidationError as error:
-        field, reasons = next(iter(error.message_dict.items()))
-        raise RestError(
-            Code.MALFORMED_BODY, " ".join(reasons), field=names.get(field, field)
-        ) from None
-    except (TypeError, ValueError):
-        raise RestError(Code.MALFORMED_BODY, "a field has a value of the wrong type") from None
-    except IntegrityError:
-        raise RestError(Code.CONFLICT, "an endpoint of that name exists", field="name") from None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,9 +16,8 @@ from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields
+from conversations.doors.rest.requests import fields, rows
 
-LARGEST_ID = 2**63 - 1
 CHANGEABLE = ("profile", "fallback_models", "hedging")
 
 
@@ -49,9 +45,8 @@ class ModelPools(Resource):
         """Balance requests for some models in a way of their own; workers know within seconds."""
         pattern = fields.line(self.document.get("pattern"), "pattern", 200)
         if ModelPool.objects.filter(pattern=pattern).exists():
-            raise RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")
-        values = _named(self.document)
-        return success(shown(_valid(lambda: balancing.set_pool(pattern=pattern, **values))), 201)
+            raise _taken()
+        return success(shown(_stored(pattern, self.document)), 201)
 
     @extend_schema(
         operation_id="list_model_pools",
@@ -74,9 +69,8 @@ class OneModelPool(Resource):
     )
     def patch(self, _request: Request, pool_id: int) -> Response:
         """Change the fields that the body names."""
-        row = _find(pool_id)
-        values = _named(self.document)
-        return success(shown(_valid(lambda: balancing.set_pool(pattern=row.pattern, **values))))
+        pattern = _find(pool_id).pattern
+        return success(shown(_stored(pattern, self.document)))
 
     @extend_schema(
         operation_id="delete_model_pool",
@@ -89,10 +83,12 @@ class OneModelPool(Resource):
 
 
 def _find(pool_id: int) -> ModelPool:
-    row = ModelPool.objects.filter(pk=pool_id).first() if pool_id <= LARGEST_ID else None
-    if row is None:
-        raise RestError(Code.NOT_FOUND, "there is no such pool", field="id")
-    return row
+    return rows.find(ModelPool.objects.all(), pool_id, "pool")
+
+
+def _stored(pattern: str, document: dict[str, Any]) -> ModelPool:
+    values = _named(document)
+    return rows.stored(lambda: balancing.set_pool(pattern=pattern, **values), taken=_taken())
 
 
 def _named(document: dict[str, Any]) -> dict[str, Any]:
@@ -104,13 +100,5 @@ def _named(document: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _valid(change: Callable[[], ModelPool]) -> ModelPool:
-    """The model's own validation, as a refusal of this door."""
-    try:
-        with transaction.atomic():
-            return change()
-    except ValidationError as error:
-        field, reasons = next(iter(error.message_dict.items()))
-        raise RestError(Code.MALFORMED_BODY, " ".join(reasons), field=field) from None
-    except IntegrityError:
-        raise RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern") from None
+def _taken() -> RestError:
+    return RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")

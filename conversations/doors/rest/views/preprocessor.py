@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -19,13 +17,11 @@ from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields
-from conversations.models import PriorityRule, Tenant
+from conversations.doors.rest.requests import fields, rows, rule_fields
+from conversations.models import PriorityRule
 from conversations.priority import rules
 from scheduling.models import Priority
 
-LARGEST_ID = 2**63 - 1
-LARGEST_NUMBER = 2**31 - 1
 # What a client calls a field, where the model calls it otherwise.
 NAMES = {"type": "kind", "keywords": "words", "priority": "level"}
 CLIENT_NAMES = {model: client for client, model in NAMES.items()} | {"tenant": "tenant_id"}
@@ -124,25 +120,24 @@ class UserPriorities(Resource):
         if "priority" not in document:
             raise RestError(Code.INVALID_PRIORITY, "required; null clears it", field="priority")
         level = fields.priority(document["priority"])
-        tenant_id = _tenant_id(document.get("tenant_id")) or self.caller.tenant_id
+        tenant_id = rule_fields.tenant_id(document.get("tenant_id")) or self.caller.tenant_id
         people.set_default_priority(tenant_id=tenant_id, external_id=name, level=level)
         label = level.label if level is not None else None
         return success({"user_id": name, "tenant_id": str(tenant_id), "priority": label})
 
 
 def _find(rule_id: int) -> PriorityRule:
-    row = PriorityRule.objects.filter(pk=rule_id).first() if rule_id <= LARGEST_ID else None
-    if row is None:
-        raise RestError(Code.NOT_FOUND, "there is no such rule", field="id")
-    return row
+    return rows.find(PriorityRule.objects.all(), rule_id, "rule")
 
 
 def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
     for name in document:
-        if name not in READERS:
-            raise RestError(Code.MALFORMED_BODY, f"one of {', '.join(READERS)}", field=name)
+        if name not in rule_fields.READERS:
+            raise RestError(
+                Code.MALFORMED_BODY, f"one of {', '.join(rule_fields.READERS)}", field=name
+            )
     for name, value in document.items():
-        setattr(row, NAMES.get(name, name), READERS[name](value))
+        setattr(row, NAMES.get(name, name), rule_fields.READERS[name](value))
     _check_kind(row, document)
     try:
         with transaction.atomic():
@@ -171,84 +166,3 @@ def _refusal(row: PriorityRule, error: ValidationError) -> RestError:
     if field == "name" and same_name.exists():
         code = Code.CONFLICT
     return RestError(code, " ".join(reasons), field=CLIENT_NAMES.get(field, field))
-
-
-def _name(value: Any) -> str:
-    name = fields.line(value, "name", 100)
-    if not name.strip():
-        raise RestError(Code.MALFORMED_BODY, "required", field="name")
-    return name
-
-
-def _level(value: Any) -> Priority:
-    level = fields.priority(value)
-    if level is None:
-        raise RestError(Code.INVALID_PRIORITY, "required", field="priority")
-    return level
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise RestError(Code.MALFORMED_BODY, "true or false", field="enabled")
-    return value
-
-
-def _number(value: Any, field: str) -> int:
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LARGEST_NUMBER:
-        raise RestError(
-            Code.MALFORMED_BODY, f"a whole number from 0 to {LARGEST_NUMBER}", field=field
-        )
-    return int(value)
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return ""
-    one_line = isinstance(value, list) and all(
-        isinstance(word, str) and len(word.splitlines()) == 1 and word.strip() for word in value
-    )
-    if not one_line:
-        raise RestError(Code.MALFORMED_BODY, "a list of words or phrases", field="keywords")
-    return "\n".join(word.strip() for word in value)
-
-
-def _pattern(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > rules.LONGEST_PATTERN:
-        raise RestError(
-            Code.MALFORMED_BODY,
-            f"a string of at most {rules.LONGEST_PATTERN} characters",
-            field="pattern",
-        )
-    return value
-
-
-def _tenant_id(value: Any) -> UUID | None:
-    """The id of a tenant that exists; None when none is named."""
-    if value is None:
-        return None
-    try:
-        found = Tenant.objects.filter(pk=UUID(value)).first() if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None:
-        raise RestError(Code.MALFORMED_BODY, "there is no such tenant", field="tenant_id")
-    return found.pk
-
-
-READERS: dict[str, Callable[[Any], Any]] = {
-    "name": _name,
-    "order": lambda value: _number(value, "order"),
-    "enabled": _flag,
-    "tenant_id": _tenant_id,
-    "type": lambda value: fields.one_of(value, list(rules.KINDS), "type"),
-    "keywords": _words,
-    "pattern": _pattern,
-    "min_chars": lambda value: None if value is None else _number(value, "min_chars"),
-    "max_chars": lambda value: None if value is None else _number(value, "max_chars"),
-    "metadata_key": lambda value: fields.line(value, "metadata_key", 100),
-    "metadata_value": lambda value: fields.line(value, "metadata_value", 200),
-    "priority": _level,
-}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,8 +21,7 @@ from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields
-from conversations.doors.rest.views.endpoints import valid
+from conversations.doors.rest.requests import fields, rows
 
 TYPE = "llm_endpoint"
 State = Endpoint.State
@@ -37,9 +37,9 @@ class Resources(Resource):
     def get(self, request: Request) -> Response:
         """Every resource and its slots, by name; null where Valkey cannot be asked."""
         pages = EnvelopePagination()
-        rows = pages.paginate_queryset(_rows(), request) or []
-        used = slots_in_use([row.pk for row in rows])
-        return pages.get_paginated_response([_shown(row, used.get(row.pk)) for row in rows])
+        page = pages.paginate_queryset(_endpoints(), request)
+        used = slots_in_use([row.pk for row in page])
+        return pages.get_paginated_response([_shown(row, used.get(row.pk)) for row in page])
 
     @extend_schema(
         operation_id="add_resource",
@@ -52,15 +52,16 @@ class Resources(Resource):
         fields.one_of(document.get("type", TYPE), [TYPE], "type")
         name = fields.line(document.get("name"), "name", 64)
         if Endpoint.objects.filter(name=name).exists():
-            raise RestError(Code.CONFLICT, "a resource of that name exists", field="name")
+            raise _taken()
         values = {
             "base_url": document.get("base_url", ""),
             "model_names": document.get("models", []),
         }
         if "total" in document:
             values["max_concurrent"] = document["total"]
-        row = valid(
+        row = rows.stored(
             lambda: balancing.register(name=name, **values),
+            taken=_taken(),
             names={"model_names": "models", "max_concurrent": "total"},
         )
         return success(_shown(row, 0), 201)
@@ -75,19 +76,23 @@ class ResourceStats(Resource):
     )
     def get(self, _request: Request) -> Response:
         """Slots altogether and by model; a slot counts for every model that may use it."""
-        rows = list(_rows())
-        used = slots_in_use([row.pk for row in rows])
-        working = [row for row in rows if row.state == State.ENABLED]
+        endpoints = list(_endpoints())
+        used = slots_in_use([row.pk for row in endpoints])
+        working = [row for row in endpoints if row.state == State.ENABLED]
         models = sorted({name for row in working for name in row.model_names})
         by_model = [
             {"model": name, **_sums([r for r in working if name in r.model_names], used)}
             for name in models
         ]
-        states = {state: sum(row.state == state for row in rows) for state in State.values}
+        states = {state: sum(row.state == state for row in endpoints) for state in State.values}
         return success({**_sums(working, used), "resources": states, "models": by_model})
 
 
-def _rows() -> Any:
+def _taken() -> RestError:
+    return RestError(Code.CONFLICT, "a resource of that name exists", field="name")
+
+
+def _endpoints() -> QuerySet[Endpoint]:
     return Endpoint.objects.filter(discover="").order_by("name")
 
 
@@ -102,10 +107,10 @@ def _shown(row: Endpoint, used: int | None) -> dict[str, Any]:
     }
 
 
-def _sums(rows: list[Endpoint], used: dict[int, int]) -> dict[str, Any]:
-    known = len(used) >= len(rows)
-    in_use = sum(used.get(row.pk, 0) for row in rows) if known else None
-    return _capacity(sum(row.max_concurrent for row in rows), in_use, takes_work=True)
+def _sums(endpoints: list[Endpoint], used: dict[int, int]) -> dict[str, Any]:
+    known = len(used) >= len(endpoints)
+    in_use = sum(used.get(row.pk, 0) for row in endpoints) if known else None
+    return _capacity(sum(row.max_concurrent for row in endpoints), in_use, takes_work=True)
 
 
 def _capacity(total: int, used: int | None, *, takes_work: bool) -> dict[str, Any]:
