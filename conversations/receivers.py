@@ -18,13 +18,13 @@ from scheduling.signals import job_finished
 from stores import control
 
 
-@receiver(job_finished, sender=Job, dispatch_uid="conversations.settle")
-def settle_finished(*, job_id: UUID, source: str, **_: Any) -> None:
+@receiver(job_finished, sender=Job, dispatch_uid="conversations.finish_turn")
+def finish_turn(*, job_id: UUID, source: str, **_: Any) -> None:
     """Record the answer and release the next turn; may come twice, or hours late."""
     if source != Source.MESSAGE:
         return
     try:
-        services.settle(job_id=job_id)
+        services.finish_turn(job_id=job_id)
     finally:
         # A worker's thread is no Django request: nothing else would give its connection back.
         if not connection.in_atomic_block:

@@ -11,7 +11,7 @@ from conversations.models import User
 from scheduling.models import Priority
 
 
-def named(*, caller: Caller, names: Iterable[str | None]) -> dict[str | None, User]:
+def users_named(*, caller: Caller, names: Iterable[str | None]) -> dict[str | None, User]:
     """The users of these external ids, created where new; None is the key's own user.
 
     Raises:

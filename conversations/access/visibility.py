@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
-from conversations.access import users as people
 from conversations.access.keys import Caller
+from conversations.access.users import bound_to
 from conversations.models import Conversation, Message
 
 
@@ -20,5 +20,5 @@ def visible_conversations(caller: Caller) -> QuerySet[Conversation]:
 
 def _visible(caller: Caller) -> Q:
     mine = Q(tenant_id=caller.tenant_id)
-    user_id = people.bound_to(caller)
+    user_id = bound_to(caller)
     return mine & Q(user_id=user_id) if user_id else mine

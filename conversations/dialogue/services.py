@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from conversations.access import users as people
 from conversations.access.keys import Caller
+from conversations.access.users import users_named
 from conversations.access.visibility import visible_conversations, visible_messages
-from conversations.dialogue.sending import MessageDraft, send, send_many
-from conversations.dialogue.turns import advance, settle
+from conversations.dialogue.drafts import ConversationDraft
+from conversations.dialogue.sending import send, send_many
+from conversations.dialogue.turns import advance, finish_turn
 from conversations.errors import ConversationBusy, ConversationClosed
 from conversations.models import Conversation, Message
 from scheduling import services as scheduling
 from scheduling.errors import IllegalTransition
-from scheduling.models import FINAL, Job, Priority, Status
+from scheduling.models import FINAL, Job, Status
 
 __all__ = [
-    "ConversationDraft",
-    "MessageDraft",
     "advance",
     "cancel",
     "change_state",
     "delete",
     "delete_conversation",
+    "finish_turn",
     "open_conversation",
     "retry",
     "send",
     "send_many",
-    "settle",
     "visible_conversations",
     "visible_messages",
 ]
@@ -49,17 +45,6 @@ TRANSITIONS: dict[str, set[str]] = {
     State.COMPLETED: {State.ACTIVE, State.ARCHIVED},
     State.ARCHIVED: set(),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationDraft:
-    user_id: str | None = None
-    title: str = ""
-    context: str = ""
-    model: str = ""
-    priority: Priority | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    expires_at: datetime | None = None
 
 
 def cancel(*, message: Message) -> Status:
@@ -113,7 +98,7 @@ def _job(message: Message, wanted: str) -> Job:
 
 def open_conversation(*, caller: Caller, draft: ConversationDraft) -> Conversation:
     with transaction.atomic():
-        user = people.named(caller=caller, names=[draft.user_id])[draft.user_id]
+        user = users_named(caller=caller, names=[draft.user_id])[draft.user_id]
         return Conversation.objects.create(
             tenant_id=caller.tenant_id,
             user=user,
@@ -133,13 +118,13 @@ def change_state(*, conversation: Conversation, state: str) -> Conversation:
         ConversationClosed: the lifecycle has no such step.
     """
     with transaction.atomic():
-        talk = Conversation.objects.select_for_update().get(pk=conversation.pk)
-        if state != talk.state:
-            if state not in TRANSITIONS[talk.state]:
-                raise ConversationClosed(f"a conversation that is {talk.state} cannot be {state}")
-            talk.state = state
-            talk.save(update_fields=["state", "updated_at"])
-    return talk
+        locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+        if state != locked.state:
+            if state not in TRANSITIONS[locked.state]:
+                raise ConversationClosed(f"a conversation that is {locked.state} cannot be {state}")
+            locked.state = state
+            locked.save(update_fields=["state", "updated_at"])
+    return locked
 
 
 def delete_conversation(*, conversation: Conversation) -> None:

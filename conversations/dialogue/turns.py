@@ -20,7 +20,7 @@ from scheduling import services as scheduling
 from scheduling.models import FINAL, Job, JobPayload, Status
 
 
-def settle(*, job_id: UUID) -> None:
+def finish_turn(*, job_id: UUID) -> None:
     """Record the answer of a finished job and let the conversation's next turn run.
 
     Safe to repeat and to run twice at once: `reply_to` is unique.
@@ -58,14 +58,15 @@ def _record_answer(message: Message) -> None:
 def advance(*, conversation_id: UUID) -> bool:
     """Release the conversation's next held turn with the history as it now is."""
     with transaction.atomic():
-        talk = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
+        conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
         job_id = scheduling.next_held_turn(sequence_key=conversation_id)
-        if talk is None or job_id is None:
+        if conversation is None or job_id is None:
             return False
         message = Message.objects.filter(job_id=job_id).select_related("job").first()
         if message is None or message.job is None:
             return False
-        return scheduling.release_turn(job_id=job_id, body=_prompt(message, talk, message.job))
+        body = _prompt(message, conversation, message.job)
+        return scheduling.release_turn(job_id=job_id, body=body)
 
 
 def refresh_prompt(*, message: Message) -> None:
@@ -87,11 +88,11 @@ def in_flight(*, conversation_ids: Sequence[UUID]) -> set[UUID]:
     return {key for key in unfinished.values_list("sequence_key", flat=True) if key is not None}
 
 
-def _prompt(message: Message, talk: Conversation, job: Job) -> str:
+def _prompt(message: Message, conversation: Conversation, job: Job) -> str:
     """The turn's body; what became of the history is noted on the message."""
     made = prompting.prompt(
         model=job.model,
-        context=talk.context,
+        context=conversation.context,
         history=history.before(message=message),
         content=message.content,
         promised=True,

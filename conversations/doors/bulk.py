@@ -19,7 +19,7 @@ from balancing.endpoints.registry import known_models
 from conversations.access import flows
 from conversations.access.keys import Caller
 from conversations.dialogue import sending
-from conversations.dialogue.sending import MessageDraft
+from conversations.dialogue.drafts import MessageDraft
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.openai import request as openai
 from conversations.doors.rest.protocol.refusals import RestError

@@ -24,7 +24,7 @@ def repair(*, since: timedelta = timedelta(hours=1), limit: int = 1000) -> int:
     now = timezone.now()
     unrecorded = _unrecorded(now - since, now - GRACE, limit)
     for job_id in unrecorded:
-        services.settle(job_id=job_id)
+        services.finish_turn(job_id=job_id)
     stuck = job_state.stuck_sequences(limit=limit)
     released = sum(services.advance(conversation_id=key) for key in stuck)
     if unrecorded or released:

@@ -43,9 +43,11 @@ class TestPriorities:
 
     def test_a_conversations_priority_is_the_clients_word(self, operator: Api) -> None:
         operator.post(RULES, URGENT)
-        talk = operator.post("/conversations", {"user_id": "u1", "priority": "low"}).data["id"]
+        conversation = operator.post("/conversations", {"user_id": "u1", "priority": "low"}).data[
+            "id"
+        ]
 
-        sent = operator.send("urgent", conversation_id=talk)
+        sent = operator.send("urgent", conversation_id=conversation)
 
         assert level_and_reason(sent) == ("low", "asked: conversation")
 

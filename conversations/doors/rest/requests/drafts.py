@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from conversations.dialogue.services import ConversationDraft, MessageDraft
+from conversations.dialogue.drafts import ConversationDraft, MessageDraft
 from conversations.doors.rest.protocol import ids
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields

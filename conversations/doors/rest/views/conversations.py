@@ -116,8 +116,8 @@ class ConversationMessages(Resource):
     )
     def get(self, request: Request, conversation_id: str) -> Response:
         """The history: questions and answers, oldest first."""
-        talk = filters.conversation(self.caller, conversation_id)
-        rows = readable(services.visible_messages(self.caller).filter(conversation=talk))
+        row = filters.conversation(self.caller, conversation_id)
+        rows = readable(services.visible_messages(self.caller).filter(conversation=row))
         rows = filters.messages(rows, request, self.caller, default="created_at")
         pages = EnvelopePagination()
         page = pages.paginate_queryset(rows, request)

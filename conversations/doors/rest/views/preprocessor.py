@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.access import users as people
+from conversations.access.users import set_default_priority
 from conversations.doors.rest.answers import render
 from conversations.doors.rest.openapi import shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
@@ -121,7 +121,7 @@ class UserPriorities(Resource):
             raise RestError(Code.INVALID_PRIORITY, "required; null clears it", field="priority")
         level = fields.priority(document["priority"])
         tenant_id = rule_fields.tenant_id(document.get("tenant_id")) or self.caller.tenant_id
-        people.set_default_priority(tenant_id=tenant_id, external_id=name, level=level)
+        set_default_priority(tenant_id=tenant_id, external_id=name, level=level)
         label = level.label if level is not None else None
         return success({"user_id": name, "tenant_id": str(tenant_id), "priority": label})
 

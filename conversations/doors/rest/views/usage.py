@@ -12,8 +12,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.access import users as people
 from conversations.access.keys import Caller
+from conversations.access.users import bound_to
 from conversations.doors.rest.openapi import shapes
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.refusals import Code, RestError
@@ -135,7 +135,7 @@ def _tenant(caller: Caller, text: str | None) -> UUID | None:
 
 
 def _user(caller: Caller, tenant_id: UUID | None, text: str | None) -> UUID | None:
-    bound = people.bound_to(caller)
+    bound = bound_to(caller)
     if text is None:
         return bound
     name = fields.without_nul(text, "user_id")

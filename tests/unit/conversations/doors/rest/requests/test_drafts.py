@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.dialogue.services import MessageDraft
+from conversations.dialogue.drafts import MessageDraft
 from conversations.doors.rest.requests import drafts
 from tests.unit.conversations.doors.rest.reading import json_values, outcome
 
