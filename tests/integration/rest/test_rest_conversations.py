@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from conversations.dialogue import prompting, services
-from conversations.housekeeping import idle as aging
+from conversations.housekeeping import idle
 from conversations.housekeeping.repair import repair
 from conversations.models import Conversation, Message
 from llmqueue_project.config import ConversationsConfig, configuration
@@ -148,7 +148,7 @@ class TestState:
         )
         Conversation.objects.exclude(pk=row(conversation).pk).update(expires_at=now)
 
-        assert aging.age() == (1, 1)
+        assert idle.update_states() == (1, 1)
         states = Conversation.objects.order_by("state").values_list("state", flat=True)
         assert list(states) == ["archived", "inactive"]
 
