@@ -11,7 +11,6 @@ from django.db.models import F, QuerySet
 
 from conversations.access.keys import Caller
 from conversations.access.users import users_named
-from conversations.access.visibility import visible_conversations, visible_messages
 from conversations.dialogue.drafts import ConversationDraft
 from conversations.dialogue.sending import send, send_many
 from conversations.dialogue.turns import advance, finish_turn
@@ -32,8 +31,6 @@ __all__ = [
     "retry",
     "send",
     "send_many",
-    "visible_conversations",
-    "visible_messages",
 ]
 
 State = Conversation.State

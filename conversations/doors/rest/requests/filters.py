@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from conversations.access.keys import Caller
-from conversations.dialogue.services import visible_conversations
+from conversations.access.visibility import visible_conversations
 from conversations.doors.rest.protocol import ids, statuses
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields

@@ -6,6 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from conversations.access.visibility import visible_conversations, visible_messages
 from conversations.dialogue import services
 from conversations.doors.rest.answers import render
 from conversations.doors.rest.openapi import shapes
@@ -13,7 +14,6 @@ from conversations.doors.rest.protocol import ids
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.requests import drafts, fields, filters
-from conversations.doors.rest.views.messages import readable
 from conversations.models import Conversation
 
 
@@ -36,7 +36,7 @@ class Conversations(Resource):
     )
     def get(self, request: Request) -> Response:
         """The conversations, the latest active first."""
-        rows = services.visible_conversations(self.caller).select_related("user")
+        rows = visible_conversations(self.caller).select_related("user")
         pages = EnvelopePagination()
         page = pages.paginate_queryset(filters.conversations(rows, request), request)
         return pages.get_paginated_response([render.conversation(row) for row in page])
@@ -117,7 +117,7 @@ class ConversationMessages(Resource):
     def get(self, request: Request, conversation_id: str) -> Response:
         """The history: questions and answers, oldest first."""
         row = filters.conversation(self.caller, conversation_id)
-        rows = readable(services.visible_messages(self.caller).filter(conversation=row))
+        rows = render.readable(visible_messages(self.caller).filter(conversation=row))
         rows = filters.messages(rows, request, self.caller, default="created_at")
         pages = EnvelopePagination()
         page = pages.paginate_queryset(rows, request)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from conversations.access.keys import Caller
+from conversations.access.visibility import visible_messages
 from conversations.dialogue import services
 from conversations.doors.rest.answers import render
 from conversations.doors.rest.openapi import shapes
@@ -21,14 +21,9 @@ from scheduling.errors import IllegalTransition
 from scheduling.models import Status
 
 
-def readable(rows: QuerySet[Message]) -> QuerySet[Message]:
-    """With all that rendering touches, so that a page costs no query a row."""
-    return rows.select_related("user", "job")
-
-
 def find(caller: Caller, message_id: str) -> Message:
     """The caller's message of that id, ready for rendering."""
-    rows = services.visible_messages(caller).select_related("user", "job", "reply")
+    rows = visible_messages(caller).select_related("user", "job", "reply")
     row = rows.filter(pk=ids.message(message_id)).first()
     if row is None:
         raise RestError(Code.MESSAGE_NOT_FOUND, field="id")
@@ -58,8 +53,8 @@ class Messages(Resource):
     )
     def get(self, request: Request) -> Response:
         """The messages submitted, newest first."""
-        rows = services.visible_messages(self.caller).filter(role=Message.Role.USER)
-        rows = filters.messages(readable(rows), request, self.caller)
+        rows = visible_messages(self.caller).filter(role=Message.Role.USER)
+        rows = filters.messages(render.readable(rows), request, self.caller)
         pages = EnvelopePagination()
         page = pages.paginate_queryset(rows, request)
         return pages.get_paginated_response(render.messages(page))

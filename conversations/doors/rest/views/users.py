@@ -6,7 +6,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from conversations.dialogue import services
+from conversations.access.visibility import visible_conversations
 from conversations.doors.rest.answers import render
 from conversations.doors.rest.openapi import shapes
 from conversations.doors.rest.protocol.envelope import Resource
@@ -23,7 +23,7 @@ class UserConversations(Resource):
     def get(self, request: Request, user_id: str) -> Response:
         """A user's conversations; none for a user not seen yet."""
         name = fields.user_id(user_id)
-        rows = services.visible_conversations(self.caller).filter(user__external_id=name)
+        rows = visible_conversations(self.caller).filter(user__external_id=name)
         pages = EnvelopePagination()
         found = filters.conversations(rows.select_related("user"), request)
         page = pages.paginate_queryset(found, request)
