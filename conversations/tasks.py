@@ -1,4 +1,4 @@
-"""Calendar chores, run on the `housekeeping` queue."""
+"""Chores of the calendar, which run on the queue `housekeeping`."""
 
 from __future__ import annotations
 

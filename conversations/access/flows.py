@@ -1,7 +1,7 @@
 """Which flow is a request counted in: its tenant's, or its user's own (setting `flow_by`)?
 
-The one place that knows. The lean application stores the row by its own connection
-(`scheduling.submit.intake`), everything else by Django's (`ids_of`, `stored`).
+Every door asks here. The lean application stores the row by a connection of its own
+(`scheduling.submit.intake`); synchronous code stores it by Django's (`stored`, `ids_of`).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class FlowRow:
 
 
 def of_caller(caller: Caller) -> FlowRow:
-    """The flow of requests that name no user: the key speaks for its own user, or for nobody."""
+    """The flow of requests that name no user: the key's own user counts, where it has one."""
     return of_user(caller, caller.user_id, caller.user_name)
 
 
 def of_user(caller: Caller, user_id: UUID | None, user_name: str) -> FlowRow:
-    """The flow of a caller's requests for one user; None is no user of the tenant in particular."""
+    """The flow of a caller's requests for one user; with None, of requests for no user."""
     key, name = f"tenant:{caller.tenant_id}", caller.tenant_name
     if user_id is not None and configuration().scheduling.flow_by == "user":
         key, name = f"{key}:user:{user_id}", f"{name} / {user_name}"[:LONGEST_NAME]
@@ -47,14 +47,14 @@ def of_user(caller: Caller, user_id: UUID | None, user_name: str) -> FlowRow:
 
 
 def stored(flow: FlowRow) -> int:
-    """The id of a flow, by Django's connection. Called outside a transaction it is remembered."""
+    """The id of a flow, stored by Django's connection; remembered if no transaction is open."""
     return scheduling.flow_for(key=flow.key, name=flow.name, weight=flow.weight)
 
 
 def ids_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
     """The id of the flow of each user's requests, by user id.
 
-    Rows are stored in the order of the users' ids, so that two batches do not lock them crosswise.
+    Rows are stored in the order of the users' ids, so that two batches cannot deadlock.
     """
     ordered = sorted(set(users), key=lambda user: user.pk)
     rows = {user.pk: of_user(caller, user.pk, user.external_id) for user in ordered}

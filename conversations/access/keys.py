@@ -1,7 +1,7 @@
 """Who is calling? An API key, verified against its stored hash and remembered for seconds.
 
-A revoked key stops working at once where the control channel is up (`forget`), and after
-`web.key_cache_seconds` in any case.
+A revoked key stops working at once if the control channel is up (`forget`), and after
+`web.key_cache_seconds` otherwise.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Caller:
     """Whom a verified key speaks for.
 
     Attributes:
-        user_id, user_name: the key's own user, None and empty where it has none; the name is the
-            tenant's own for the user.
-        user_level: the default of the key's own user, if the key and the user have one.
-        default_level: the tenant's default.
+        user_level: the default level of the key's own user; None without either.
+        default_level: the tenant's default level.
+        user_id: the key's own user; None if it has none.
+        user_name: how the tenant calls that user; or empty.
     """
 
     key_id: UUID
@@ -65,7 +65,7 @@ class _Remembered:
 
 
 class VerifiedKeys:
-    """The callers of keys that were verified in the last seconds, by the keys' fingerprints.
+    """The callers of recently verified keys. Only fingerprints of the keys are kept.
 
     Args:
         clock: seconds that only go forward.
@@ -86,12 +86,12 @@ class VerifiedKeys:
             return self.verify(presented, cursor.fetchone())
 
     def recall(self, presented: str) -> Caller | None:
-        """The caller of a key verified in the last seconds; never touches the database."""
+        """The caller of a recently verified key; never touches the database."""
         found = self._remembered.get(_fingerprint(presented))
         return found.caller if found and found.until > self._clock() else None
 
     def verify(self, presented: str, row: tuple[Any, ...] | None) -> Caller | None:
-        """The caller, when `row` (of `LOOKUP`) is the presented key's and has not expired."""
+        """The caller, if `row` (of `LOOKUP`) belongs to the presented key and has not expired."""
         if row is None or not ApiKey.objects.key_generator.verify(presented, row[1]):
             return None
         expiry: datetime | None = row[2]
@@ -113,12 +113,12 @@ class VerifiedKeys:
 
 
 def authenticate(presented: str) -> Caller | None:
-    """The caller of a key, remembered where the process keeps a memory."""
+    """The caller of a key; remembered if the process keeps a memory."""
     return remembered(VerifiedKeys).authenticate(presented)
 
 
 def forget() -> None:
-    """Verify every key anew: a key, a user or a tenant has changed."""
+    """Make the process verify every key again: a key, a user or a tenant has changed."""
     remembered(VerifiedKeys).forget()
 
 
@@ -129,7 +129,7 @@ def presented_key(authorization: str, x_api_key: str = "") -> str:
 
 
 def is_plausible(presented: str) -> bool:
-    """Whether a string can be a key at all: it may not reach SQL or a hash otherwise."""
+    """Whether a string can be a key at all; others must not reach SQL or the hash."""
     return 0 < len(presented) <= 200 and presented.isascii() and presented.isprintable()
 
 

@@ -1,4 +1,4 @@
-"""Whom a tenant speaks for."""
+"""Which users does a tenant speak for?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scheduling.models import Priority
 
 
 def users_named(*, caller: Caller, names: Iterable[str | None]) -> dict[str | None, User]:
-    """The users of these external ids, created where new; None is the key's own user.
+    """The users with these external ids; new ones are created. None is the key's own user.
 
     Raises:
-        UserMismatch: None, and the key is not bound to a user.
-        UserForbidden: the key is bound to another user and no operator's.
+        UserMismatch: None is wanted, and the key is not bound to a user.
+        UserForbidden: the key is bound to another user, and is not an operator's.
     """
     wanted = set(names)
     own = User.objects.get(pk=caller.user_id) if caller.user_id else None
@@ -34,7 +34,7 @@ def bound_to(caller: Caller) -> UUID | None:
 
 
 def set_default_priority(*, tenant_id: UUID, external_id: str, level: Priority | None) -> None:
-    """The level of a user's requests that name none and match no rule; None is the tenant's."""
+    """Set the level of a user's requests that name none and match no rule; None: the tenant's."""
     User.objects.update_or_create(
         tenant_id=tenant_id, external_id=external_id, defaults={"default_priority": level}
     )
@@ -44,7 +44,7 @@ def _created(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]
     known = _existing(caller, wanted) if wanted else {}
     new = [name for name in wanted if name not in known]
     if new:
-        # Two requests may bring the same new user: whoever is second finds the row.
+        # Two requests may bring the same new user: the second one finds the first one's row.
         User.objects.bulk_create(
             [User(tenant_id=caller.tenant_id, external_id=str(name)) for name in new],
             ignore_conflicts=True,

@@ -1,4 +1,4 @@
-"""What a key may see: its tenant's rows, or those of its one user."""
+"""What may a key see? Its tenant's rows, or those of its one user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client wants stored, checked by its door but not stored yet."""
+"""What does a client want stored? Checked by its door, but not stored yet."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which message and which job does a draft become?
 
-Everything that the drafts of a batch need is read first, with a fixed number of queries however
-many they are.
+What the drafts of a batch need is read first: the number of queries does not depend on the number
+of drafts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is to be stored, and the conversations that had a turn in flight just before."""
+    """What is to be stored; `busy` conversations had a turn in flight just before."""
 
     turns: list[Prepared]
     busy: set[UUID]
@@ -71,10 +71,10 @@ class _Given:
 
 
 def prepare(*, caller: Caller, drafts: Sequence[MessageDraft], request_id: str) -> Batch:
-    """The messages and jobs of these drafts; their conversations are locked.
+    """The messages and jobs of these drafts. Locks their conversations.
 
     Raises:
-        ConversationsError, UnknownModel: nothing was stored but new users and flows.
+        ConversationsError, UnknownModel: only new users and flows were stored.
     """
     estimates.lately()
     conversations = _locked(caller, drafts)
@@ -91,8 +91,8 @@ def prepare(*, caller: Caller, drafts: Sequence[MessageDraft], request_id: str) 
     for draft, name, model in zip(drafts, names, models, strict=True):
         conversation = _conversation(draft, conversations)
         message = _message(caller, draft, users[name], conversation)
-        # A turn behind another of this batch gets its history when it is released: four hundred
-        # messages of one long conversation would store it four hundred times.
+        # A turn behind another of this batch gets its history when it is released. Otherwise four
+        # hundred messages of one long conversation would store it four hundred times.
         needs_history = draft.conversation_id not in begun or draft.scheduled_at is not None
         past = pasts.get(draft.conversation_id, ()) if draft.conversation_id else ()
         place = len(turns) if len(drafts) > 1 else None
@@ -183,7 +183,7 @@ def _message(
 def _prompt(message: Message, model: str, past: Sequence[Turn], place: int | None) -> Prompt:
     """
     Raises:
-        ContextTooLong: the setting is to refuse what does not fit.
+        ContextTooLong: the history does not fit, and the setting is to refuse that.
     """
     context = message.conversation.context if message.conversation else ""
     try:

@@ -1,4 +1,4 @@
-"""From a client's draft to a stored message with a queued job, one or ten thousand at a time."""
+"""How does a draft become a stored message with a queued job? One, or ten thousand at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def send(*, caller: Caller, draft: MessageDraft, request_id: str = "") -> Messag
 def send_many(
     *, caller: Caller, drafts: Sequence[MessageDraft], request_id: str = ""
 ) -> list[Message]:
-    """Store a batch and queue it as backlog: all of it or, when something is refused, nothing.
+    """Store a batch and queue it as backlog. If one message is refused, nothing is stored.
 
     Raises:
         ConversationsError, SchedulingError: nothing was stored.
@@ -59,7 +59,7 @@ def send_many(
 
 
 def _remember_flow(caller: Caller) -> None:
-    """Outside the transaction, where it is remembered: within it, it would be asked for anew."""
+    """Store the caller's flow before the transaction: its id is remembered only then."""
     flows.stored(flows.of_caller(caller))
 
 
@@ -74,8 +74,8 @@ def _store(turns: Sequence[Prepared]) -> None:
 def _refresh(batch: Batch, receipts: Sequence[Receipt]) -> None:
     """Rebuild the prompts of turns that wait for no other although one had been in flight.
 
-    Workers finish jobs without asking for the conversation's lock: a turn that ended after the
-    history was read and before its successor was stored is missing from the successor's prompt.
+    Workers finish jobs without the conversation's lock. A turn that ended between the reading of
+    the history and the storing of the next turn is missing from the next turn's prompt.
     """
     for turn, receipt in zip(batch.turns, receipts, strict=True):
         first = receipt.status == Status.QUEUED or receipt.held_reason == Held.BACKLOG

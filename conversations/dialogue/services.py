@@ -1,4 +1,4 @@
-"""What may be done with messages and conversations; doors, admin and receivers call these verbs."""
+"""What can be done with messages and conversations? Doors, admin and receivers call these verbs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 State = Conversation.State
 
-# From where to where; archived is the end.
+# From each state, the states that may follow. Archived is final.
 TRANSITIONS: dict[str, set[str]] = {
     State.ACTIVE: {State.INACTIVE, State.COMPLETED, State.ARCHIVED},
     State.INACTIVE: {State.ACTIVE, State.COMPLETED, State.ARCHIVED},
@@ -45,14 +45,14 @@ TRANSITIONS: dict[str, set[str]] = {
 
 
 def cancel(*, message: Message) -> Status:
-    """Withdraw a message: at once while it waits, within a second while it runs."""
+    """Withdraw a message; one that waits ends at once, one that runs within a second."""
     return scheduling.cancel(job_id=_job(message, Status.CANCELLED).pk)
 
 
 def retry(*, message: Message, operator: bool) -> Status:
     """Queue a message again that ended without an answer.
 
-    A client may retry what failed or timed out; what was cancelled, only an operator.
+    A client may retry what failed or timed out. Only an operator may retry what was cancelled.
     """
     job = _job(message, Status.QUEUED)
     if job.status == Status.CANCELLED and not operator:
@@ -61,7 +61,7 @@ def retry(*, message: Message, operator: bool) -> Status:
 
 
 def delete(*, message: Message) -> None:
-    """Remove a message, its answer, and all that is kept of its request.
+    """Remove a message, its answer, and everything that is stored of its request.
 
     Raises:
         IllegalTransition: it is running (cancel it first) or is itself an answer.
@@ -109,7 +109,7 @@ def open_conversation(*, caller: Caller, draft: ConversationDraft) -> Conversati
 
 
 def change_state(*, conversation: Conversation, state: str) -> Conversation:
-    """Move a conversation along its lifecycle; the state it is in already is no error.
+    """Move a conversation along its lifecycle. Naming the present state is not an error.
 
     Raises:
         ConversationClosed: the lifecycle has no such step.
@@ -141,7 +141,7 @@ def delete_conversation(*, conversation: Conversation) -> None:
 
 
 def _cancel_waiting(jobs: QuerySet[Job]) -> None:
-    """The last turn first, so that no cancellation lets another turn run."""
+    """Cancel waiting turns, the last one first, so that no cancellation releases another turn."""
     waiting = jobs.filter(status__in=[Status.HELD, Status.QUEUED]).order_by("-created_at")
     for job_id in list(waiting.values_list("pk", flat=True)):
         with suppress(IllegalTransition):

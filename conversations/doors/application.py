@@ -1,4 +1,4 @@
-"""The lean application with its doors: an API that holds connections adds its door here."""
+"""Which doors does the lean application serve? An API with held connections adds its door here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from stores.memory import Memory
 
 def lean_application(memory: Memory) -> LeanApplication:
     """The lean application of a web process."""
-    # Health has no error format, and the event streams refuse as /v1 does.
+    # Health has no error format of its own, and the event streams use that of /v1.
     doors = (OPENAI, events.door(OPENAI.errors), health.door(OPENAI.errors))
     return LeanApplication(memory, doors)

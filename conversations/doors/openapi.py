@@ -1,4 +1,4 @@
-"""The OpenAPI document: the key's security scheme, and the paths served beside Django."""
+"""How does the OpenAPI document come about? Django's views, the lean application's paths, keys."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 def add_lean_paths(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """Add what the lean ASGI application serves; a postprocessing hook of drf-spectacular."""
+    """Add the lean application's paths; a postprocessing hook of drf-spectacular."""
     result["paths"] |= openai.paths() | event_stream.paths() | health_paths()
     result["security"] = [{SCHEME: []}]
     return result
 
 
 def add_summaries(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """One line for each operation, so that a list of them can be read."""
+    """Give each operation a line for lists; a postprocessing hook of drf-spectacular."""
     for path in result["paths"].values():
         for operation in path.values():
             words = operation["operationId"].replace("_", " ")
@@ -47,7 +47,7 @@ def add_summaries(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    """It depends on the code alone."""
+    """The document, which depends on the code alone."""
     generator: Any = SchemaGenerator
     found: dict[str, Any] = generator().get_schema(request=None, public=True)
     return found
@@ -61,7 +61,7 @@ def _rendered(renderer: type[BaseRenderer]) -> bytes:
 
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:
-    """The document, built once a process: YAML, or JSON where asked for."""
+    """The document as YAML, or as JSON if asked for; built once a process."""
     accepted = request.headers.get("Accept", "")
     wanted = request.GET.get("format", "json" if "json" in accepted else "yaml")
     renderer = OpenApiJsonRenderer if wanted == "json" else OpenApiYamlRenderer

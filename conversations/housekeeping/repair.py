@@ -1,4 +1,4 @@
-"""What a crash between a job's end and its news left undone; housekeeping looks every minute."""
+"""What did a crash between a job's end and its signal leave undone? Asked every minute."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from scheduling.models import Source, Status
 
 logger = logging.getLogger(__name__)
 
-# The last seconds are left to the receiver, which is on its way.
+# Jobs that ended in the last seconds are left to the receiver of the signal.
 GRACE = timedelta(seconds=5)
 
 
 def repair(*, since: timedelta = timedelta(hours=1), limit: int = 1000) -> int:
-    """Record answers and release turns that were missed; how many were."""
+    """Record answers and release turns that were missed; returns how many."""
     now = timezone.now()
     unrecorded = _unrecorded(now - since, now - GRACE, limit)
     for job_id in unrecorded:

@@ -1,7 +1,7 @@
 """Which priority level does a request get, and why that one?
 
-Explicit (a field, a header, the conversation's own) > the first rule that matches > the user's
-default > the tenant's default; then never above the tenant's highest.
+In this order: a level that was asked for (a field, a header, the conversation's), the first rule
+that matches, the user's default, the tenant's default. The tenant's highest level caps the result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from conversations.priority import rules
 from conversations.priority.rules import Rule, Subject
 from scheduling.models import Priority
 
-# OpenAI's own word for priority; realtime and low have no counterpart there.
+# OpenAI's word for priority. It has no word for realtime, and none for normal but the neutral ones.
 SERVICE_TIERS = {"priority": Priority.HIGH, "flex": Priority.LOW}
 NEUTRAL_TIERS = ("auto", "default", "scale")
 
@@ -24,7 +24,7 @@ class UnknownPriority(ValueError):
 
     def __init__(self, field: str, value: object) -> None:
         known = (*NEUTRAL_TIERS, *SERVICE_TIERS) if field == "service_tier" else Priority.labels
-        # Only text is repeated: a deeply nested value would not survive being printed.
+        # Only text is repeated: printing a deeply nested value could fail.
         shown = repr(value[:40]) if isinstance(value, str) else "that is no text"
         super().__init__(f"unknown {field} {shown}: one of {', '.join(known)}")
         self.field = field
@@ -40,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a tenant and its user have agreed on, whatever the request says."""
+    """What holds for a tenant and its user, whatever the request says."""
 
     user_default: Priority | None
     tenant_default: Priority
@@ -89,8 +89,8 @@ def choose(
     """The level of a request.
 
     Args:
-        applying: the rules for its tenant, in order.
-        about: makes what they look at; not called when there is nothing to evaluate.
+        applying: the rules for the request's tenant, in order.
+        about: makes what rules match; called only if a rule is evaluated.
     """
     wish = _wish(asked, applying, about, standing)
     if wish.level >= standing.highest:

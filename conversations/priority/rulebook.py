@@ -1,7 +1,7 @@
-"""The rules in force, remembered for a few seconds by every process.
+"""Which rules are in force? Rows, compiled and remembered for a few seconds.
 
-A changed rule counts at once where the control channel is up (`forget`), and after
-`web.rule_cache_seconds` in any case.
+A changed rule counts at once if the control channel is up (`forget`), and after
+`web.rule_cache_seconds` otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ select name, level, tenant_id, kind, words, pattern, min_chars, max_chars, metad
 
 
 def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
-    """Rows of `RULES`, compiled; one that no longer compiles is left out and logged."""
+    """Rows of `RULES`, compiled. A rule that no longer compiles is left out and logged."""
     return Rulebook([rule for row in rows if (rule := _rule(row)) is not None])
 
 
@@ -51,12 +51,12 @@ class KnownRules:
 
 
 def current() -> Rulebook:
-    """The rules, remembered where the process keeps a memory."""
+    """The rules; remembered if the process keeps a memory."""
     return remembered(KnownRules).current()
 
 
 def forget() -> None:
-    """Read the rules again: one has changed."""
+    """Make the process read the rules again: one has changed."""
     remembered(KnownRules).forget()
 
 

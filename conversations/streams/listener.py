@@ -1,8 +1,8 @@
-"""From a worker's outbox to a waiting client: live by mailbox, resumed from the job's stream.
+"""How do a job's entries reach the clients that wait for them?
 
-Each web process has one mailbox; workers post there what concerns the jobs it submitted. A gap in
-a job's sequence is filled from its Valkey stream, a missing end from its row, once a second. Jobs
-of other processes are followed by reading their streams, all of them in one command.
+Each web process has one mailbox, and workers post there the entries of jobs that it submitted. A
+gap in a job's sequence is filled from its Valkey stream. A missing end is read from the job's row,
+once a second. Jobs of other processes are followed in their streams, all of them by one command.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Listener:
         return waiter
 
     def follow(self, job_id: UUID, after: Mark = START) -> Waiter:
-        """Wait for a job that anyone submitted, from the entry behind `after`."""
+        """Wait for a job that any process submitted, from the entry behind `after`."""
         waiter = Waiter(job_id, after)
         self._followed.setdefault(job_id.hex, set()).add(waiter)
         return waiter
@@ -78,9 +78,9 @@ class Listener:
                 del self._followed[name]
 
     async def entries(self, waiter: Waiter, *, tick_seconds: float) -> AsyncIterator[list[Entry]]:
-        """Entries in order, each once, up to and with the final one; an empty list is a tick.
+        """Entries in order, each once, up to the final one, included; an empty list is a tick.
 
-        The first tick comes early: a client that waits is told so before it wonders.
+        The first tick comes early, so that a client soon hears that its request waits.
         """
         patience = min(FIRST_TICK_SECONDS, tick_seconds)
         while not waiter.finished:
@@ -106,7 +106,7 @@ class Listener:
                 waiter.deliver(Entry(attempt, seq, event, text))
 
     async def _between(self, waiter: Waiter, entry: Entry) -> list[Entry]:
-        """Entries that a lost message held, where the job keeps a stream."""
+        """Entries that were lost on their way; none if the job keeps no stream."""
         key = stream_key(waiter.job_id)
         try:
             rows = await self._client.xrange(
@@ -117,7 +117,7 @@ class Listener:
         return [_entry(*row) for row in rows or ()]
 
     async def _follow(self) -> None:
-        """New entries of all followed streams, asked for in one write."""
+        """Read the new entries of all followed streams, in one write."""
         if not self._followed:
             return
         groups = self._followed.values()
@@ -156,14 +156,14 @@ class Listener:
             job = ended.get(waiter.job_id)
             if job is None:
                 continue
-            # Its last words may be under way: the row speaks in the next round.
+            # Its last entries may be on their way: the row counts only in the next round.
             if waiter.seen_ended:
                 waiter.deliver(_end_of(job, waiter.mark))
             waiter.seen_ended = True
 
 
 def _end_of(job: EndedJob, mark: Mark) -> Entry:
-    # Far behind any sequence number, so that the gap before it is read from the stream.
+    # Behind any sequence number, so that the gap before it is read from the stream.
     return Entry(max(job.attempts, mark[0]), 2**31, FINAL, job.end)
 
 

@@ -1,4 +1,4 @@
-"""One client that waits for one job: the entries that have come, and where it stands."""
+"""Which entries has a client got that waits for a job, and which are still in its box?"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START: Mark = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event of a job: its attempt, its number in it, what it is (`scheduling.outbox`)."""
+    """One event of a job: its attempt, its number in the attempt, and its name in the outbox."""
 
     attempt: int
     seq: int
@@ -27,9 +27,13 @@ class Entry:
 
 
 class Waiter:
-    """One client waiting for one job: a box of entries, filled by the listener.
+    """One client that waits for one job: a box of entries that the listener fills.
 
-    `mark` is the last entry handed to the client, `read` the last one read of a followed stream.
+    Attributes:
+        mark: the last entry that the client has got.
+        read: the last entry that was read of a followed stream.
+        seen_ended: whether the job's row has been found ended once.
+        since: when the client began to wait; monotonic seconds.
     """
 
     __slots__ = ("_bell", "_box", "finished", "job_id", "mark", "read", "seen_ended", "since")
@@ -45,7 +49,7 @@ class Waiter:
 
     @property
     def is_behind(self) -> bool:
-        """Whether its client takes more slowly than the job speaks: read no further for now."""
+        """Whether the client is slower than the job, so that its stream is not read further."""
         return len(self._box) >= MOST_UNTAKEN
 
     def deliver(self, entry: Entry) -> None:
@@ -54,7 +58,7 @@ class Waiter:
             self._bell.set_result(None)
 
     async def take(self, timeout_seconds: float) -> list[Entry]:
-        """What came, as soon as something did; empty after the timeout."""
+        """The entries in the box, as soon as there are any; none after the timeout."""
         if not self._box:
             loop = asyncio.get_running_loop()
             self._bell = loop.create_future()

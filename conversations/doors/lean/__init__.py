@@ -1,1 +1,1 @@
-"""The lean ASGI application: routes, HTTP, health, and what its doors share; no API's words."""
+"""The lean ASGI application: routes, HTTP, health, and what all doors share. It knows no API."""

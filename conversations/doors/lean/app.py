@@ -1,4 +1,4 @@
-"""The lean ASGI application: connections held open by the thousand, beside Django."""
+"""The lean ASGI application: it holds thousands of connections open, beside Django."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log = structlog.get_logger(__name__)
 
 
 class LeanApplication:
-    """Serves what the doors' routes name.
+    """Serves the routes of its doors.
 
     Args:
         memory: the web process's.
-        doors: the first one refuses the paths that are no door's.
+        doors: the first one refuses paths that belong to no door.
     """
 
     def __init__(self, memory: Memory, doors: Sequence[Door]) -> None:

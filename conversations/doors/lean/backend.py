@@ -1,4 +1,4 @@
-"""What stands behind the doors of the lean application for its whole life."""
+"""What do all doors of the lean application share, for its whole life?"""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ log = structlog.get_logger(__name__)
 
 
 class Backend:
-    """Shared by all requests of one web process: connections, listener, and what is remembered.
+    """Connections, the listener and what is remembered, for all requests of one web process.
 
     Args:
-        memory: the web process's, which its REST API uses too.
+        memory: the web process's; Django's views use the same one.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -104,7 +104,7 @@ class Backend:
         return known
 
     async def models(self) -> list[str]:
-        """Every model that can be asked for, a few seconds old at the most."""
+        """Every model that can be asked for; at most a few seconds old."""
         if time.monotonic() >= self._models_until:
             self._targets = targets(await read(self.database.relaxed, ENDPOINTS))
             self._models = model_names(self._targets)
@@ -154,7 +154,7 @@ class Backend:
         await self._intake.cancel(job_id)
 
     def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
-        """What a job says, up to its end; an empty list is the time for a comment."""
+        """The entries of a job up to its end; an empty list means that it is time for a comment."""
         return self.listener.entries(waiter, tick_seconds=self.config.web.comment_seconds)
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
@@ -172,7 +172,7 @@ class Backend:
             self._refresh_soon()
 
     async def _watch(self) -> None:
-        """Read pauses and what waits once a second, whether requests come or not."""
+        """Read pauses and what waits once a second, even if no request comes."""
         while True:
             await asyncio.sleep(admission.FRESH_SECONDS)
             self._refresh_soon()

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of paths that the lean application serves; those of health."""
+"""How does the OpenAPI document describe paths of the lean application, such as those of health?"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 2.0
 
 
 class Readiness:
-    """Whether the servers of a process answer, asked once a second, however often it is asked.
+    """Whether the servers of a process answer. They are asked at most once a second.
 
     Args:
         clock: seconds that only go forward.

@@ -1,4 +1,4 @@
-"""What is a refusal, before a door words it as its API does?"""
+"""What does a refusal say, before a door puts it into the words of its API?"""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Refusal(Exception):
 
 
 class ErrorFormat(Protocol):
-    """How an API words a refusal."""
+    """How an API writes a refusal."""
 
     def body(self, refusal: Refusal) -> bytes:
         """The body of an answer that is a refusal."""
 
     def event(self, refusal: Refusal) -> bytes:
-        """The last event of a stream that has begun before it failed."""
+        """The last event of a stream that fails after it has begun."""
 
 
 def invalid(message: str, *, param: str | None = None, code: str = "invalid_value") -> Refusal:

@@ -1,7 +1,7 @@
-"""Which handler answers a path, and of which door is it?
+"""Which handler answers a path, and which door does it belong to?
 
-A door is the folder of one API: its routes, its error format and its requests. It gives the lean
-application a `Door`, and needs no change here.
+The folder of an API gives the lean application a `Door`: its routes and its error format. This
+module does not change for it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Route:
     """What answers one method at one path.
 
     Attributes:
-        path: without a slash at its end. `{name}` stands for one part of it, `{name:path}` for
-            all that follows; what stands there is the exchange's `parameters`.
-        is_counted: the metrics show it by its path, which is then one of few.
+        path: without a slash at its end. `{name}` stands for one part of the path, `{name:path}`
+            for the rest of it; the exchange's `parameters` are what a request has there.
+        is_counted: the metrics have a series for this path.
     """
 
     method: str
@@ -36,10 +36,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """One API: what it serves, and how it words a refusal.
+    """One API: what it serves, and how it writes a refusal.
 
     Attributes:
-        prefixes: paths that begin so are this door's, and unknown ones are refused by it.
+        prefixes: this door refuses unknown paths that begin with one of these.
     """
 
     routes: tuple[Route, ...]
@@ -49,17 +49,17 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a path leads to: the handlers by method, none where the path is unknown."""
+    """What a path leads to: its handlers by method; none if the path is unknown."""
 
     errors: ErrorFormat
     handlers: dict[str, Handler] = field(default_factory=dict)
     label: str = "other"
 
     def handler(self, method: str, path: str) -> Handler:
-        """What answers a method; `HEAD` is answered as `GET`.
+        """The handler of a method; `HEAD` is answered as `GET`.
 
         Raises:
-            Refusal: nothing does.
+            Refusal: there is none.
         """
         if not self.handlers:
             raise Refusal(404, "unknown_url", f"unknown path: {method} {path}")
@@ -70,7 +70,7 @@ class Found:
 
 
 class Routes:
-    """All doors' routes: an exact path is one look into a table, others are tried in turn."""
+    """All doors' routes: exact paths are found in a table, patterns are tried in turn."""
 
     def __init__(self, doors: Sequence[Door]) -> None:
         self._exact: dict[str, Found] = {}
@@ -82,13 +82,13 @@ class Routes:
                 self._exact[path] = found
         self._unknown = [(door.prefixes, Found(door.errors)) for door in doors]
         self._prefixes = tuple(prefix for door in doors for prefix in door.prefixes)
-        # The prefix "/v1/" has the path "/v1" as well.
+        # The prefix "/v1/" includes the path "/v1".
         self._roots = {prefix.rstrip("/") for prefix in self._prefixes}
-        # One expression for all: every path that is Django's is matched against it.
+        # One expression for all patterns: each of Django's paths is matched against it.
         self._any_pattern = re.compile("|".join(p.pattern for p, _ in self._patterns) or "(?!)")
 
     def serves(self, path: str) -> bool:
-        """Whether a path is one of these doors', known or not."""
+        """Whether a path belongs to one of these doors, known or not."""
         return (
             path.startswith(self._prefixes)
             or path in self._exact
@@ -97,7 +97,7 @@ class Routes:
         )
 
     def find(self, path: str) -> tuple[Found, tuple[str, ...]]:
-        """What a path leads to, slashes at its end passed over; and what its named parts are."""
+        """What a path leads to, and its named parts. Slashes at its end are ignored."""
         found = self._exact.get(path) or self._exact.get(path := path.rstrip("/"))
         if found is not None:
             return found, ()
@@ -107,7 +107,7 @@ class Routes:
         return self._refusing(path), ()
 
     def _refusing(self, path: str) -> Found:
-        """The door of an unknown path: the one with its prefix, or else the first."""
+        """Who refuses an unknown path: the door with its prefix, or else the first door."""
         owners = (found for prefixes, found in self._unknown if f"{path}/".startswith(prefixes))
         return next(owners, self._unknown[0][1])
 

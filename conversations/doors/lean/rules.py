@@ -1,4 +1,4 @@
-"""The priority rules of a web process, read beside its requests."""
+"""Which priority rules are in force? A web process reads them beside its requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEVER = float("-inf")
 
 
 class RuleReader:
-    """The rulebook of a web process: no request waits for it while requests keep coming."""
+    """The rulebook of a web process. While requests keep coming, none of them waits for it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -28,10 +28,10 @@ class RuleReader:
         self._reading: asyncio.Task[None] | None = None
 
     async def rulebook(self) -> Rulebook:
-        """The rules, at most `rule_cache_seconds` old; from half of that on they are read anew.
+        """The rules, at most `rule_cache_seconds` old. Past half of that they are read again.
 
         Raises:
-            Refusal: they could not be read even once.
+            Refusal: they have never been read yet, and cannot be now.
         """
         age, limit = time.monotonic() - self._read_at, configuration().web.rule_cache_seconds
         if age >= limit / 2 and self._reading is None:
@@ -44,7 +44,7 @@ class RuleReader:
         return self._rulebook
 
     def forget(self) -> None:
-        """Read the rules anew: one has changed, and a reading under way may have missed it."""
+        """Read the rules again: one has changed, and a reading under way may have missed it."""
         self._read_at, self._reading = NEVER, None
 
     async def _read(self) -> None:

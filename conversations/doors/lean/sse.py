@@ -1,4 +1,4 @@
-"""Server-sent events: the headers of a stream, its events and its comments."""
+"""How are server-sent events written? The headers of a stream, its events and its comments."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def event(data: str, *, name: str = "", identifier: str = "") -> bytes:
 
 
 def comment(text: str) -> bytes:
-    """A line that clients skip: it keeps the connection open and people informed."""
+    """A line that clients skip. It keeps the connection open and informs people."""
     return f": {text}\n\n".encode()

@@ -1,4 +1,4 @@
-"""HTTP over ASGI, as little of it as the hot path needs: one request and its answer."""
+"""One HTTP request and its answer over ASGI, with no more than the hot path needs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Exchange:
     """One request and its answer.
 
     Args:
-        errors: how its door words a refusal.
+        errors: how its door writes a refusal.
         parameters: what the path has where the route names a part of it.
         label: the path's name in the metrics.
 
     Attributes:
-        begun: whether an answer has begun: a refusal can then only end it.
+        begun: whether an answer has begun. A refusal can then only end it.
     """
 
     __slots__ = ("_errors", "_label", "_receive", "_scope", "_send", "begun", "parameters")
@@ -84,7 +84,7 @@ class Exchange:
             if size <= limit:
                 parts.append(part)
             else:
-                # Read on, keeping nothing: a client still sending would not see the answer.
+                # Read on and keep nothing: a client that is still sending does not see the answer.
                 parts.clear()
             if not message.get("more_body") or size > limit + MOST_DISCARDED:
                 break
@@ -118,7 +118,7 @@ class Exchange:
         """Do the work; end it when the client goes away.
 
         Raises:
-            HungUp: it did.
+            HungUp: the client went away.
         """
         working = asyncio.ensure_future(work)
         watching = asyncio.create_task(self._hang_up())

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: through the queue."""
+"""`POST /v1/chat/completions`, `/v1/completions` and `/v1/embeddings`: a job for each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lean application serves of OpenAI's API."""
+"""Which paths of OpenAI's API are served?"""
 
 from __future__ import annotations
 

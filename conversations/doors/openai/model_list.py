@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `/v1/models/{model}`: what can be asked for."""
+"""`GET /v1/models` and `/v1/models/{model}`: which models can be asked for?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of `/v1`."""
+"""How does the OpenAPI document describe `/v1`?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer to one submitted request, as its job is carried out: whole or as a stream."""
+"""How is a submitted request answered while its job is carried out: whole, or as a stream?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Jobs(Protocol):
     """What a reply needs of the backend."""
 
     def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
-        """What a job says, up to its end; an empty list is the time for a comment."""
+        """The entries of a job up to its end; an empty list means that it is time for a comment."""
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job."""
@@ -78,7 +78,7 @@ class Reply:
                 await self._finish_stream(orjson.loads(entries[-1].data))
 
     def _starts_over(self, entries: list[Entry]) -> bool:
-        """Whether another attempt begins after text of an earlier one went out."""
+        """Whether another attempt begins although text of an earlier one has been sent."""
         for entry in entries:
             if self._speaking not in (0, entry.attempt) and entry.event in (STARTED, DELTA, RESET):
                 return True
@@ -87,7 +87,7 @@ class Reply:
         return False
 
     async def _break_off(self) -> None:
-        """Never two answers in one stream: end it with an error, and the job with it."""
+        """End the stream with an error, and the job too: a stream never has two answers."""
         refusal = Refusal(502, "attempt_lost", "the worker went away in the middle of the answer")
         await self._exchange.refuse(refusal, self._headers(self._started or {}))
         await self._jobs.cancel(self._spec.id)

@@ -1,4 +1,4 @@
-"""An OpenAI request as it came, checked as far as we must understand it; the rest passes."""
+"""What does an OpenAI request ask for? Only fields that llmqueue uses are checked; others pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATHS: Mapping[str, str] = {
     Api.COMPLETION: "/v1/completions",
     Api.EMBEDDING: "/v1/embeddings",
 }
-# Ours, or speaking of our queue: never forwarded.
+# These speak of llmqueue's queue, and are not forwarded.
 _OWN_FIELDS = ("priority", "service_tier")
 
 
@@ -40,7 +40,7 @@ class Completion:
 
     @property
     def session(self) -> str:
-        """What the client says belongs together: OpenAI's own fields for it; or empty."""
+        """The client's name for requests that belong together, in OpenAI's fields; or empty."""
         for name in ("prompt_cache_key", "user"):
             value = self.fields.get(name)
             if isinstance(value, str) and value:

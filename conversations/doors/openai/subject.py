@@ -1,4 +1,4 @@
-"""What do priority rules look at in an OpenAI request? What the user said last."""
+"""Which text of an OpenAI request do priority rules match? What the user said last."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def subject_of(fields: Mapping[str, Any]) -> Subject:
 
 
 def _last_said(fields: Mapping[str, Any]) -> str:
-    """The text of the last message of role `user`; what came before has been answered."""
+    """The text of the last message of role `user`; earlier ones have been answered."""
     for message in reversed(fields["messages"]):
         if message["role"] == "user":
             return _text(message.get("content"))

@@ -24,7 +24,9 @@ from scheduling.specs import JobSpec, affinity_of, estimate_cost
 async def admitted_job(
     backend: Backend, exchange: Exchange, caller: Caller, request: Completion, request_id: str
 ) -> JobSpec:
-    """The job, which may join the queue. Requests of one session prefer one endpoint.
+    """The job of a request that may join the queue.
+
+    Requests of one session prefer one endpoint (`affinity`).
 
     Raises:
         Refusal: the level is unknown, no endpoint serves the model, intake is paused, or the queue

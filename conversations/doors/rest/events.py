@@ -1,8 +1,8 @@
 """`GET /api/v1/messages/{id}/events`: the life of a message's request as server-sent events.
 
-Event id is `attempt.seq`; `Last-Event-ID` resumes behind it. Events: queued, started, delta,
-reset (a further attempt starts over), completed, error. The lean application serves it, because
-it holds connections open.
+The events are queued, started, delta, reset (a further attempt starts over), completed and error.
+An event's id is `attempt.seq`; `Last-Event-ID` resumes behind it. The lean application serves this
+path, because the connection stays open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED
 from stores.postgres import read
 
-# Within 64 bits, or Valkey would refuse the id it becomes.
+# Both numbers fit into 64 bits: Valkey refuses stream ids with larger ones.
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 JOB_OF_MESSAGE = """
 select job_id from conversations_message
@@ -56,7 +56,7 @@ async def _job(backend: Backend, exchange: Exchange) -> JobState:
     """The job of the caller's message.
 
     Raises:
-        Refusal: no key is presented, or it sees no such message.
+        Refusal: no valid key is presented, or the key sees no such message.
     """
     caller = await backend.caller(exchange)
     [name] = exchange.parameters
@@ -112,7 +112,7 @@ def _queued(backend: Backend, job: JobState) -> bytes:
 
 
 class Events:
-    """The events that one client gets: never the texts of two attempts without a reset between.
+    """The events that one client gets. A reset stands between the texts of two attempts.
 
     Args:
         after: the last entry that the client has from an earlier connection.
@@ -129,7 +129,7 @@ class Events:
     def _render(self, entry: Entry) -> Iterator[bytes]:
         identifier = f"{entry.attempt}.{entry.seq}"
         if entry.event in (STARTED, DELTA) and self._speaking not in (0, entry.attempt):
-            # The attempt before was lost with its worker, which could not say so.
+            # The attempt before was lost with its worker, which could not send a reset.
             yield sse.event("{}", name="reset", identifier=f"{entry.attempt}.0")
         if entry.event in (STARTED, DELTA):
             self._speaking = entry.attempt
@@ -151,7 +151,7 @@ class Events:
             yield sse.event(_json(**error), name="error", identifier=identifier)
             return
         if not self._has_text and end.get("text"):
-            # The stream has expired; the stored answer has not.
+            # The stream has expired, and the stored answer is still there.
             if self._resumed:
                 yield sse.event("{}", name="reset", identifier=identifier)
             yield sse.event(_json(content=end["text"]), name="delta", identifier=identifier)

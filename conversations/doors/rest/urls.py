@@ -1,4 +1,4 @@
-"""Routes of `/api/v1`. `/messages/{id}/events` is served beside Django (`asgi.py`)."""
+"""Which view serves a path of `/api/v1`? The lean application serves `/messages/{id}/events`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`manage.py maintenance ACTION [NAME]`: pause and resume intake, a level, a tenant; drain; status.
 
-Here and not in scheduling, because tenants have their names here.
+This app has the command because it knows the names of tenants.
 """
 
 from __future__ import annotations

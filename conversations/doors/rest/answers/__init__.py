@@ -1,1 +1,1 @@
-"""What an answer shows: rows as JSON, and how busy endpoints are."""
+"""What does an answer show? Rows as JSON, and how busy endpoints are."""

@@ -1,4 +1,4 @@
-"""How busy the endpoints are: slots in use, and what came of the last hour's attempts."""
+"""How busy are the endpoints? Slots in use, and the outcomes of the last hour's attempts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def of_endpoints() -> list[dict[str, Any]]:
 
 
 def _live(live: Live | None) -> dict[str, Any]:
-    """Speeds in seconds; null where nothing was measured, or Valkey is away."""
+    """Live state with speeds in seconds; null if nothing was measured or Valkey is away."""
     if live is None:
         return dict.fromkeys(LIVE)
     values = (
@@ -63,14 +63,14 @@ def _instant(seconds: float) -> str | None:
 
 
 def slots() -> tuple[int, int]:
-    """Slots in use and slots there are, over the endpoints that take work."""
+    """Slots in use and all slots, of the endpoints that take work."""
     rows = list(Endpoint.objects.filter(state=Endpoint.State.ENABLED, discover=""))
     used = slots_in_use([row.pk for row in rows])
     return sum(used.values()), sum(row.max_concurrent for row in rows)
 
 
 def _recent() -> dict[int, dict[str, Any]]:
-    """By endpoint id. Index attempt_endpoint."""
+    """Outcomes by endpoint id. Index attempt_endpoint."""
     bad = ~Q(outcome__in=[Attempt.Outcome.OK, Attempt.Outcome.CANCELLED])
     rows = (
         Attempt.objects.filter(endpoint__isnull=False, ended_at__gte=timezone.now() - WINDOW)

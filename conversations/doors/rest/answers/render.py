@@ -1,4 +1,4 @@
-"""Messages and conversations as JSON."""
+"""How does JSON show messages and conversations?"""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 
 def readable(rows: QuerySet[Message]) -> QuerySet[Message]:
-    """Messages with all that rendering touches, so that a page costs no query a row."""
+    """Messages with the rows that rendering needs: one query for a page, not one for each row."""
     return rows.select_related("user", "job")
 
 
 def messages(rows: list[Message]) -> list[dict[str, Any]]:
-    """A page of messages; places in the queue are of the process's last look."""
+    """A page of messages. Places in the queue are as the process last read them."""
     return [message(row, outlook_of(row.job)) for row in rows]
 
 
 def outlook_of(job: Job | None) -> Outlook | None:
-    """Place and wait of a queued job; None when it does not wait or nothing is known."""
+    """Place and wait of a queued job; None if it does not wait or nothing is known."""
     if job is None or job.status != Status.QUEUED:
         return None
     return admission.lately().outlook(job.priority, job.model, job.fair_tag)
 
 
 def message(row: Message, outlook: Outlook | None = None) -> dict[str, Any]:
-    """One message; what happened to its request is null for answers and system messages."""
+    """One message. Answers and system messages have no request: its fields are null."""
     return {
         "id": ids.shown(ids.MESSAGE, row.pk),
         "conversation_id": _conversation_id(row),
@@ -176,7 +176,7 @@ def _usage(job: Job) -> dict[str, int] | None:
 
 
 def _cost(job: Job) -> dict[str, Any] | None:
-    """What all attempts cost; null before the first has ended, and without prices."""
+    """What all attempts cost; null before the first one has ended, and without prices."""
     if job.spent_micros is None:
         return None
     return {
@@ -187,7 +187,7 @@ def _cost(job: Job) -> dict[str, Any] | None:
 
 
 def _timings(job: Job) -> dict[str, float | None]:
-    """Seconds: in the queue, to the first token, in the latest attempt, and altogether."""
+    """Seconds in the queue, to the first token, in the latest attempt, and in all."""
     return {
         "queued": seconds(job.created_at, job.started_at or job.finished_at),
         "first_token": seconds(job.started_at, job.first_token_at),

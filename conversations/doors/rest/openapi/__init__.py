@@ -1,1 +1,1 @@
-"""What the OpenAPI document says of `/api/v1`."""
+"""How does the OpenAPI document describe `/api/v1`?"""

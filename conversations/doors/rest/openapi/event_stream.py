@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of a message's event stream."""
+"""How does the OpenAPI document describe a message's event stream?"""
 
 from __future__ import annotations
 

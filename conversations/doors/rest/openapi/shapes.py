@@ -1,6 +1,6 @@
-"""Shapes of requests and answers for the OpenAPI document; nothing is validated with them.
+"""Which shapes do requests and answers have in the OpenAPI document? They validate nothing.
 
-`drafts.py` and `fields.py` read the requests: ten thousand messages a batch, business codes.
+`requests/` reads the requests: it is fast enough for batches, and refuses with business codes.
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ class UsageReport(serializers.Serializer[Any]):
     total = UsageRow()
 
     def get_fields(self) -> dict[str, Any]:
-        # `from` is no name in Python.
+        # `from` cannot be a name in Python.
         return {"from": serializers.DateField(), **super().get_fields()}
 
 
@@ -344,7 +344,7 @@ class Pagination(serializers.Serializer[Any]):
 
 @cache
 def enveloped(data: Any, name: str = "") -> Any:
-    """The envelope around `data`, a serializer or field class; one component however often used."""
+    """The envelope around `data`, a serializer or field class: one component for all its uses."""
     return _enveloped(data(), name or data.__name__)
 
 

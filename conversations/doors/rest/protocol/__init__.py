@@ -1,1 +1,1 @@
-"""What every resource of `/api/v1` shares: keys, bodies, the envelope, codes, ids and pages."""
+"""What do all resources of `/api/v1` share? Keys, bodies, the envelope, codes, ids, pages."""

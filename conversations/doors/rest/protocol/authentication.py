@@ -1,4 +1,4 @@
-"""Who calls `/api/v1`: the API key of the request, and what it may do."""
+"""Who calls `/api/v1`, and what may they do? The API key of the request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The envelope around every answer of `/api/v1`, and the view that all its resources share."""
+"""What do all answers of `/api/v1` have around them? The envelope, and the base of all views."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def success(data: Any, status: int = 200, headers: dict[str, str] | None = None)
 
 
 class OnlyJSON(BaseContentNegotiation):
-    """Bodies and answers are JSON, whatever the headers say: curl sends a form's type."""
+    """Bodies and answers are JSON, whatever the headers say: curl sends the type of a form."""
 
     def select_parser(self, _request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
         return next(iter(parsers))
@@ -50,7 +50,7 @@ class Resource(APIView):
     content_negotiation_class = OnlyJSON
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        # DRF takes a body without Content-Length (chunked) or Content-Type for no body at all.
+        # Without Content-Length (chunked) or Content-Type, DRF would see no body.
         if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
             request.META.setdefault("CONTENT_LENGTH", "-1")
         request.META["CONTENT_TYPE"] = request.META.get("CONTENT_TYPE") or "application/json"

@@ -25,7 +25,7 @@ RETRY_OUTAGE_SECONDS = 5
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception handler: whatever happened, an envelope and never a stack trace."""
+    """DRF's exception handler: whatever happened, the answer is an envelope, not a traceback."""
     refusal = translate(error)
     if refusal.http_status >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         view = type(context.get("view")).__name__
@@ -55,7 +55,7 @@ def render(refusal: RestError, *, challenge: bool = False) -> Response:
 
 
 def translate(error: Exception) -> RestError:
-    """The refusal that an exception means at this door."""
+    """The refusal that an exception amounts to."""
     for known in (
         _ours,
         _of_conversations,
@@ -66,7 +66,7 @@ def translate(error: Exception) -> RestError:
     ):
         if refusal := known(error):
             return refusal
-    return RestError(Code.SCHEDULER_ERROR, "an internal error; the log has it with the request id")
+    return RestError(Code.SCHEDULER_ERROR, "an internal error: the log has the request id")
 
 
 def _ours(error: Exception) -> RestError | None:
@@ -135,7 +135,7 @@ def _of_the_client(error: Exception) -> RestError | None:
         case RequestDataTooBig():
             return RestError(Code.BODY_TOO_LARGE)
         case UnreadablePostError():
-            return RestError(Code.MALFORMED_BODY, "the body broke off")
+            return RestError(Code.MALFORMED_BODY, "the connection broke before the end of the body")
         case DataError():
             return RestError(Code.MALFORMED_BODY, "a value is out of range")
     return None

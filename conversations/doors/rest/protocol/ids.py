@@ -1,4 +1,4 @@
-"""Identifiers at the doors: `msg_<hex>` and `conv_<hex>`; plain UUIDs are accepted too."""
+"""How are ids written? `msg_<hex>` and `conv_<hex>`; plain UUIDs are accepted too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def shown(prefix: str, identifier: UUID) -> str:
 
 
 def parse(prefix: str, text: object) -> UUID | None:
-    """The UUID that `text` names, or None when it cannot be an id of this kind."""
+    """The UUID that `text` names; None if it cannot be an id with this prefix."""
     if not isinstance(text, str):
         return None
     plain = text.removeprefix(f"{prefix}_")
@@ -25,7 +25,7 @@ def parse(prefix: str, text: object) -> UUID | None:
 
 
 def message(text: object) -> UUID:
-    """The id of a message; one that cannot exist is not found."""
+    """The id of a message; text that cannot be one is not found."""
     if identifier := parse(MESSAGE, text):
         return identifier
     raise RestError(Code.MESSAGE_NOT_FOUND, field="id")

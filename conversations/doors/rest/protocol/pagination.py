@@ -1,4 +1,4 @@
-"""Pages of lists: `page` and `page_size`, with counts that never scan millions of rows."""
+"""Which page of a list is asked for? `page` and `page_size`, with counts of bounded cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_PAGE = 1_000_000
 
 
 class EnvelopePagination(BasePagination):
-    """`total` is exact up to `COUNT_CAP`; a longer list says so with `total_is_capped`."""
+    """`total` is exact up to `COUNT_CAP`; a longer list has `total_is_capped`."""
 
     page = 1
     page_size = DEFAULT_SIZE
@@ -61,7 +61,7 @@ class EnvelopePagination(BasePagination):
 
 
 def capped_count(queryset: QuerySet[Any], cap: int = COUNT_CAP) -> int:
-    """How many rows there are, counting no further than `cap`."""
+    """How many rows there are, counted up to `cap`."""
     return queryset.order_by()[:cap].count()
 
 
@@ -76,8 +76,8 @@ def number(request: Request, name: str, *, default: int, largest: int | None) ->
         return default
     # isdecimal alone would accept other scripts' digits; int() of a long text is slow.
     if not (text.isascii() and text.isdecimal()) or len(text) > 12 or int(text) < 1:
-        raise RestError(Code.MALFORMED_BODY, "a whole number from 1 on", field=name)
+        raise RestError(Code.MALFORMED_BODY, "must be a whole number from 1", field=name)
     value = int(text)
     if largest is not None and value > largest:
-        raise RestError(Code.MALFORMED_BODY, f"at most {largest}", field=name)
+        raise RestError(Code.MALFORMED_BODY, f"must be at most {largest}", field=name)
     return value

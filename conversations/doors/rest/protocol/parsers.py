@@ -1,4 +1,4 @@
-"""Request bodies: one JSON object of bounded size, without NUL characters."""
+"""What is a request body? One JSON object of bounded size, without NUL characters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NUL = "\x00"
 
 
 class EnvelopeJSONParser(BaseParser):
-    """Refuses with the business codes of `/api/v1`.
+    """Reads JSON, and refuses with the business codes of `/api/v1`.
 
-    orjson refuses what PostgreSQL could not store anyway: NaN, lone surrogates, broken UTF-8.
+    orjson refuses what PostgreSQL could not store: NaN, lone surrogates, broken UTF-8.
     """
 
     media_type = "application/json"
@@ -31,7 +31,7 @@ class EnvelopeJSONParser(BaseParser):
         limit = configuration().web.max_body_bytes
         raw = stream.read(limit + 1)
         if len(raw) > limit:
-            raise RestError(Code.BODY_TOO_LARGE, f"at most {limit} bytes")
+            raise RestError(Code.BODY_TOO_LARGE, f"the body has more than {limit} bytes")
         return parse_object(raw)
 
 
@@ -46,10 +46,10 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise RestError(Code.MALFORMED_BODY, f"not valid JSON: {error}") from None
+        raise RestError(Code.MALFORMED_BODY, f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise RestError(Code.MALFORMED_BODY, "send a JSON object, not another JSON value")
-    # Only an escape can bring a NUL in; most bodies have none and need no walk.
+        raise RestError(Code.MALFORMED_BODY, "the body must be a JSON object")
+    # Only an escape can stand for a NUL. Most bodies have none, and are not searched.
     if b"\\u0000" in raw and contains_nul(value):
         raise RestError(Code.MALFORMED_BODY, "NUL characters (\\u0000) are not accepted")
     return value

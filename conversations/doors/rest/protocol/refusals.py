@@ -1,4 +1,4 @@
-"""What is a refusal of `/api/v1`: a business code, a reason, and the field that it is about."""
+"""What does a refusal of `/api/v1` say? A business code, a reason, and the field it is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """A business code; each has its usual HTTP status and a sentence for people."""
+    """A business code, with its usual HTTP status and a sentence for people."""
 
     http_status: int
     sentence: str
@@ -46,9 +46,9 @@ class RestError(Exception):
     """A refusal with its business code.
 
     Attributes:
-        reason: what is wrong and what would be right, for the client's developer.
-        field: the input it is about, for example `messages[3].content`; empty when none.
-        http_status: other than the code's usual one.
+        reason: what is wrong, or what would be right, for the client's developer.
+        field: the input that it is about, for example `messages[3].content`; or empty.
+        http_status: the code's usual status, or another.
     """
 
     def __init__(

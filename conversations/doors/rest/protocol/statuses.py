@@ -1,8 +1,8 @@
-"""Status names at this door. The one place that knows both vocabularies.
+"""Which status does a client see? The one place that knows both vocabularies.
 
 | here       | on the job                                                          |
 |------------|---------------------------------------------------------------------|
-| pending    | queued, or held until it is due, its turn comes or there is room    |
+| pending    | queued, or held until the job may run                               |
 | the others | processing, completed, failed, cancelled, timeout: the same words   |
 """
 
@@ -20,5 +20,5 @@ def shown(status: str) -> str:
 
 
 def meant(name: str) -> list[str]:
-    """The job statuses that a name of this door stands for."""
+    """The statuses of jobs that a name of this door stands for."""
     return [str(status) for status in WAITING] if name == PENDING else [name]

@@ -1,1 +1,1 @@
-"""What a request says, read and checked: single fields, drafts, filters of lists."""
+"""What does a request say? Single fields, drafts, filters of lists: read and checked."""

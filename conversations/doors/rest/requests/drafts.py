@@ -1,4 +1,4 @@
-"""From a JSON object to what the services take; nothing is read or stored here."""
+"""Which draft does a JSON object describe? Nothing is read from the database or stored here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BATCH = 10_000
 def message(
     document: dict[str, Any], *, conversation_id: UUID | None = None, now: datetime | None = None
 ) -> MessageDraft:
-    """The draft of `POST /messages`; `conversation_id` is the one in the path, if any."""
+    """The draft of `POST /messages`; `conversation_id` is that of the path, if any."""
     now = now or timezone.now()
     named = document.get("conversation_id")
     return MessageDraft(
@@ -36,12 +36,16 @@ def message(
 
 
 def batch(document: dict[str, Any]) -> list[MessageDraft]:
-    """The drafts of `POST /messages/batch`: the first bad one refuses them all."""
+    """The drafts of `POST /messages/batch`. The first one that is not valid refuses them all."""
     items = document.get("messages")
     if not isinstance(items, list) or not items:
-        raise RestError(Code.MALFORMED_BODY, "a non-empty list of messages", field="messages")
+        raise RestError(
+            Code.MALFORMED_BODY, "must be a non-empty list of messages", field="messages"
+        )
     if len(items) > MAX_BATCH:
-        raise RestError(Code.MALFORMED_BODY, f"at most {MAX_BATCH} messages", field="messages")
+        raise RestError(
+            Code.MALFORMED_BODY, f"must have at most {MAX_BATCH} messages", field="messages"
+        )
     now = timezone.now()
     return [_item(item, index, now) for index, item in enumerate(items)]
 
@@ -49,7 +53,7 @@ def batch(document: dict[str, Any]) -> list[MessageDraft]:
 def _item(item: Any, index: int, now: datetime) -> MessageDraft:
     place = f"messages[{index}]"
     if not isinstance(item, dict):
-        raise RestError(Code.MALFORMED_BODY, "a JSON object", field=place)
+        raise RestError(Code.MALFORMED_BODY, "must be a JSON object", field=place)
     try:
         return message(item, now=now)
     except RestError as error:
@@ -63,7 +67,7 @@ def conversation(document: dict[str, Any]) -> ConversationDraft:
 
 
 def conversation_changes(document: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a conversation that the object names, checked; others are left alone."""
+    """The fields of a conversation that the object names, checked."""
     now = timezone.now()
     readers: dict[str, Callable[[Any], Any]] = {
         "title": lambda value: fields.line(value, "title", fields.MAX_TITLE_CHARS),

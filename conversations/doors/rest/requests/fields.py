@@ -1,4 +1,4 @@
-"""Single values of a request, checked: text, user ids, priorities, times, metadata."""
+"""What does a single field say? Text, user ids, priorities, times, metadata, checked."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def content(value: Any) -> str:
 
 
 def long_text(value: Any, field: str) -> str:
-    """Text up to the limit of a message; may be empty."""
+    """Text up to the limit of a message; it may be empty."""
     if not isinstance(value, str):
-        raise RestError(Code.MALFORMED_BODY, "a string", field=field)
+        raise RestError(Code.MALFORMED_BODY, "must be a string", field=field)
     limit = configuration().web.max_content_chars
     if len(value) > limit:
-        raise RestError(Code.CONTENT_TOO_LONG, f"at most {limit} characters", field=field)
+        raise RestError(Code.CONTENT_TOO_LONG, f"must have at most {limit} characters", field=field)
     return value
 
 
@@ -43,20 +43,22 @@ def line(value: Any, field: str, limit: int) -> str:
         return ""
     if not isinstance(value, str) or len(value) > limit or not value.isprintable():
         raise RestError(
-            Code.MALFORMED_BODY, f"a printable string of at most {limit} characters", field=field
+            Code.MALFORMED_BODY,
+            f"must be a printable string of at most {limit} characters",
+            field=field,
         )
     return value
 
 
 def user_id(value: Any) -> str | None:
-    """The tenant's own name for a user; None when the request names none."""
+    """The tenant's own name for a user; None if the request names none."""
     if value is None:
         return None
     valid = isinstance(value, str) and value.strip() and value.isprintable()
     if not valid or len(value) > MAX_USER_ID_CHARS:
         raise RestError(
             Code.INVALID_USER_ID,
-            f"a printable, non-empty string of at most {MAX_USER_ID_CHARS} characters",
+            f"must be a printable, non-empty string of at most {MAX_USER_ID_CHARS} characters",
             field="user_id",
         )
     return str(value)
@@ -75,36 +77,40 @@ def metadata(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise RestError(Code.MALFORMED_BODY, "a JSON object", field="metadata")
+        raise RestError(Code.MALFORMED_BODY, "must be a JSON object", field="metadata")
     try:
         size = len(orjson.dumps(value))
     except orjson.JSONEncodeError:
-        raise RestError(Code.MALFORMED_BODY, "nested too deeply", field="metadata") from None
+        raise RestError(Code.MALFORMED_BODY, "is nested too deeply", field="metadata") from None
     if size > MAX_METADATA_BYTES:
         raise RestError(
-            Code.MALFORMED_BODY, f"at most {MAX_METADATA_BYTES} bytes as JSON", field="metadata"
+            Code.MALFORMED_BODY,
+            f"must have at most {MAX_METADATA_BYTES} bytes as JSON",
+            field="metadata",
         )
     return value
 
 
 def instant(value: Any, field: str, *, now: datetime) -> datetime | None:
-    """A time with its zone, at most a year ahead; None when absent."""
+    """A time with its zone, at most a year ahead; None if there is none."""
     if value is None:
         return None
     found = _datetime(value)
     if found is None or found.tzinfo is None:
         raise RestError(
             Code.MALFORMED_BODY,
-            "an ISO 8601 time with its zone, for example 2027-01-31T08:00:00Z",
+            "must be an ISO 8601 time with its zone, for example 2027-01-31T08:00:00Z",
             field=field,
         )
     if found - now > FURTHEST:
-        raise RestError(Code.MALFORMED_BODY, f"at most {FURTHEST.days} days ahead", field=field)
+        raise RestError(
+            Code.MALFORMED_BODY, f"must be at most {FURTHEST.days} days ahead", field=field
+        )
     return found
 
 
 def _datetime(value: Any) -> datetime | None:
-    """Seconds precision at least; the first and last years may overflow on the way to UTC."""
+    """A time in UTC; None if it is not one. The first and the last year may overflow."""
     try:
         found = parse_datetime(value) if isinstance(value, str) and len(value) <= 40 else None
         return found.astimezone(UTC) if found and found.tzinfo else None
@@ -121,7 +127,7 @@ def timeout_seconds(value: Any) -> float:
     if not number or not 0 < value <= limits.max_timeout_seconds:
         raise RestError(
             Code.MALFORMED_BODY,
-            f"seconds, more than 0 and at most {limits.max_timeout_seconds:g}",
+            f"must be seconds, more than 0 and at most {limits.max_timeout_seconds:g}",
             field="timeout",
         )
     return float(value)
@@ -129,12 +135,12 @@ def timeout_seconds(value: Any) -> float:
 
 def one_of(value: Any, choices: list[str], field: str) -> str:
     if not isinstance(value, str) or value not in choices:
-        raise RestError(Code.MALFORMED_BODY, f"one of {', '.join(choices)}", field=field)
+        raise RestError(Code.MALFORMED_BODY, f"must be one of {', '.join(choices)}", field=field)
     return value
 
 
 def without_nul(value: str, field: str) -> str:
-    """Text from a path or query string, which no parser has looked at."""
+    """Text from a path or query string: the parser of bodies has not checked it."""
     if contains_nul(value):
         raise RestError(Code.MALFORMED_BODY, "NUL characters are not accepted", field=field)
     return value

@@ -1,4 +1,4 @@
-"""Filters and order of lists, from the query string."""
+"""Which rows of a list are asked for, and in which order? The query string."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONVERSATION_ORDERS = {
 def messages(
     rows: QuerySet[Message], request: Request, caller: Caller, *, default: str = "-created_at"
 ) -> QuerySet[Message]:
-    """Narrowed by conversation_id, user_id, status and priority."""
+    """Messages by conversation_id, user_id, status and priority."""
     if text := _text(request, "conversation_id"):
         rows = rows.filter(conversation=conversation(caller, text))
     if text := _text(request, "user_id"):
@@ -42,7 +42,7 @@ def messages(
 
 
 def conversations(rows: QuerySet[Conversation], request: Request) -> QuerySet[Conversation]:
-    """Narrowed by user_id, state and priority; the latest active first unless asked."""
+    """Conversations by user_id, state and priority; by default the latest active first."""
     if text := _text(request, "user_id"):
         rows = rows.filter(user__external_id=text)
     if text := _text(request, "state"):
@@ -56,7 +56,7 @@ def conversation(caller: Caller, text: object) -> Conversation:
     """The caller's conversation of that id.
 
     Raises:
-        RestError: there is none; another tenant's is as good as none.
+        RestError: there is none, or it is another tenant's.
     """
     row = (
         visible_conversations(caller)
@@ -72,7 +72,7 @@ def conversation(caller: Caller, text: object) -> Conversation:
 def ordered(
     rows: QuerySet[Any], request: Request, orders: dict[str, str], *, default: str
 ) -> QuerySet[Any]:
-    """By `sort=created_at` or `sort=-created_at`; also `sort_by=created_at&order=desc`."""
+    """Rows in the order of `sort=-created_at`, or of `sort_by=created_at&order=desc`."""
     text = _text(request, "sort") or _text(request, "sort_by") or default
     direction = fields.one_of(_text(request, "order") or "asc", ["asc", "desc"], "order")
     name = fields.one_of(text.removeprefix("-"), list(orders), "sort")
@@ -90,5 +90,7 @@ def level(text: str) -> Priority:
 def _text(request: Request, name: str) -> str:
     value = fields.without_nul(request.query_params.get(name, ""), name)
     if len(value) > MAX_USER_ID_CHARS:
-        raise RestError(Code.MALFORMED_BODY, "too long", field=name)
+        raise RestError(
+            Code.MALFORMED_BODY, f"must have at most {MAX_USER_ID_CHARS} characters", field=name
+        )
     return value

@@ -1,4 +1,4 @@
-"""Rows that operators name by their id, and changes of them: done, or refused with the field."""
+"""Which row does an operator mean, and can it be changed so? Else a refusal names the field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 def find(rows: QuerySet[Row], identifier: int, what: str) -> Row:
-    """The row of an id that a path names; an id that PostgreSQL cannot hold is none."""
+    """The row of an id in a path. PostgreSQL cannot hold larger ids than `LARGEST_ID`."""
     row = rows.filter(pk=identifier).first() if identifier <= LARGEST_ID else None
     if row is None:
         raise RestError(Code.NOT_FOUND, f"there is no such {what}", field="id")
@@ -24,11 +24,11 @@ def find(rows: QuerySet[Row], identifier: int, what: str) -> Row:
 
 
 def stored(change: Callable[[], Row], *, taken: RestError, names: Mapping[str, str] = {}) -> Row:
-    """Do a change; the model's own validation becomes a refusal.
+    """Make a change. If the model's validation refuses it, so does this door.
 
     Args:
         taken: the refusal of a name that another row has.
-        names: what a client calls a field of the model, where it calls it otherwise.
+        names: what clients call a field, by the model's name for it.
     """
     try:
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""The fields of a priority rule that an operator sends, checked one by one."""
+"""What does an operator say of a priority rule? Its fields, checked one by one."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LARGEST_NUMBER = 2**31 - 1
 def _name(value: Any) -> str:
     name = fields.line(value, "name", 100)
     if not name.strip():
-        raise RestError(Code.MALFORMED_BODY, "required", field="name")
+        raise RestError(Code.MALFORMED_BODY, "is required", field="name")
     return name
 
 
 def _level(value: Any) -> Priority:
     level = fields.priority(value)
     if level is None:
-        raise RestError(Code.INVALID_PRIORITY, "required", field="priority")
+        raise RestError(Code.INVALID_PRIORITY, "is required", field="priority")
     return level
 
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise RestError(Code.MALFORMED_BODY, "true or false", field="enabled")
+        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="enabled")
     return value
 
 
@@ -39,7 +39,7 @@ def _number(value: Any, field: str) -> int:
     number = isinstance(value, int) and not isinstance(value, bool)
     if not number or not 0 <= value <= LARGEST_NUMBER:
         raise RestError(
-            Code.MALFORMED_BODY, f"a whole number from 0 to {LARGEST_NUMBER}", field=field
+            Code.MALFORMED_BODY, f"must be a whole number from 0 to {LARGEST_NUMBER}", field=field
         )
     return int(value)
 
@@ -51,7 +51,7 @@ def _words(value: Any) -> str:
         isinstance(word, str) and len(word.splitlines()) == 1 and word.strip() for word in value
     )
     if not one_line:
-        raise RestError(Code.MALFORMED_BODY, "a list of words or phrases", field="keywords")
+        raise RestError(Code.MALFORMED_BODY, "must be a list of words or phrases", field="keywords")
     return "\n".join(word.strip() for word in value)
 
 
@@ -61,14 +61,14 @@ def _pattern(value: Any) -> str:
     if not isinstance(value, str) or len(value) > rules.LONGEST_PATTERN:
         raise RestError(
             Code.MALFORMED_BODY,
-            f"a string of at most {rules.LONGEST_PATTERN} characters",
+            f"must be a string of at most {rules.LONGEST_PATTERN} characters",
             field="pattern",
         )
     return value
 
 
 def tenant_id(value: Any) -> UUID | None:
-    """The id of a tenant that exists; None when none is named."""
+    """The id of a tenant that exists; None if none is named."""
     if value is None:
         return None
     try:

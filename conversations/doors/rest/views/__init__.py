@@ -1,1 +1,1 @@
-"""The resources of `/api/v1`, a module each."""
+"""The resources of `/api/v1`, one a module."""

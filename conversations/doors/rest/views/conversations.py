@@ -1,4 +1,4 @@
-"""`/conversations`: their lifecycle and their messages."""
+"""`/conversations`: open, change, end, and their messages."""
 
 from __future__ import annotations
 

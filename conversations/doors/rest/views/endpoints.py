@@ -1,4 +1,4 @@
-"""`/endpoints`: the servers that answer; operators only."""
+"""`/endpoints`: the servers that requests run on; operators only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields, rows
 
-# What a client calls a field, where the model calls it otherwise.
+# What clients call a field, where the model has another name for it.
 NAMES = {"models": "model_names"}
 CLIENT_NAMES = {model: client for client, model in NAMES.items()}
 CHANGEABLE = (
@@ -182,7 +182,7 @@ def _stored(change: Callable[[], Endpoint]) -> Endpoint:
 
 
 def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
-    """The credential to store: write-only; null or empty takes the stored one out."""
+    """The credential to store; null or an empty one removes the stored one."""
     if "credential" not in document:
         return balancing.Keep.KEEP
     given = document["credential"]

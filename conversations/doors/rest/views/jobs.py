@@ -1,4 +1,4 @@
-"""`/admin/queues` and `/admin/dead-letter`: steering jobs of all tenants; operators only."""
+"""`/admin/queues` and `/admin/dead-letter`: jobs of all tenants, steered by operators only."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _id(text: str) -> UUID:
 
 
 def _cancel(job: Job) -> Status:
-    """As the message's own cancellation where there is a message: its conversation goes on."""
+    """Cancel the job's message, if there is one, so that its conversation goes on."""
     message = Message.objects.filter(job_id=job.pk).select_related("job").first()
     if message is not None:
         return services.cancel(message=message)
@@ -91,5 +91,5 @@ def _requeued(job_id: UUID) -> bool:
     try:
         scheduling.requeue(job_id=job_id)
     except (IllegalTransition, JobNotFound):
-        return False  # someone else was faster
+        return False  # it was queued again, or removed, meanwhile
     return True

@@ -96,7 +96,7 @@ def _named(document: dict[str, Any]) -> dict[str, Any]:
     if "profile" in values:
         values["profile"] = fields.line(values["profile"], "profile", 200)
     if not isinstance(values.get("hedging", True), bool):
-        raise RestError(Code.MALFORMED_BODY, "true or false", field="hedging")
+        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="hedging")
     return values
 
 

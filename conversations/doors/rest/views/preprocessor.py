@@ -1,4 +1,4 @@
-"""`/admin/preprocessor`: rules that set priorities, and users' default priorities; operators."""
+"""`/admin/preprocessor`: rules that set priorities, users' default priorities; operators only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from conversations.models import PriorityRule
 from conversations.priority import rules
 from scheduling.models import Priority
 
-# What a client calls a field, where the model calls it otherwise.
+# What clients call a field, where the model has another name for it.
 NAMES = {"type": "kind", "keywords": "words", "priority": "level"}
 CLIENT_NAMES = {model: client for client, model in NAMES.items()} | {"tenant": "tenant_id"}
 REQUIRED = ("name", "type", "priority")
@@ -61,7 +61,7 @@ class PriorityRules(Resource):
         document = self.document
         for name in REQUIRED:
             if name not in document:
-                raise RestError(Code.MALFORMED_BODY, "required", field=name)
+                raise RestError(Code.MALFORMED_BODY, "is required", field=name)
         return success(shown(_stored(PriorityRule(), document)), 201)
 
     @extend_schema(
@@ -116,9 +116,9 @@ class UserPriorities(Resource):
         document = self.document
         name = fields.user_id(document.get("user_id"))
         if name is None:
-            raise RestError(Code.INVALID_USER_ID, "required", field="user_id")
+            raise RestError(Code.INVALID_USER_ID, "is required", field="user_id")
         if "priority" not in document:
-            raise RestError(Code.INVALID_PRIORITY, "required; null clears it", field="priority")
+            raise RestError(Code.INVALID_PRIORITY, "is required; null clears it", field="priority")
         level = fields.priority(document["priority"])
         tenant_id = rule_fields.tenant_id(document.get("tenant_id")) or self.caller.tenant_id
         set_default_priority(tenant_id=tenant_id, external_id=name, level=level)
@@ -134,7 +134,7 @@ def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
     for name in document:
         if name not in rule_fields.READERS:
             raise RestError(
-                Code.MALFORMED_BODY, f"one of {', '.join(rule_fields.READERS)}", field=name
+                Code.MALFORMED_BODY, f"is not one of {', '.join(rule_fields.READERS)}", field=name
             )
     for name, value in document.items():
         setattr(row, NAMES.get(name, name), rule_fields.READERS[name](value))
@@ -151,12 +151,14 @@ def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
 
 
 def _check_kind(row: PriorityRule, document: dict[str, Any]) -> None:
-    """A part of another kind's condition would be dropped: say so."""
+    """Refuse a part of another kind's condition: it would be dropped without a word."""
     for kind, parts in rules.KINDS.items():
         for part in parts:
             name = CLIENT_NAMES.get(part, part)
             if kind != row.kind and document.get(name) not in (None, "", []):
-                raise RestError(Code.MALFORMED_BODY, f"only for rules of type {kind}", field=name)
+                raise RestError(
+                    Code.MALFORMED_BODY, f"belongs to rules of type {kind} only", field=name
+                )
 
 
 def _refusal(row: PriorityRule, error: ValidationError) -> RestError:

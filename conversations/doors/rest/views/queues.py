@@ -1,4 +1,4 @@
-"""`/queues`: how long the queues are, and how they did."""
+"""`/queues`: how long the queues are, and what they have finished."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`/resources`: what requests run on, as capacity: how much there is, is used and is free.
+"""`/resources`: the capacity that requests run on: how much there is, is used and is free.
 
-A resource is an endpoint seen by its slots; a DNS group is the members it has now, each a
-resource. Adding one registers an endpoint whose `max_concurrent` is its `total`.
+A resource is an endpoint, seen by its slots. Each present member of a DNS group is a resource.
+Adding a resource registers an endpoint with `total` as its `max_concurrent`.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _sums(endpoints: list[Endpoint], used: dict[int, int]) -> dict[str, Any]:
 
 
 def _capacity(total: int, used: int | None, *, takes_work: bool) -> dict[str, Any]:
-    """Nothing is available of what takes no new work."""
+    """Slots in all, in use and free; none is free where no new work is taken."""
     if used is None:
         return {"total": total, "used": None, "available": None, "utilisation": None}
     return {

@@ -1,4 +1,4 @@
-"""Any other path below `/api/v1`: not found, in the envelope."""
+"""All other paths below `/api/v1`: not found, in the envelope."""
 
 from __future__ import annotations
 

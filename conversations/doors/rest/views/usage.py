@@ -75,7 +75,7 @@ class Usage(Resource):
 def shown(
     row: dict[str, Any], group_by: Sequence[str], names: Mapping[UUID, str]
 ) -> dict[str, Any]:
-    """A row of `usage.totals` as JSON: names beside ids, money in the currency's units."""
+    """A row of `usage.totals` as JSON, with names beside ids and money in the currency's units."""
     keys: dict[str, Any] = {}
     for key in group_by:
         value = row[key]
@@ -106,9 +106,11 @@ def _days(first: str | None, last: str | None) -> tuple[date, date]:
     end = _day(last, "to") or datetime.now(UTC).date()
     start = _day(first, "from") or max(date.min + DEFAULT, end) - DEFAULT
     if start > end:
-        raise RestError(Code.MALFORMED_BODY, "from is after to", field="from")
+        raise RestError(Code.MALFORMED_BODY, "must not be after `to`", field="from")
     if end - start > LONGEST:
-        raise RestError(Code.MALFORMED_BODY, f"at most {LONGEST.days} days", field="from")
+        raise RestError(
+            Code.MALFORMED_BODY, f"must be at most {LONGEST.days} days before `to`", field="from"
+        )
     return start, end
 
 
@@ -118,19 +120,23 @@ def _day(text: str | None, field: str) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise RestError(Code.MALFORMED_BODY, "a date such as 2027-01-31", field=field) from None
+        raise RestError(
+            Code.MALFORMED_BODY, "must be a date such as 2027-01-31", field=field
+        ) from None
 
 
 def _tenant(caller: Caller, text: str | None) -> UUID | None:
-    """Whose usage: a client's own; an operator's choice, or everybody's."""
+    """Whose usage: a client's own tenant, an operator's choice, or every tenant (None)."""
     if text is None:
         return None if caller.operator else caller.tenant_id
     try:
         wanted = UUID(text)
     except ValueError:
-        raise RestError(Code.MALFORMED_BODY, "a tenant's id", field="tenant_id") from None
+        raise RestError(
+            Code.MALFORMED_BODY, "must be the id of a tenant", field="tenant_id"
+        ) from None
     if not caller.operator and wanted != caller.tenant_id:
-        raise RestError(Code.FORBIDDEN, "this key sees its own tenant only", field="tenant_id")
+        raise RestError(Code.FORBIDDEN, "this key sees only its own tenant", field="tenant_id")
     return wanted
 
 
@@ -147,7 +153,7 @@ def _user(caller: Caller, tenant_id: UUID | None, text: str | None) -> UUID | No
 
 
 def _names(rows: list[dict[str, Any]]) -> dict[UUID, str]:
-    """What people call the tenants and users of some rows."""
+    """The names of the tenants and users of these rows."""
     tenants = {row["tenant"] for row in rows if row.get("tenant")}
     users = {row["user"] for row in rows if row.get("user")}
     names: dict[UUID, str] = dict(Tenant.objects.filter(pk__in=tenants).values_list("pk", "name"))

@@ -1,4 +1,4 @@
-"""`/users/{id}`: the id is the tenant's own name for the user."""
+"""`/users/{id}`, where the id is the tenant's own name for the user."""
 
 from __future__ import annotations
 
