@@ -157,7 +157,7 @@ class Stack:
         number = len(self.worker_processes)
         command = [
             *(sys.executable, "-m", "celery", "-A", "llmqueue_project", "worker"),
-            *("-P", "threads", "-Q", queues, "-n", f"w{number}@test", "-l", "INFO"),
+            *("-P", "threads", "-Q", queues, "-n", f"w{number}@test"),
         ]
         process = self._tethered(command, f"worker{number}", watch=False)
         self.worker_processes.append(process)

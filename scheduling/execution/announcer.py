@@ -51,6 +51,14 @@ class Announcer:
     async def swept(self, job: Ended) -> None:
         """A job that ended without a worker: the same news as any other end."""
         metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
+        if job.status == Status.FAILED:
+            log.warning(
+                "job.failed",
+                job=str(job.id),
+                request_id=job.request_id,
+                code=job.error_code,
+                attempts=job.attempts,
+            )
         if job.source != "openai":
             await self.announce(job, job.status)
         keep = job.stream or job.source != "openai"

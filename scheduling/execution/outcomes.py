@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
+import structlog
 
 from balancing.calls.answer import Answer
 from balancing.errors import CallError, Refused
@@ -16,6 +17,8 @@ from scheduling.models import Attempt, Status
 from scheduling.outbox import FINAL, Outbox
 from scheduling.specs import actual_cost
 from scheduling.spending import Spent
+
+log = structlog.get_logger(__name__)
 
 # Tells the app above that a job has ended; returns when it has been told.
 Announce = Callable[[Claimed, Status], Awaitable[None]]
@@ -87,6 +90,8 @@ class Outcomes:
             **_columns(spent),
         )
         if await self._claims.finish(finish):
+            if status == Status.FAILED:
+                _log_dead_letter(job, code)
             metrics.count_spent(job.model, target.name, spent)
             refused = isinstance(error, Refused)
             details = {
@@ -111,6 +116,16 @@ class Outcomes:
             **details,
         }
         self._outbox.put(run.feed, FINAL, orjson.dumps(summary).decode())
+
+
+def _log_dead_letter(job: Claimed, code: str) -> None:
+    log.warning(
+        "job.failed",
+        job=str(job.id),
+        request_id=job.request_id,
+        code=code,
+        attempts=job.attempts,
+    )
 
 
 def _columns(spent: Spent) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 from scheduling.dispatch.claims import Claimed, Claims, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
+from scheduling.sweep import Ended
 from stores.postgres import fetch
 from tests.hot_path import MODEL, Db, spec
 
@@ -494,7 +495,7 @@ class TestSweep:
     async def test_a_lost_lease_that_may_not_run_again_ends(
         self, database: Db, claims: Claims, change: str, status: str
     ) -> None:
-        await database.submit(spec(await database.flow()))
+        await database.submit(spec(await database.flow(), request_id="asked-7"))
         (job,) = await take(claims)
         await expire(database, job.id)
         await database.run(f"update scheduling_job set {change}")
@@ -502,6 +503,7 @@ class TestSweep:
         (row,) = await database.rows(SWEEP_LEASES)
 
         assert row[2] == status
+        assert Ended.of_row(row).request_id == "asked-7"
         ended, finished = await database.job(job.id, "status, finished_at is not null")
         assert (ended, finished) == (status, True)
 
@@ -524,7 +526,7 @@ class TestSweep:
 
         rows = await database.rows(SWEEP_DEADLINES)
 
-        assert {row[0] for row in rows} == {queued.job_id, held.job_id}
+        assert {Ended.of_row(row).id for row in rows} == {queued.job_id, held.job_id}
         assert await database.job(queued.job_id, "status, error_code") == (
             "timeout",
             "queue_timeout",

@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from balancing.calls.answer import Answer, Call, OnChunk
 from balancing.calls.client import Client
@@ -322,6 +323,30 @@ class TestFailure:
         assert (world.ending.status, world.ending.number) == (Status.FAILED, 3)
         assert world.outbox.end["http_status"] == 0, "an endpoint's 5xx is not passed on"
         assert world.claims.retries == []
+
+    async def test_a_dead_letter_is_logged(self) -> None:
+        world, job = World(StubClient(Unavailable("http_503", "no"))), claimed(attempts=3)
+
+        with capture_logs() as logs:
+            await world.run(job)
+
+        assert logs[-1] == {
+            "event": "job.failed",
+            "log_level": "warning",
+            "job": str(job.id),
+            "request_id": job.request_id,
+            "code": "http_503",
+            "attempts": 3,
+        }
+
+    async def test_a_failure_that_another_worker_stores_is_no_dead_letter_here(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")))
+        world.claims.ours = False
+
+        with capture_logs() as logs:
+            await world.run(claimed(attempts=3))
+
+        assert [line["event"] for line in logs] == ["attempt.failed"]
 
     async def test_an_unexpected_error_fails_the_job(self) -> None:
         world = World(StubClient(KeyError("bug")))
