@@ -15,7 +15,7 @@ import structlog
 from django.db import close_old_connections, connection
 
 from scheduling import metrics
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.models import Job, Status
 from scheduling.outbox import FINAL, Feed, Outbox
 from scheduling.signals import job_finished

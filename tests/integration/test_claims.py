@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from scheduling.dispatch.claims import Claimed, Claims, Finish
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.claims import Claims
+from scheduling.dispatch.endings import FailedAttempt, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
 from scheduling.sweep import Ended
@@ -48,17 +50,14 @@ async def expire(database: Db, job_id: UUID) -> None:
 
 
 async def retry(claims: Claims, job: Claimed, *, delay_seconds: float) -> bool:
-    return await claims.retry(
-        job,
-        delay_seconds=delay_seconds,
+    failed = FailedAttempt(
         endpoint_id=1,
         endpoint_name="one",
         error_code="http_503",
         error_message="no \0 good",
         public="no endpoint could answer",
-        first_token_at=None,
-        why=None,
     )
+    return await claims.retry(job, failed, delay_seconds=delay_seconds)
 
 
 class TestSubmit:
