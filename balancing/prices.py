@@ -44,7 +44,7 @@ def wrong_prices(value: Any) -> str:
     if len(value) > MOST_PRICES:
         return f"At most {MOST_PRICES} models"
     for model, parts in value.items():
-        if not 0 < len(model) <= 200 or not model.isprintable():
+        if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
             return "Model names are strings of 1 to 200 printable characters"
         if not isinstance(parts, dict) or not parts or not parts.keys() <= _PARTS:
             return f"{model[:60]}: input, output and cached_input, per million tokens"

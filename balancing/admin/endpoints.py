@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from balancing import profiles, services
-from balancing.admin.forms import EndpointForm
+from balancing.admin.forms import EndpointForm, JsonBox
 from balancing.admin.listing import ListAdmin, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.discovery import membership
@@ -54,6 +54,7 @@ HEALTH_COLOURS = {
 @admin.register(Endpoint)
 class EndpointAdmin(ObjectActions, ListAdmin):
     form = EndpointForm
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = (
         "name",
         "shown_state",
@@ -263,6 +264,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
 @admin.register(ModelPool)
 class ModelPoolAdmin(ListAdmin):
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
     search_fields = ("pattern",)
     readonly_fields = ("created_at", "updated_at")

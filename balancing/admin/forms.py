@@ -39,6 +39,15 @@ class Lines(forms.CharField):
         return bool((initial or []) != self.to_python(data))
 
 
+class JsonBox(forms.JSONField):
+    """JSON; an emptied box means what the column has by default. To Django it means null."""
+
+    def to_python(self, value: Any) -> Any:
+        if value == "" and callable(self.initial):
+            return self.initial()
+        return super().to_python(value)
+
+
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic when it runs
     model_names = Lines(label="Models", required=False, help_text="One name a line")
     apis = forms.MultipleChoiceField(

@@ -20,6 +20,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 GPU: dict[str, Any] = {"name": "gpu", "base_url": "http://gpu/v1", "models": ["m"], "weight": 2}
 CPU: dict[str, Any] = {"name": "cpu", "base_url": "http://cpu/v1", "models": ["m", "n"]}
+# Empty values of another kind than the field's own, as YAML has them.
+FOREIGN: dict[str, list[Any]] = {
+    "extra_headers": [[], "", None, 0, False],
+    "prices": [[], "", None],
+    "model_aliases": [[], "", None],
+    "apis": [{}, "", None],
+    "api_key_variable": [[], {}, None],
+    "proxy_url": [[], {}, None],
+    "discover": [[], {}, None],
+    "connect_timeout": [[], {}, ""],
+}
 
 
 def actions(changes: list[declared.Change]) -> dict[str, str]:
@@ -109,6 +120,16 @@ class TestApply:
             ([GPU | {"base_url": "ftp://x"}], "base_url: Enter an http"),
             ([GPU | {"prices": {"m": {"inputs": 1}}}], "prices: m: input, output"),
             ([GPU | {"model_aliases": {"x": "m"}}], "model_aliases: Not among the models"),
+            *(
+                ([CPU, GPU | {field: value}], rf"endpoint 2 \(gpu\): {field}: Enter ")
+                for field, values in FOREIGN.items()
+                for value in values
+            ),
+            ([CPU, GPU | {"prices": 0}], r"endpoint 2 \(gpu\): prices: A JSON object"),
+            ([CPU, GPU | {"state": []}], r"endpoint 2 \(gpu\): state: one of"),
+            ([CPU, GPU | {"extra_headers": {1: "x"}}], r"\(gpu\): extra_headers: '1' is not"),
+            ([CPU, GPU | {"prices": {1: {"input": 1}}}], r"\(gpu\): prices: Model names"),
+            ([CPU, GPU | {"weight": None}], r"\(gpu\): weight: "),
         ],
     )
     def test_a_mistake_changes_nothing_and_is_named(self, entries: list[Any], text: str) -> None:
@@ -136,10 +157,16 @@ class TestConfigured:
 
         assert actions(declared.apply_configured()) == {"gpu": "added", "cpu": "pruned"}
 
-    def test_a_mistake_stops_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.use(monkeypatch, endpoints=[GPU | {"colour": 1}])
+    @pytest.mark.parametrize(
+        "mistake", [{"colour": 1}, {"extra_headers": None}, {"prices": ""}, {"state": []}]
+    )
+    def test_a_mistake_stops_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, mistake: dict[str, Any]
+    ) -> None:
+        self.use(monkeypatch, endpoints=[GPU | mistake])
 
         assert declared.apply_configured() == []
+        assert not Endpoint.objects.exists()
 
 
 class TestCommand:
@@ -171,7 +198,19 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("content", "text"),
-        [("{", "endpoints.yaml"), ("a: 1", "a list of endpoints"), ("- name: x", "base_url")],
+        [
+            ("{", "endpoints.yaml"),
+            ("a: 1", "a list of endpoints"),
+            ("- name: x", "base_url"),
+            (
+                "- {name: x, base_url: http://x/v1, models: [m], extra_headers: []}",
+                r"endpoint 1 \(x\): extra_headers: Enter an object, or {} for none",
+            ),
+            (
+                "- name: x\n  base_url: http://x/v1\n  models: [m]\n  prices:\n",
+                r"endpoint 1 \(x\): prices: Enter an object, or {} for none",
+            ),
+        ],
     )
     def test_a_bad_file_is_one_clear_error(self, tmp_path: Path, content: str, text: str) -> None:
         path = tmp_path / "endpoints.yaml"
