@@ -286,6 +286,7 @@ SUPPORTED: dict[str, frozenset[str]] = {
     Endpoint.Kind.ANTHROPIC: frozenset({"chat"}),
     Endpoint.Kind.GEMINI: frozenset({"chat", "embedding"}),
 }
+EVERY_API = frozenset[str]().union(*SUPPORTED.values())
 
 
 def served_apis(kind: str, apis: list[str]) -> frozenset[str]:

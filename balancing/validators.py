@@ -107,6 +107,11 @@ def validate_ca_bundle(value: str) -> None:
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL: who receives what is sent there."""
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+    default = {"http": 80, "https": 443}
+    try:
+        parts = urlsplit(url)
+        port = parts.port or default.get(parts.scheme)
+    except ValueError:
+        # Not stored through this project. It is nobody's origin but its own.
+        return "", url, None
+    return parts.scheme, (parts.hostname or "").lower(), port

@@ -71,6 +71,18 @@ class TestApply:
         apply([GPU | {"state": "enabled"}])
         assert Endpoint.objects.get().state == "enabled"
 
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("extra_headers", []), ("apis", 5), ("model_names", 5), ("base_url", "http://[")],
+    )
+    def test_a_row_that_cannot_be_read_is_mended(self, column: str, value: Any) -> None:
+        apply([GPU])
+        Endpoint.objects.update(**{column: value})
+
+        (change,) = apply([GPU])
+
+        assert (change.action, change.fields) == ("changed", (column,))
+
     def test_a_row_made_by_hand_is_taken_over(self) -> None:
         services.register(name="gpu", base_url="http://old/v1", model_names=["x"])
 
@@ -187,6 +199,17 @@ class TestCommand:
         assert Endpoint.objects.get().state == "enabled"
         self.run("remove", "gpu")
         assert not Endpoint.objects.exists()
+
+    def test_the_list_tells_of_a_price_that_is_none(self) -> None:
+        self.run("add", "gpu", "http://gpu/v1", "--model", "m")
+        Endpoint.objects.update(prices={"m": {"input": "dear"}})
+
+        (row,) = json.loads(self.run("list", "--json"))
+
+        assert (row["state"], row["note"]) == (
+            "enabled",
+            "m: prices are numbers from 0 to 1,000,000",
+        )
 
     def test_apply(self, tmp_path: Path) -> None:
         path = tmp_path / "endpoints.yaml"
