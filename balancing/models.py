@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.empties import OwnEmpties
 from balancing.prices import wrong_prices
 from balancing.profiles import UnknownProfile, resolve
 from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
@@ -68,7 +69,7 @@ def validate_fallbacks(value: Any) -> None:
         validate_models(value)
 
 
-class Endpoint(models.Model):
+class Endpoint(OwnEmpties):
     """An LLM server, its models and how much work it takes at once.
 
     A row with `discover` is no server but a group: its members are rows that discovery keeps.
@@ -285,6 +286,7 @@ SUPPORTED: dict[str, frozenset[str]] = {
     Endpoint.Kind.ANTHROPIC: frozenset({"chat"}),
     Endpoint.Kind.GEMINI: frozenset({"chat", "embedding"}),
 }
+EVERY_API = frozenset[str]().union(*SUPPORTED.values())
 
 
 def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
@@ -292,7 +294,7 @@ def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
     return frozenset(apis) or SUPPORTED[kind] & {"chat", "completion"}
 
 
-class ModelPool(models.Model):
+class ModelPool(OwnEmpties):
     """How requests for some models are balanced; those that no row names follow the settings."""
 
     pattern = models.CharField(

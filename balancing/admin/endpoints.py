@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from balancing import profiles, services
-from balancing.admin.forms import EndpointForm
-from balancing.admin.listing import ListAdmin, span
+from balancing.admin.forms import EndpointForm, JsonBox
+from balancing.admin.listing import ListAdmin, joined, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.discovery import membership
 from balancing.endpoints import credentials, registry
@@ -42,6 +42,12 @@ MANAGED = {
     Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
     "What is changed here lasts until the next lookup; its state is yours.",
 }
+STATE_COLOURS = {
+    State.ENABLED: "success",
+    State.DRAINING: "warning",
+    State.DISABLED: "danger",
+    "unreadable": "danger",
+}
 HEALTH_COLOURS = {
     "healthy": "success",
     "returning": "info",
@@ -54,6 +60,7 @@ HEALTH_COLOURS = {
 @admin.register(Endpoint)
 class EndpointAdmin(ObjectActions, ListAdmin):
     form = EndpointForm
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = (
         "name",
         "shown_state",
@@ -150,14 +157,15 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     @display(
         description="state",
         ordering="state",
-        label={State.ENABLED: "success", State.DRAINING: "warning", State.DISABLED: "danger"},
+        label=STATE_COLOURS,
     )
-    def shown_state(self, row: Endpoint) -> str:
-        return row.state
+    def shown_state(self, row: Endpoint) -> tuple[str, str]:
+        reason = registry.unreadable(row)
+        return ("unreadable", f"unreadable: {reason}") if reason else (row.state, row.state)
 
     @display(description="models")
     def shown_models(self, row: Endpoint) -> str:
-        return ", ".join(row.model_names)
+        return joined(row.model_names)
 
     @display(description="health", label=HEALTH_COLOURS)
     def shown_health(self, row: Endpoint) -> tuple[str, str]:
@@ -263,6 +271,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
 @admin.register(ModelPool)
 class ModelPoolAdmin(ListAdmin):
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
     search_fields = ("pattern",)
     readonly_fields = ("created_at", "updated_at")
@@ -284,4 +293,4 @@ class ModelPoolAdmin(ListAdmin):
 
     @display(description="fallback models")
     def shown_fallbacks(self, row: ModelPool) -> str:
-        return ", ".join(row.fallback_models) or "-"
+        return joined(row.fallback_models) or "-"

@@ -150,7 +150,8 @@ def failures(guard: Guard) -> Iterator[None]:
         raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
     except TimeoutError:
         raise guard.error() from None
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        # UnicodeError: the host's name has no form for a resolver.
         if guard.phase == "connect":
             raise Unavailable("connect_failed", _describe(error)) from None
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None

@@ -13,6 +13,7 @@ import orjson
 
 from balancing.calls.answer import Answer, Call, Timeouts
 from balancing.calls.client import Client
+from balancing.endpoints.columns import UnreadableColumn
 from balancing.endpoints.registry import Target, target_of
 from balancing.errors import CallError, Refused
 from balancing.models import Endpoint
@@ -32,7 +33,11 @@ class Trial:
 
 def of(endpoint: Endpoint) -> Trial:
     """Try an endpoint as its row stands, whatever its state; takes up to a minute."""
-    return asyncio.run(_try(target_of(endpoint)))
+    try:
+        target = target_of(endpoint)
+    except UnreadableColumn as error:
+        return Trial(False, f"{endpoint.name}: its row cannot be read: {error}")
+    return asyncio.run(_try(target))
 
 
 async def _try(target: Target) -> Trial:
@@ -41,6 +46,8 @@ async def _try(target: Target) -> Trial:
         listed = await _models(client, target)
         if not target.model_names:
             return Trial(False, f"{target.name}: no model is known of it. {listed}")
+        if not target.apis:
+            return Trial(False, f"{target.name}: it serves no API of this version. {listed}")
         began = time.perf_counter()
         try:
             answer = await _ask(client, target)
