@@ -56,7 +56,7 @@ class Queue:
 
     def turn(self) -> None:
         """Claim one job and submit another."""
-        from scheduling.models import Priority
+        from scheduling.models import Priority, Source
         from scheduling.specs import JobSpec, parameters
         from scheduling.statements import CLAIM, SUBMIT
 
@@ -76,7 +76,7 @@ class Queue:
             flow_id=self._flow,
             tenant_id=uuid4(),
             cost=100.0,
-            source="openai",
+            source=Source.OPENAI,
         )
         self._timed("claim", self._worker, CLAIM, claim)
         self._timed("submit", self._web, SUBMIT, parameters([spec]))

@@ -15,7 +15,7 @@ from scheduling import maintenance
 from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
-from scheduling.signals import job_finished
+from scheduling.signals import is_announced, job_finished
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.tickets.queue import publish_on_commit
@@ -144,7 +144,7 @@ def _announce_end(job_id: UUID) -> None:
     if job is None:
         return
     tell_waiting(_valkey(), job)
-    if job.source != "openai":
+    if is_announced(job.source):
         job_finished.send_robust(
             sender=Job,
             job_id=job.id,

@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from llmqueue_project.config import configuration
-from scheduling.models import Priority, Status
+from scheduling.models import Api, Priority, Source, Status
 from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
 from stores.ids import uuid7
 
@@ -39,9 +39,9 @@ class JobSpec:
     flow_id: int
     tenant_id: UUID
     cost: float
-    source: str
+    source: Source
     id: UUID = field(default_factory=uuid7)
-    api: str = "chat"
+    api: Api = Api.CHAT
     stream: bool = False
     user_id: UUID | None = None
     due_at: datetime | None = None
@@ -81,6 +81,7 @@ def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
     """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
     values = {name: getattr(spec, name) for name in COLUMNS}
     values["level"] = int(spec.level)
+    values |= {"source": str(spec.source), "api": str(spec.api)}
     values["max_attempts"] = spec.max_attempts or configuration().scheduling.max_attempts
     return (*values.values(), place)
 

@@ -13,7 +13,7 @@ import orjson
 import psycopg
 import structlog
 
-from scheduling.models import Attempt, Status
+from scheduling.models import Api, Attempt, Status
 from scheduling.policies.estimates import WINDOW
 from scheduling.spending import NOTHING, Spent
 from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
@@ -21,7 +21,7 @@ from stores.group_commit import Grouped
 from stores.postgres import UNSTORABLE, Database, fetch
 
 log = structlog.get_logger(__name__)
-ALL_APIS = frozenset({"chat", "completion", "embedding"})
+ALL_APIS = frozenset(Api.values)
 WAITING = """
 select exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s),
        exists (select 1 from unnest(%(models)s::text[], %(apis)s::text[]) as r(model, apis)

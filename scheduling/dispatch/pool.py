@@ -26,6 +26,7 @@ from balancing.policies.snapshot import EndpointSnapshot
 from llmqueue_project.config import configuration
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.wanted import wanted_of
+from scheduling.models import Api
 from scheduling.specs import estimated_tokens
 from stores.group_commit import Grouped
 from stores.postgres import Database, fetch
@@ -271,7 +272,7 @@ class EndpointPool:
             for each, limit in limits.items()
         ]
 
-    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
+    def others_serving(self, model: str, tried: frozenset[int], api: str = Api.CHAT) -> bool:
         """Whether an endpoint not yet tried could serve the model by an API."""
         return bool(self.landscape.serving(model, tried, api))
 

@@ -18,7 +18,7 @@ from scheduling import metrics
 from scheduling.dispatch.claims import Claimed
 from scheduling.models import Job, Status
 from scheduling.outbox import FINAL, Feed, Outbox
-from scheduling.signals import job_finished
+from scheduling.signals import is_announced, job_finished
 from scheduling.sweep import Ended
 
 log = structlog.get_logger(__name__)
@@ -51,7 +51,7 @@ class Announcer:
     async def swept(self, job: Ended) -> None:
         """A job that ended without a worker: the same news as any other end."""
         metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
-        if job.source != "openai":
+        if is_announced(job.source):
             await self.announce(job, job.status)
         keep = job.stream or job.source != "openai"
         feed = Feed(job.id, job.origin, keep, job.attempts + 1)

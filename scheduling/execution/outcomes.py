@@ -14,6 +14,7 @@ from scheduling.dispatch.claims import Claimed, Claims, Finish
 from scheduling.execution.run import Running
 from scheduling.models import Attempt, Status
 from scheduling.outbox import FINAL, Outbox
+from scheduling.signals import is_announced
 from scheduling.specs import actual_cost
 from scheduling.spending import Spent
 
@@ -101,7 +102,7 @@ class Outcomes:
         """The end is stored: tell the app above, then whoever listens."""
         job = run.job
         metrics.jobs.labels(run.level, status.value).inc()
-        if job.source != "openai":
+        if is_announced(job.source):
             await self._announce(job, status)
         summary = {
             "status": status.value,

@@ -22,7 +22,7 @@ from scheduling.execution.hedging import Hedger
 from scheduling.execution.outcomes import Outcomes
 from scheduling.execution.retry_budgets import RetryBudgets
 from scheduling.execution.run import CANCELLED, LOST, Running
-from scheduling.models import Status
+from scheduling.models import Source, Status
 from scheduling.outbox import RESET, STARTED, Feed, Outbox
 from scheduling.policies.retry import backoff_seconds
 from scheduling.spending import Spent, of_failure
@@ -136,7 +136,7 @@ class Runner:
                 run, Status.TIMEOUT, "timeout", "the request's time was up", "timeout"
             )
             return False
-        broken_stream = run.spoke and job.source == "openai" and job.stream
+        broken_stream = run.spoke and job.source == Source.OPENAI and job.stream
         if not error.retryable or broken_stream or job.attempts >= job.max_attempts:
             await self._outcomes.end(run, Status.FAILED, error.code, error.public, "error", error)
             return False
