@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from llmqueue_project.config import configuration
 from scheduling import maintenance
-from scheduling.ending import forget_stream, tell_waiting
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
+from scheduling.outbox import drop_stream, post_end
 from scheduling.signals import is_announced, job_finished
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
@@ -85,7 +85,7 @@ def requeue(*, job_id: UUID) -> Status:
     if row is None:
         raise _refusal(job_id, Status.QUEUED)
     status, level = Status(row[0]), row[1]
-    transaction.on_commit(partial(forget_stream, _valkey(), job_id))
+    transaction.on_commit(partial(drop_stream, _valkey(), job_id))
     if status == Status.QUEUED:
         publish_on_commit([level])
     return status
@@ -143,7 +143,7 @@ def _announce_end(job_id: UUID) -> None:
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         return
-    tell_waiting(_valkey(), job)
+    post_end(_valkey(), job)
     if is_announced(job.source):
         job_finished.send_robust(
             sender=Job,

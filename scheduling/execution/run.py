@@ -12,7 +12,7 @@ from scheduling import metrics
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound
 from scheduling.execution.call import Side
-from scheduling.outbox import Feed
+from scheduling.outbox import JobStream
 
 # Why a running job's task is cancelled; the reason decides what becomes of the job.
 CANCELLED, LOST, SHUTDOWN = "cancelled", "lost", "shutdown"
@@ -32,7 +32,7 @@ class Running:
 
     job: Claimed
     side: Side
-    feed: Feed
+    feed: JobStream
     hedge: Side | None = None
     task: asyncio.Task[Any] | None = None
     stop: str = ""

@@ -23,7 +23,7 @@ from scheduling.execution.outcomes import Outcomes
 from scheduling.execution.retry_budgets import RetryBudgets
 from scheduling.execution.run import CANCELLED, LOST, Running
 from scheduling.models import Source, Status
-from scheduling.outbox import RESET, STARTED, Feed, Outbox
+from scheduling.outbox import RESET, STARTED, JobStream, Outbox
 from scheduling.policies.retry import backoff_seconds
 from scheduling.spending import Spent, of_failure
 from scheduling.tickets.gate import Gate
@@ -60,9 +60,8 @@ class Runner:
 
     async def run(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> None:
         """Take a leased job with a slot to its end; `binding` is the slot being written down."""
-        keep = job.stream or job.source != "openai"
         side = Side(bound, job.lease, job.stream, binding)
-        run = Running(job, side, Feed(job.id, job.origin, keep, job.attempts))
+        run = Running(job, side, JobStream.of(job, job.attempts))
         run.task = asyncio.current_task()
         self.running[job.id] = run
         metrics.wait_seconds.labels(run.level).observe(run.waited_seconds)

@@ -25,7 +25,7 @@ from scheduling.execution.outcomes import Outcomes
 from scheduling.execution.run import CANCELLED, LOST, SHUTDOWN
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
-from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, Feed, Outbox
+from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream, Outbox
 from scheduling.tickets.gate import Gate
 from tests.hot_path import MODEL, claimed
 
@@ -140,7 +140,7 @@ class StubOutbox:
     def __init__(self) -> None:
         self.entries: list[tuple[int, str, str]] = []
 
-    def put(self, feed: Feed, event: str, data: str) -> None:
+    def put(self, feed: JobStream, event: str, data: str) -> None:
         feed.seq += 1
         self.entries.append((feed.attempt, event, data))
 

@@ -16,7 +16,7 @@ from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound
 from scheduling.execution.call import Side
 from scheduling.execution.run import CANCELLED, LOST, Running
-from scheduling.outbox import Feed
+from scheduling.outbox import JobStream
 from scheduling.worker.engine import Engine
 from tests.hot_path import MODEL, claimed
 
@@ -48,7 +48,7 @@ def running(endpoint: int = 1, *, holds_slot: bool = True, **fields: Any) -> Run
     job = claimed()
     target = Target(endpoint, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
     side = Side(Bound(target, "{}"), job.lease, False, holds_slot=holds_slot)
-    return Running(job, side, Feed(job.id, "", False, 1), **fields)
+    return Running(job, side, JobStream(job.id, "", False, 1), **fields)
 
 
 async def nothing_capped(_jobs: Sequence[Claimed]) -> None:
