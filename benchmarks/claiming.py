@@ -85,7 +85,7 @@ class Queue:
         """The statements of a round, without tickets."""
         from scheduling.policies.fairness import SETTLED_WORKS
         from scheduling.statements import (
-            BACKLOG,
+            QUEUED,
             RELEASE_BACKLOG,
             SETTLE,
             SWEEP_DEADLINES,
@@ -100,7 +100,7 @@ class Queue:
             (SWEEP_DUE, None),
             (RELEASE_BACKLOG, {"least": LEAST_QUEUED, "most": MOST_TICKETS}),
             (SETTLE, {"heads": SETTLED_HEADS, "works": SETTLED_WORKS}),
-            (BACKLOG, {"cap": MOST_TICKETS}),
+            (QUEUED, {"cap": MOST_TICKETS}),
         ]
         began = time.perf_counter()
         with self._web.transaction():

@@ -49,7 +49,7 @@ def mailbox(origin: str) -> str:
     return f"llmq:mail:{origin}"
 
 
-class Heard(Protocol):
+class FollowedJob(Protocol):
     """A job as far as somebody may wait for its words."""
 
     @property
@@ -62,7 +62,7 @@ class Heard(Protocol):
     def origin(self) -> str: ...
 
 
-class Ended(Heard, Protocol):
+class EndedJob(FollowedJob, Protocol):
     """A job that has ended."""
 
     @property
@@ -75,7 +75,7 @@ class Ended(Heard, Protocol):
     def error_message(self) -> str: ...
 
 
-def keeps_stream(job: Heard) -> bool:
+def keeps_stream(job: FollowedJob) -> bool:
     """Whether a job's entries are kept, so that a client can resume or come later."""
     return job.stream or is_announced(job.source)
 
@@ -91,23 +91,23 @@ class JobStream:
     seq: int = 0
 
     @classmethod
-    def of(cls, job: Heard, attempt: int) -> JobStream:
+    def of(cls, job: FollowedJob, attempt: int) -> JobStream:
         """The entries of an attempt."""
         return cls(job.id, job.origin, keeps_stream(job), attempt)
 
     @classmethod
-    def after(cls, job: Ended) -> JobStream:
+    def after(cls, job: EndedJob) -> JobStream:
         """The end of a job that no worker ended; it sorts behind the entries of every attempt."""
         return cls.of(job, job.attempts + 1)
 
 
-def end_of(job: Ended) -> str:
+def end_of(job: EndedJob) -> str:
     """The final entry of a job that has no answer, as JSON text."""
     end = {"status": job.status, "code": job.error_code, "message": job.error_message}
     return orjson.dumps(end).decode()
 
 
-def post_end(client: redis.Redis, job: Ended) -> None:
+def post_end(client: redis.Redis, job: EndedJob) -> None:
     """Tell whoever waits for a job that it ended. A lost entry does no harm: they read the row."""
     stream, data = JobStream.after(job), end_of(job)
     try:

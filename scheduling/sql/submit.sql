@@ -3,7 +3,8 @@
 --
 -- Start-time fair queueing (scheduling/policies/fairness.py): a job's tag is its virtual start,
 -- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group. What
--- is due later or backlog is charged when it is queued (sweep_due.sql, backlog.sql): its work is 0.
+-- is due later or backlog is charged when it is queued (sweep_due.sql, release_backlog.sql): its
+-- work is 0.
 -- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
 -- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
 with reasons as (

@@ -145,7 +145,7 @@ class Engine:
                     self._every(config.balancing.refresh_seconds, self.pool.look),
                     self._every(WATCH_SECONDS, self.watch.once),
                     self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
-                    self._every(config.scheduling.sweep_seconds, self.sweeper.once),
+                    self._every(config.scheduling.sweep_seconds, self._sweep),
                     self._every(config.balancing.registry_seconds, self._discover),
                     self._every(USAGE_SECONDS, self._fold_usage),
                     self._every(config.scheduling.capacity_seconds, self._refresh_caps),
@@ -206,7 +206,7 @@ class Engine:
             start=self._begin,
         )
         self.puller = Puller(gate=gate, client=valkey, pool=self.pool, dispatcher=self.dispatcher)
-        self.sweeper = Sweeper(database=database, client=valkey, on_end=self.announcer.swept)
+        self.sweeper = Sweeper(database=database, client=valkey)
 
     async def _open(self) -> None:
         """Wait for both servers: a worker that starts first is no error."""
@@ -268,6 +268,10 @@ class Engine:
     async def _discover(self) -> None:
         """Endpoints and models that appear and vanish by themselves (balancing/discovery)."""
         await self._loop.run_in_executor(self._discoverer, closing(discovery.run_due))
+
+    async def _sweep(self) -> None:
+        for job in await self.sweeper.once():
+            await self.announcer.swept(job)
 
     async def _fold_usage(self) -> None:
         await usage.fold(self._database.relaxed)

@@ -14,7 +14,7 @@ from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
-from scheduling.sweep import LEAST_QUEUED, Ended, Sweeper
+from scheduling.sweep import LEAST_QUEUED, Sweeper
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)
@@ -130,13 +130,10 @@ async def test_a_turn_waits_behind_a_turn_that_is_backlog(database: Db) -> None:
 async def test_the_sweep_lets_them_in_and_publishes_their_tickets(
     database: Db, valkey: Redis
 ) -> None:
-    async def unexpected(job: Ended) -> None:
-        pytest.fail(f"{job} ended")
-
     await database.submit(*backlog(await database.flow(), 100))
-    sweeper = Sweeper(database=database.pools, client=valkey, on_end=unexpected)
+    sweeper = Sweeper(database=database.pools, client=valkey)
 
-    await sweeper.once()
+    assert await sweeper.once() == []
 
     assert await valkey.llen(Priority.NORMAL.queue) == LEAST_QUEUED
     count = "select count(*) from scheduling_job where status = 'queued'"

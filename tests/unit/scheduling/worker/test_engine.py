@@ -114,3 +114,19 @@ def test_the_control_channel_cancels(key: str) -> None:
     engine(stub)._hear(orjson.dumps({key: str(job.id)}))
 
     assert stub.stopped == ({job.id: CANCELLED} if key == "cancel" else {})
+
+
+async def test_the_ends_that_the_sweep_finds_are_announced() -> None:
+    announced, made = [], engine(Stub())
+
+    async def once() -> list[str]:
+        return ["one", "two"]
+
+    async def swept(job: str) -> None:
+        announced.append(job)
+
+    made.sweeper, made.announcer = SimpleNamespace(once=once), SimpleNamespace(swept=swept)
+
+    await made._sweep()
+
+    assert announced == ["one", "two"]
