@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from llmqueue_project.config import configuration
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
 from scheduling.outbox import drop_stream, post_end
@@ -127,7 +127,7 @@ def release_turn(*, job_id: UUID, body: str) -> bool:
         if job is None or (job.status, job.held_reason) != (Status.HELD, Held.TURN):
             return False
         JobPayload.objects.filter(pk=job_id).update(body=body)
-        paused = maintenance.holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
+        paused = pauses.in_force().holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
         Job.objects.filter(pk=job_id).update(
             status=Status.HELD if paused else Status.QUEUED,
             held_reason=Held.PAUSED if paused else "",

@@ -30,8 +30,8 @@ turn as (
            exists (
              select 1
                from scheduling_pause p
-               join job on p.kind = 'tenant' and p.key = job.tenant_id::text
-                           or p.kind = 'flow' and p.key = job.flow_id::text) as paused
+               join job on p.scope = 'tenant' and p.key = job.tenant_id::text
+                           or p.scope = 'flow' and p.key = job.flow_id::text) as paused
 )
 update scheduling_job j
    set status = case when turn.taken or turn.paused then 'held' else 'queued' end,

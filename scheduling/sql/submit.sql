@@ -19,8 +19,8 @@ with reasons as (
                                      or j.status = 'held' and (j.held_reason <> 'due'
                                                                or j.attempts > 0))) then 'turn'
                 when i.backlog then 'backlog'
-                when i.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
-                     or i.flow_id::text in (select key from scheduling_pause where kind = 'flow')
+                when i.tenant_id::text in (select key from scheduling_pause where scope = 'tenant')
+                     or i.flow_id::text in (select key from scheduling_pause where scope = 'flow')
                      then 'paused'
                 else '' end as held_reason
       from {rows} i

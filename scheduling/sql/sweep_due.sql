@@ -37,8 +37,8 @@ placed as (
                              and (o.status in ('queued', 'processing')
                                   or o.status = 'held'
                                      and o.held_reason in ('paused', 'backlog')))) as waits,
-           d.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
-           or d.flow_id::text in (select key from scheduling_pause where kind = 'flow') as paused
+           d.tenant_id::text in (select key from scheduling_pause where scope = 'tenant')
+           or d.flow_id::text in (select key from scheduling_pause where scope = 'flow') as paused
       from due d left join tagged t using (id)
 )
 update scheduling_job j

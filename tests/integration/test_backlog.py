@@ -99,16 +99,16 @@ async def test_a_batch_leaves_its_own_flows_next_request_in_front(database: Db) 
     assert receipt.fair_tag == 4 * 10.0
 
 
-@pytest.mark.parametrize("kind", ["tenant", "flow"])
-async def test_what_is_paused_stays(database: Db, kind: str) -> None:
+@pytest.mark.parametrize("scope", ["tenant", "flow"])
+async def test_what_is_paused_stays(database: Db, scope: str) -> None:
     paused, free = await database.flow("paused"), await database.flow("free")
     tenant = uuid4()
     await database.submit(*backlog(paused, 5, tenant_id=tenant), *backlog(free, 5))
-    key = str(tenant) if kind == "tenant" else str(paused)
+    key = str(tenant) if scope == "tenant" else str(paused)
     await database.run(
-        "insert into scheduling_pause (kind, key, reason, since, operator)"
-        " values (%(kind)s, %(key)s, '', now(), '')",
-        kind=kind,
+        "insert into scheduling_pause (scope, key, reason, since, operator)"
+        " values (%(scope)s, %(key)s, '', now(), '')",
+        scope=scope,
         key=key,
     )
 
