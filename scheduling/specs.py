@@ -13,7 +13,7 @@ import orjson
 
 from llmqueue_project.config import configuration
 from scheduling.models import Api, Priority, Source, Status
-from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
+from scheduling.policies.fairness import output_tokens_of, weighted_tokens
 from stores.ids import uuid7
 
 CHARS_PER_TOKEN = 4
@@ -98,7 +98,7 @@ def input_tokens(body: str) -> int:
 def estimated_tokens(body: str, cost: float) -> int:
     """Input and output tokens together, of a request whose cost was estimated."""
     inputs = input_tokens(body)
-    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+    return round(inputs + output_tokens_of(cost, inputs))
 
 
 def affinity_of(tenant_id: UUID, name: str) -> str:

@@ -57,9 +57,9 @@ heads as materialized (
               for update skip locked) h
 ),
 starts as (
-    select h.id, h.flow_id, h.level, h.cost / greatest(f.weight, 0.001) as work,
+    select h.id, h.flow_id, h.level, h.cost / greatest(f.weight, {least_weight}) as work,
            greatest(c.virtual_time, coalesce(t.last_finish, 0)) + coalesce(
-               sum(h.cost / greatest(f.weight, 0.001)) over (
+               sum(h.cost / greatest(f.weight, {least_weight})) over (
                    partition by h.flow_id, h.level order by h.id
                    rows between unbounded preceding and 1 preceding), 0) as start,
            row_number() over (partition by h.flow_id, h.level order by h.id) = 1

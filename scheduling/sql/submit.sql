@@ -8,7 +8,7 @@
 -- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
 -- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
 with reasons as (
-    select i.*, i.cost / greatest(f.weight, 0.001) as whole_work,
+    select i.*, i.cost / greatest(f.weight, {least_weight}) as whole_work,
            case when i.due_at > now() then 'due'
                 when i.sequence_key is not null
                      and row_number() over (partition by i.sequence_key order by i.place) > 1

@@ -14,7 +14,7 @@ with due as materialized (
        for update skip locked
 ),
 first as (
-    select d.id, d.flow_id, d.level, d.due_at, d.cost / greatest(f.weight, 0.001) as work
+    select d.id, d.flow_id, d.level, d.due_at, d.cost / greatest(f.weight, {least_weight}) as work
       from due d join scheduling_flow f on f.id = d.flow_id
      where d.is_first
 ),
