@@ -24,6 +24,7 @@ from scheduling.dispatch.chooser import Chooser
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.room import ModelRoom
 from scheduling.dispatch.slot import Placement, Slot
+from scheduling.models import Api
 from scheduling.specs import estimated_tokens
 from scheduling.tickets.gate import TicketGate
 from stores.group_commit import Grouped
@@ -106,7 +107,7 @@ class EndpointPool:
             for each, limit in limits.items()
         ]
 
-    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
+    def others_serving(self, model: str, tried: frozenset[int], api: str = Api.CHAT) -> bool:
         """Whether an endpoint not yet tried could serve the model by an API."""
         return bool(self.view.serving(model, tried, api))
 

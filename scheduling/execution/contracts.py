@@ -12,7 +12,7 @@ from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall
 from scheduling.dispatch.slot import Slot
 from scheduling.models import Status
-from scheduling.outbox import Feed
+from scheduling.outbox import JobStream
 
 
 class Leases(Protocol):
@@ -58,7 +58,7 @@ class Caller(Protocol):
 class Entries(Protocol):
     """Takes the entries of jobs' streams; `scheduling.outbox.Outbox`."""
 
-    def put(self, feed: Feed, event: str, data: str) -> None: ...
+    def put(self, stream: JobStream, event: str, data: str) -> None: ...
 
 
 class Announces(Protocol):

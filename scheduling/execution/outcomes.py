@@ -17,6 +17,7 @@ from scheduling.execution.contracts import Announces, Entries, Leases
 from scheduling.execution.run import Run
 from scheduling.models import Attempt, Status
 from scheduling.outbox import FINAL
+from scheduling.signals import is_announced
 from scheduling.specs import actual_cost
 from scheduling.spending import Spent
 
@@ -111,7 +112,7 @@ class Outcomes:
         """The end is stored: tell the app above, then whoever listens."""
         job = run.job
         metrics.jobs.labels(run.level, status.value).inc()
-        if job.source != "openai":
+        if is_announced(job.source):
             await self._announcer.announce(job, status)
         summary = {
             "status": status.value,

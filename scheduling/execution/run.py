@@ -13,7 +13,7 @@ from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement
 from scheduling.execution.call import EndpointCall
-from scheduling.outbox import Feed
+from scheduling.outbox import JobStream
 
 
 class Stop(Enum):
@@ -41,7 +41,7 @@ class Run:
 
     job: Claimed
     call: EndpointCall
-    stream: Feed
+    stream: JobStream
     hedge: EndpointCall | None = None
     task: asyncio.Task[Any] | None = None
     stop: Stop | None = None

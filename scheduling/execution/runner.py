@@ -21,7 +21,8 @@ from scheduling.execution.hedging import Hedger
 from scheduling.execution.outcomes import CANCELLED, CRASHED, OUT_OF_TIME, End, Outcomes
 from scheduling.execution.retry_budgets import RetryBudgets
 from scheduling.execution.run import Run, Stop
-from scheduling.outbox import RESET, STARTED, Feed
+from scheduling.models import Source
+from scheduling.outbox import RESET, STARTED, JobStream
 from scheduling.policies.retry import backoff_seconds
 from scheduling.spending import of_failure
 
@@ -53,9 +54,8 @@ class Runner:
 
     async def run(self, job: Claimed, slot: Slot) -> None:
         """Take a leased job with a slot to its end."""
-        keep = job.stream or job.source != "openai"
         call = EndpointCall(slot, streamed=job.stream)
-        run = Run(job, call, Feed(job.id, job.origin, keep, job.attempts))
+        run = Run(job, call, JobStream.of(job, job.attempts))
         run.task = asyncio.current_task()
         self.running[job.id] = run
         metrics.wait_seconds.labels(run.level).observe(run.waited_seconds)
@@ -125,7 +125,7 @@ class Runner:
         if run.out_of_time:
             await self._outcomes.end(run, OUT_OF_TIME)
             return False
-        broken_stream = run.spoke and job.source == "openai" and job.stream
+        broken_stream = run.spoke and job.source == Source.OPENAI and job.stream
         if not error.retryable or broken_stream or job.attempts >= job.max_attempts:
             await self._outcomes.end(run, End.failed(error))
             return False

@@ -129,7 +129,7 @@ class Admission:
             Maintenance: intake is paused.
         """
         if self.pauses.intake:
-            reason = self.pauses.reason(Pause.Kind.INTAKE)
+            reason = self.pauses.reason(Pause.Scope.INTAKE)
             raise Maintenance(configuration().scheduling.maintenance_retry_seconds, reason)
 
     def check(self, specs: Sequence[JobSpec], *, batch: bool = False) -> None:

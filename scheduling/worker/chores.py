@@ -54,7 +54,7 @@ class Chores:
             (balancing.refresh_seconds, self._parts.pool.refresh_live),
             (WATCH_SECONDS, self._parts.watch.once),
             (scheduling.heartbeat_seconds, self.heartbeat),
-            (scheduling.sweep_seconds, self._parts.sweeper.once),
+            (scheduling.sweep_seconds, self.sweep),
             (balancing.registry_seconds, self._discover),
             (USAGE_SECONDS, self._fold_usage),
             (scheduling.capacity_seconds, self.refresh_caps),
@@ -119,6 +119,11 @@ class Chores:
                     runner.stop(run.job.id, Stop.LOST)
                 elif leases[run.job.id]:
                     runner.stop(run.job.id, Stop.CANCELLED)
+
+    async def sweep(self) -> None:
+        """Repair what crashes left behind; tell of the jobs that the sweep brought to their end."""
+        for job in await self._parts.sweeper.once():
+            await self._parts.announcer.swept(job)
 
     def hear(self, message: bytes) -> None:
         """News of the control channel."""

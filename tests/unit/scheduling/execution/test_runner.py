@@ -26,7 +26,7 @@ from scheduling.execution.outcomes import Outcomes
 from scheduling.execution.run import Stop
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
-from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, Feed
+from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream
 from scheduling.tickets.gate import TicketGate
 from tests.hot_path import MODEL, claimed
 
@@ -144,9 +144,9 @@ class StubOutbox:
     def __init__(self) -> None:
         self.entries: list[tuple[int, str, str]] = []
 
-    def put(self, feed: Feed, event: str, data: str) -> None:
-        feed.seq += 1
-        self.entries.append((feed.attempt, event, data))
+    def put(self, stream: JobStream, event: str, data: str) -> None:
+        stream.seq += 1
+        self.entries.append((stream.attempt, event, data))
 
     @property
     def kinds(self) -> list[str]:

@@ -18,7 +18,7 @@ from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement, Slot
 from scheduling.execution.call import EndpointCall
 from scheduling.execution.run import Run, Stop
-from scheduling.outbox import Feed
+from scheduling.outbox import JobStream
 from scheduling.worker.chores import Chores
 from tests.hot_path import MODEL, claimed
 
@@ -50,7 +50,7 @@ def running(endpoint: int = 1, **fields: Any) -> Run:
     job = claimed()
     target = Target(endpoint, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
     slot = Slot(Placement(target, "{}"), job.lease, Kept())
-    return Run(job, EndpointCall(slot, streamed=False), Feed(job.id, "", False, 1), **fields)
+    return Run(job, EndpointCall(slot, streamed=False), JobStream(job.id, "", False, 1), **fields)
 
 
 class Kept:
@@ -119,3 +119,20 @@ def test_the_control_channel_cancels(key: str) -> None:
     chores(stub).hear(orjson.dumps({key: str(job.id)}))
 
     assert stub.stopped == ({job.id: Stop.CANCELLED} if key == "cancel" else {})
+
+
+async def test_the_ends_that_the_sweep_finds_are_announced() -> None:
+    announced: list[str] = []
+
+    async def once() -> list[str]:
+        return ["one", "two"]
+
+    async def swept(job: str) -> None:
+        announced.append(job)
+
+    sweeper, announcer = SimpleNamespace(once=once), SimpleNamespace(swept=swept)
+    parts: Any = SimpleNamespace(sweeper=sweeper, announcer=announcer)
+
+    await Chores(parts, configuration()).sweep()
+
+    assert announced == ["one", "two"]
