@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.apis import APIS
 from balancing.prices import wrong_prices
 from balancing.profiles import UnknownProfile, resolve
 from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
@@ -280,8 +281,8 @@ class Endpoint(models.Model):
 
 # What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.
 SUPPORTED: dict[str, frozenset[str]] = {
-    Endpoint.Kind.OPENAI: frozenset({"chat", "completion", "embedding"}),
-    Endpoint.Kind.AZURE_OPENAI: frozenset({"chat", "completion", "embedding"}),
+    Endpoint.Kind.OPENAI: frozenset(APIS),
+    Endpoint.Kind.AZURE_OPENAI: frozenset(APIS),
     Endpoint.Kind.ANTHROPIC: frozenset({"chat"}),
     Endpoint.Kind.GEMINI: frozenset({"chat", "embedding"}),
 }

@@ -14,11 +14,11 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from balancing.apis import APIS
 from balancing.endpoints import credentials
 from balancing.models import Endpoint
 from balancing.services import RESTATE
 
-APIS = [("chat", "chat"), ("completion", "completion"), ("embedding", "embedding")]
 _MOVING = ("base_url", "proxy_url", "ca_bundle", "verify_tls", "api_key_variable")
 
 
@@ -43,7 +43,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
     model_names = Lines(label="Models", required=False, help_text="One name a line")
     apis = forms.MultipleChoiceField(
         label="APIs",
-        choices=APIS,
+        choices=[(api, api) for api in APIS],
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None: chat, and completions where its kind has them",

@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import orjson
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.calls.client import Client
 from balancing.endpoints.registry import Target, target_of
 from balancing.errors import CallError, Refused
+from balancing.kinds.call import Call, Timeouts
 from balancing.models import Endpoint
 
 PATIENCE = Timeouts(connect=5.0, first_token=20.0, stall=10.0, total=30.0)

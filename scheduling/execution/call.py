@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.errors import CallError, TimedOut
+from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import Ending
 from llmqueue_project.config import BalancingConfig
 from scheduling.dispatch.claims import Claimed

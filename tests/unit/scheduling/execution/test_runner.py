@@ -11,11 +11,12 @@ import orjson
 import psycopg
 import pytest
 
-from balancing.calls.answer import Answer, Call, OnChunk
+from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.client import Client
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.kinds.call import Call
 from balancing.live.slots import NotReady, Reservation
 from balancing.live.state import Ending
 from balancing.policies.profiles import expected_work
