@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
-from balancing import profiles, services
+from balancing import services
 from balancing.admin.forms import EndpointForm
 from balancing.admin.listing import ListAdmin, span
 from balancing.admin.object_actions import ObjectActions
@@ -19,7 +19,7 @@ from balancing.discovery import membership
 from balancing.endpoints import credentials, registry
 from balancing.health import endpoint_test as trial
 from balancing.live.occupancy import live_lately, slots_lately
-from balancing.models import Endpoint, ModelPool
+from balancing.models import Endpoint
 
 State = Endpoint.State
 MOST_TESTS = 5
@@ -259,29 +259,3 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         self.message_user(
             request, f"{outcome}: {', '.join(name for _, name in names)}", messages.SUCCESS
         )
-
-
-@admin.register(ModelPool)
-class ModelPoolAdmin(ListAdmin):
-    list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
-    search_fields = ("pattern",)
-    readonly_fields = ("created_at", "updated_at")
-    fieldsets = (
-        (None, {"fields": ("pattern", "profile", "hedging", "fallback_models")}),
-        ("Times", {"fields": ("created_at", "updated_at")}),
-    )
-
-    def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        form = super().get_form(request, obj, **options)
-        field = form.base_fields.get("profile")
-        if field is not None:
-            field.help_text = f"{field.help_text}. One of: {', '.join(profiles.names())}"
-        return form
-
-    @display(description="profile", ordering="profile")
-    def shown_profile(self, row: ModelPool) -> str:
-        return row.profile or "as in the settings"
-
-    @display(description="fallback models")
-    def shown_fallbacks(self, row: ModelPool) -> str:
-        return ", ".join(row.fallback_models) or "-"
