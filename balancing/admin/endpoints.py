@@ -17,8 +17,9 @@ from balancing.admin.listing import ListAdmin, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.discovery import membership
 from balancing.endpoints import credentials, registry
-from balancing.health import endpoint_test as trial
+from balancing.health import endpoint_test
 from balancing.live.occupancy import live_lately, slots_lately
+from balancing.live.state import HealthState
 from balancing.models import Endpoint
 
 State = Endpoint.State
@@ -43,11 +44,11 @@ MANAGED = {
     "What is changed here lasts until the next lookup; its state is yours.",
 }
 HEALTH_COLOURS = {
-    "healthy": "success",
-    "returning": "info",
-    "trial": "warning",
-    "ejected": "danger",
-    "unhealthy": "danger",
+    HealthState.HEALTHY: "success",
+    HealthState.RETURNING: "info",
+    HealthState.TRIAL: "warning",
+    HealthState.EJECTED: "danger",
+    HealthState.UNHEALTHY: "danger",
 }
 
 
@@ -163,10 +164,10 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     def shown_health(self, row: Endpoint) -> tuple[str, str]:
         live = live_lately(row.pk)
         word = live.health(time.time())
-        if word == "ejected":
+        if word == HealthState.EJECTED:
             left = live.ejected_until - time.time()
             return word, f"ejected, {span(max(0.0, left))} left"
-        if word == "unhealthy":
+        if word == HealthState.UNHEALTHY:
             return word, f"unhealthy: {live.probe_error}" if live.probe_error else word
         return word, word
 
@@ -196,7 +197,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
-        return credentials.described(row)
+        return credentials.describe(row)
 
     @display(description="managed by", ordering="managed_by")
     def shown_manager(self, row: Endpoint) -> str:
@@ -204,7 +205,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        membership.ask_again(obj.pk)
+        membership.refresh_soon(obj.pk)
         registry.forget()
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
@@ -234,9 +235,9 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             self._test(request, row)
 
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
-        found = trial.of(row)
+        found = endpoint_test.run(row)
         level = messages.SUCCESS if found.worked else messages.ERROR
-        self.message_user(request, found.told, level)
+        self.message_user(request, found.text, level)
 
     @admin.action(description="Enable", permissions=["steer"])
     def enable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from balancing import profiles
+from balancing import profile_names
 from balancing.admin.listing import ListAdmin
 from balancing.models import ModelPool
 
@@ -27,7 +27,7 @@ class ModelPoolAdmin(ListAdmin):
         form = super().get_form(request, obj, **options)
         field = form.base_fields.get("profile")
         if field is not None:
-            field.help_text = f"{field.help_text}. One of: {', '.join(profiles.names())}"
+            field.help_text = f"{field.help_text}. One of: {', '.join(profile_names.names())}"
         return form
 
     @display(description="profile", ordering="profile")

@@ -94,9 +94,9 @@ class Client:
             "POST" if outgoing.body else "GET",
             outgoing.url,
             data=outgoing.body or None,
-            headers={**outgoing.headers, **extra, **target.naming},
+            headers={**outgoing.headers, **extra, **target.host_header},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            **target.route,
+            **target.connection_options,
         )
 
 

@@ -62,7 +62,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
         family=settings.dns_addresses, timeout_seconds=settings.timeout_seconds
     )
     lister = lister or HttpLister(timeout_seconds=settings.timeout_seconds)
-    asked, changed = 0, membership.drop_orphans()
+    asked, changed = 0, membership.mark_orphans_vanished()
     for _ in range(ROUNDS):
         rows = _take_due()
         if not rows:
@@ -70,7 +70,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
         asked += len(rows)
         found = asyncio.run(_ask(rows, _targets(rows), resolver, lister))
         changed |= _apply(rows, found)
-    changed |= bool(membership.bury(linger_seconds=settings.linger_seconds))
+    changed |= bool(membership.delete_vanished(linger_seconds=settings.linger_seconds))
     if changed:
         registry.forget()
     return asked
@@ -124,13 +124,13 @@ def _apply(rows: Sequence[Endpoint], found: _Found) -> bool:
             refreshed_at=row.refreshed_at if failure else timezone.now(), refresh_error=failure
         )
         if row.pk in found.addresses:
-            changed |= membership.keep(row.pk, found.addresses[row.pk])
+            changed |= membership.update_members(row.pk, found.addresses[row.pk])
         elif row.pk in found.names:
-            changed |= _keep_models(row, found.names[row.pk])
+            changed |= _update_models(row, found.names[row.pk])
     return changed
 
 
-def _keep_models(row: Endpoint, upstream: list[str]) -> bool:
+def _update_models(row: Endpoint, upstream: list[str]) -> bool:
     names = public_names(upstream, row.model_aliases)
     if names == sorted(row.model_names):
         return False

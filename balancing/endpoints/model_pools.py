@@ -12,11 +12,11 @@ import structlog
 from django.utils.module_loading import import_string
 
 from balancing.policies.profile import Profile
-from balancing.profiles import UnknownProfile, resolve
+from balancing.profile_names import UnknownProfile, resolve
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
-POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
+MODEL_POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Rules:
     hedging: bool = True
 
 
-class Pools:
+class ModelPools:
     """The rules by model, as last read."""
 
     def __init__(self) -> None:
@@ -37,24 +37,24 @@ class Pools:
         self._rules: list[tuple[str, Rules]] = []
         self._found: dict[str, Rules] = {}
 
-    def learn(self, rows: Iterable[tuple[Any, ...]]) -> bool:
-        """Take rows of `POOLS`; whether they have changed."""
+    def update(self, rows: Iterable[tuple[Any, ...]]) -> bool:
+        """Take rows of `MODEL_POOLS`; whether they have changed."""
         rows = tuple(sorted(rows, key=lambda row: (-len(row[0]), row[0])))
         if rows == self._rows:
             return False
         self._rows = rows
-        self._rules = [(row[0], self._of(*row)) for row in rows]
+        self._rules = [(row[0], self._read(*row)) for row in rows]
         self._found = {}
         return True
 
-    def of(self, model: str) -> Rules:
+    def rules_for(self, model: str) -> Rules:
         found = self._found.get(model)
         if found is None:
             matching = (rules for pattern, rules in self._rules if _matches(pattern, model))
             found = self._found[model] = next(matching, self._default)
         return found
 
-    def _of(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
+    def _read(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
         names = json.loads(fallbacks) if isinstance(fallbacks, str) else fallbacks
         chosen = self._default.profile
         if profile:
@@ -62,7 +62,7 @@ class Pools:
                 chosen = resolve(profile)
             except UnknownProfile as error:
                 # Saved by a process of another version: requests are still served.
-                log.error("pool.profile_unknown", pool=pattern, error=str(error))
+                log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
         return Rules(chosen, tuple(names), hedging)
 
 

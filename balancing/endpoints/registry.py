@@ -81,7 +81,7 @@ class Target:
         return urlsplit(f"//{self.host}").hostname if self.host else None
 
     @property
-    def route(self) -> dict[str, Any]:
+    def connection_options(self) -> dict[str, Any]:
         """aiohttp's arguments for whatever is asked of it; a redirect is never followed."""
         return {
             "server_hostname": self.server_hostname,
@@ -91,7 +91,7 @@ class Target:
         }
 
     @property
-    def naming(self) -> dict[str, str]:
+    def host_header(self) -> dict[str, str]:
         """The header that a member needs to be called by its group's name."""
         return {"Host": self.host} if self.host else {}
 

@@ -24,24 +24,24 @@ _THINKERS_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class EndpointReport:
     """What came of it, in words for an operator."""
 
     worked: bool
-    told: str
+    text: str
 
 
-def of(endpoint: Endpoint) -> Trial:
+def run(endpoint: Endpoint) -> EndpointReport:
     """Try an endpoint as its row stands, whatever its state; takes up to a minute."""
-    return asyncio.run(_try(target_of(endpoint)))
+    return asyncio.run(_test(target_of(endpoint)))
 
 
-async def _try(target: Target) -> Trial:
+async def _test(target: Target) -> EndpointReport:
     client = Client()
     try:
         listed = await _models(client, target)
         if not target.model_names:
-            return Trial(False, f"{target.name}: no model is known of it. {listed}")
+            return EndpointReport(False, f"{target.name}: no model is known of it. {listed}")
         began = time.perf_counter()
         try:
             answer = await _ask(client, target)
@@ -53,7 +53,7 @@ async def _try(target: Target) -> Trial:
     finally:
         await client.close()
     told = f"{target.name}, model {_model(target)}: {told}. {listed}"
-    return Trial(worked, f"{told} {_missing_credential(target)}".strip())
+    return EndpointReport(worked, f"{told} {_missing_credential(target)}".strip())
 
 
 async def _models(client: Client, target: Target) -> str:

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
-from balancing.profiles import UnknownProfile, resolve
+from balancing.profile_names import UnknownProfile, resolve
 from balancing.validators import validate_models
 
 

@@ -11,16 +11,16 @@ import orjson
 import structlog
 from redis.exceptions import RedisError
 
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain
 from balancing.endpoints import credentials
-from balancing.endpoints.model_pools import POOLS, Rules
+from balancing.endpoints.model_pools import MODEL_POOLS, Rules
 from balancing.endpoints.registry import ENDPOINTS, Target, targets
-from balancing.health.ejector import Ejecting
+from balancing.health.ejector import Ejector
 from balancing.live.rates import NOTHING_LIMITED, Rates
 from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
 from balancing.live.state import Ending
-from balancing.live.store import Load
+from balancing.live.store import LiveStore
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.snapshot import EndpointSnapshot
 from llmqueue_project.config import configuration
@@ -55,7 +55,7 @@ class Bound:
 class EndpointPool:
     """Reserve room, choose endpoints, hold and release slots."""
 
-    def __init__(self, slots: Slots, rates: Rates, live: Load, database: Database) -> None:
+    def __init__(self, slots: Slots, rates: Rates, live: LiveStore, database: Database) -> None:
         config = configuration()
         self._slots = slots
         self._rates = rates
@@ -68,14 +68,14 @@ class EndpointPool:
         self._unbound: set[tuple[int, str]] = set()
         self._unreleased: list[Ending] = []
         self._release = Grouped(self._release_group)
-        self.landscape = Landscape()
-        self._ejecting = Ejecting(live, self.landscape)
+        self.landscape = EndpointView()
+        self._ejecting = Ejector(live, self.landscape)
 
     async def refresh(self) -> None:
         """Read the rows of endpoints and model pools again."""
         rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
-        self.landscape.pools.learn(await fetch(self._database.relaxed, POOLS))
-        self.landscape.learn_targets(rows)
+        self.landscape.model_pools.update(await fetch(self._database.relaxed, MODEL_POOLS))
+        self.landscape.update_targets(rows)
 
     async def look(self) -> None:
         """Read the live state again, beside the requests.
@@ -83,10 +83,10 @@ class EndpointPool:
         Raises:
             redis.RedisError: Valkey is away.
         """
-        self.landscape.learn_live(*await self._live.read(list(self.landscape.targets)))
+        self.landscape.update_live(*await self._live.read(list(self.landscape.targets)))
 
     def rules(self, model: str) -> Rules:
-        return self.landscape.pools.of(model)
+        return self.landscape.model_pools.rules_for(model)
 
     def check_credentials(self) -> None:
         """
@@ -118,7 +118,7 @@ class EndpointPool:
         try:
             reservation = await self._reserve(allowance.open_to(limits), wanted)
         except (NotReady, RedisError):
-            await self._rates.settle(allowance, {})
+            await self._rates.count(allowance, {})
             raise
         return reservation.within(allowance)
 
@@ -238,7 +238,7 @@ class EndpointPool:
             if endpoint is not None:
                 taken.setdefault(endpoint.target.id, []).append(job.lease)
         try:
-            await self._slots.bind(reservation, taken)
+            await self._slots.confirm(reservation, taken)
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
             self._unbound |= {(e, lease) for e, leases in taken.items() for lease in leases}
@@ -255,7 +255,7 @@ class EndpointPool:
                 call = job.lease, estimated_tokens(job.body, job.cost)
                 started.setdefault(endpoint.target.id, []).append(call)
         try:
-            await self._rates.settle(reservation.allowance, started)
+            await self._rates.count(reservation.allowance, started)
         except RedisError as error:
             log.warning("rates.settle_waits", error=str(error))
 

@@ -11,12 +11,13 @@ import orjson
 from balancing.calls.answer import Answer
 from balancing.errors import CallError, TimedOut
 from balancing.kinds.call import Call, Timeouts
-from balancing.live.state import Ending
+from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config import BalancingConfig
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound
 
-ANSWERED, SILENT, FAILED, BUSY = 1, 0, -1, -2
+ANSWERED, SILENT = CallOutcome.ANSWERED, CallOutcome.SILENT
+FAILED, BUSY = CallOutcome.FAILED, CallOutcome.BUSY
 # Fewer tokens say more of the first one than of the speed; of a whole answer it is among them.
 STREAM_TOKENS, WHOLE_TOKENS = 8, 32
 # Below it a stream is as fast as its reader, and says nothing of how crowded the endpoint is.

@@ -29,7 +29,7 @@ from balancing.discovery import rounds as discovery
 from balancing.health.watch import Watch
 from balancing.live.rates import Rates
 from balancing.live.slots import NotReady, Slots
-from balancing.live.store import Load
+from balancing.live.store import LiveStore
 from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.dispatch.claims import Claimed, Claims
@@ -168,7 +168,7 @@ class Engine:
             lease_seconds=config.scheduling.lease_seconds,
             reservation_seconds=config.balancing.reservation_seconds,
         )
-        live = Load(valkey)
+        live = LiveStore(valkey)
         self.pool = EndpointPool(slots, Rates(valkey), live, database)
         self.watch = Watch(live, self.pool.landscape, worker=self._worker)
         self.claims = Claims(

@@ -140,7 +140,7 @@ class TestTls:
             url = f"https://127.0.0.1:{port}/v1"
             plain = Target(1, "e", url, frozenset(["m"]), "", 1.0, 8, "enabled")
             trusting = replace(plain, access=Access(ca_bundle=bundle))
-            seen = [await prober.look(target, in_use=0) for target in (plain, trusting)]
+            seen = [await prober.probe(target, in_use=0) for target in (plain, trusting)]
         await prober.close()
 
         assert "certificate verify failed" in seen[0].error
@@ -155,7 +155,7 @@ async def test_probes_go_where_calls_may_go() -> None:
     prober = Prober(timeout_seconds=5)
     metadata = Target(1, "e", "http://169.254.169.254/v1", frozenset(["m"]), "", 1.0, 8, "enabled")
 
-    seen = await prober.look(metadata, in_use=0)
+    seen = await prober.probe(metadata, in_use=0)
 
     await prober.close()
     assert "refused to connect" in seen.error

@@ -55,7 +55,7 @@ class TestStoring:
 
         assert SECRET not in str(Endpoint.objects.values().get())
         assert credentials.decrypt(row.encrypted_credential) == SECRET
-        assert credentials.described(row).endswith("ends in …1234")
+        assert credentials.describe(row).endswith("ends in …1234")
         assert row.credential_set_at is not None
         assert target_of(row).access.credential("") == SECRET
         assert SECRET not in repr(target_of(row))
@@ -97,8 +97,8 @@ class TestStoring:
         access = target_of(stored).access
 
         assert access.credential("LLM_KEY") == SECRET
-        assert credentials.of("", "LLM_KEY") == "from the environment"
-        assert credentials.of("", "DATABASE_URL") == ""
+        assert credentials.resolve("", "LLM_KEY") == "from the environment"
+        assert credentials.resolve("", "DATABASE_URL") == ""
 
 
 class TestKeys:
