@@ -10,6 +10,7 @@ from balancing.endpoints.model_pools import ModelPools
 from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import EMPTY, Live
+from balancing.policies.profile import Profile
 from balancing.policies.snapshot import EndpointSnapshot
 from llmqueue_project.config import configuration
 
@@ -44,25 +45,30 @@ class EndpointView:
         self.work_out_limits()
 
     def work_out_limits(self) -> None:
-        """Work out how many slots each endpoint may have in use, until the next look."""
+        """Say how many slots each endpoint may have in use, until this is worked out again."""
         now = self.now
-        snapshots = [
-            self._snapshot(t, _NO_ROOM, now) for t in self.targets.values() if t.takes_work
-        ]
-        limits = {each.id: 0 for each in snapshots}
-        rules_for = self.model_pools.rules_for
-        for profile in {rules_for(m).profile.name: rules_for(m).profile
-                        for each in snapshots for m in each.model_names}.values():  # fmt: skip
+        working = [self._snapshot(t, _NO_ROOM, now) for t in self.targets.values() if t.takes_work]
+        limits = dict.fromkeys((each.id for each in working), 0)
+        for profile, models in self._models_by_profile(working):
             own = [
-                replace(each, model_names=models)
-                for each in snapshots
-                if (models := frozenset(
-                    m for m in each.model_names if rules_for(m).profile is profile
-                ))
-            ]  # fmt: skip
+                replace(each, model_names=each.model_names & models)
+                for each in working
+                if not each.model_names.isdisjoint(models)
+            ]
             for endpoint, slots in profile.room(own, now=now).items():
                 limits[endpoint] = max(limits[endpoint], slots)
         self.limits = limits
+
+    def _models_by_profile(
+        self, endpoints: Iterable[EndpointSnapshot]
+    ) -> list[tuple[Profile, set[str]]]:
+        """Each profile in use, and the models that are balanced by it."""
+        # By identity: modules of operators may have profiles of the same name.
+        found: dict[int, tuple[Profile, set[str]]] = {}
+        for model in {model for each in endpoints for model in each.model_names}:
+            profile = self.model_pools.rules_for(model).profile
+            found.setdefault(id(profile), (profile, set()))[1].add(model)
+        return list(found.values())
 
     def snapshots(self, reservation: Reservation) -> dict[int, EndpointSnapshot]:
         """By endpoint id, what a decision sees that may take the reserved slots."""

@@ -11,6 +11,7 @@ from django.core.checks import Error
 from balancing import checks
 from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain, in_words
+from balancing.endpoints import model_pools
 from balancing.endpoints.model_pools import ModelPools
 from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
@@ -67,6 +68,17 @@ class TestLimits:
         found.work_out_limits()
 
         assert found.limits == {1: 4, 2: 4, 3: 0}
+
+    def test_profiles_of_one_name_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Modules of operators may have profiles of the same name."""
+        twin = replace(least_connections, name=expected_work.name)
+        monkeypatch.setattr(model_pools, "resolve", lambda name: twin)
+        found = view(target(1, "a"), target(2, "b"))
+
+        found.model_pools.update([("a", "their.module.expected_work", [], True)])
+        found.work_out_limits()
+
+        assert found.limits == {1: 4, 2: 4}
 
     def test_its_peers(self) -> None:
         found = view(
