@@ -69,7 +69,7 @@ def change(
     _require_credential(before, endpoint, credential, restated)
     endpoint.save()
     membership.refresh_soon(endpoint.pk)
-    registry.forget()
+    registry.expire()
     return endpoint
 
 
@@ -88,7 +88,7 @@ def _require_credential(
 def delete(*, endpoint_id: int) -> None:
     """Forget an endpoint, a group with its members; requests that run there finish."""
     Endpoint.objects.filter(pk=endpoint_id).delete()
-    registry.forget()
+    registry.expire()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -108,7 +108,7 @@ def disable(*, endpoint_id: int) -> None:
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
     membership.set_state_of_members(endpoint_id, state)
-    registry.forget()
+    registry.expire()
 
 
 def set_model_pool(*, pattern: str, **fields: Any) -> ModelPool:

@@ -206,11 +206,11 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         membership.refresh_soon(obj.pk)
-        registry.forget()
+        registry.expire()
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
         super().delete_model(request, obj)
-        registry.forget()
+        registry.expire()
 
     def changeform_view(
         self,

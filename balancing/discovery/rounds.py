@@ -72,7 +72,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
         changed |= _apply(rows, found)
     changed |= bool(membership.delete_vanished(linger_seconds=settings.linger_seconds))
     if changed:
-        registry.forget()
+        registry.expire()
     return asked
 
 

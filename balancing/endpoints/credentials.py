@@ -44,9 +44,13 @@ def _keys(configured: str) -> MultiFernet | None:
         ) from None
 
 
-def _fernet() -> MultiFernet | None:
+def _configured_keys() -> str:
     configured = configuration().credential_keys
-    return _keys(configured.get_secret_value()) if configured else None
+    return configured.get_secret_value() if configured else ""
+
+
+def _fernet() -> MultiFernet | None:
+    return _keys(_configured_keys())
 
 
 def encrypt(secret: str) -> str:
@@ -62,14 +66,19 @@ def encrypt(secret: str) -> str:
     return fernet.encrypt(secret.encode()).decode()
 
 
-@lru_cache(maxsize=1024)
 def decrypt(token: str) -> str:
-    """The credential, from memory after the first time.
+    """The credential in a token.
 
     Raises:
         Unreadable: no configured key fits.
     """
-    fernet = _fernet()
+    return _decrypted(token, _configured_keys())
+
+
+# Every call of an endpoint asks for its credential.
+@lru_cache(maxsize=1024)
+def _decrypted(token: str, keys: str) -> str:
+    fernet = _keys(keys)
     try:
         if fernet is not None:
             return fernet.decrypt(token.encode()).decode()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from django.db import connection
 
 from balancing.endpoints.access import Access
 from balancing.models import Endpoint, served_apis
 from balancing.prices import ANY_MODEL, Price, prices_of
 from llmqueue_project.config import configuration
+from stores.memory import Aged, remembered
 
 COLUMNS = (
     "id",
@@ -179,20 +182,35 @@ def model_names(endpoints: Iterable[Target]) -> list[str]:
     return list(names)
 
 
-_seen: tuple[float, tuple[Target, ...]] = (0.0, ())
+class KnownEndpoints:
+    """The endpoints, read by Django's connection, at most `registry_seconds` old."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        seconds = configuration().balancing.registry_seconds
+        self._known: Aged[tuple[Target, ...]] = Aged(seconds, clock=clock)
+
+    def current(self) -> tuple[Target, ...]:
+        return self._known.current(_read)
+
+    def expire(self) -> None:
+        """Read the rows again at the next call: one has changed."""
+        self._known.expire()
+
+
+def _read() -> tuple[Target, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(ENDPOINTS)
+        return targets(cursor.fetchall())
 
 
 def known_endpoints() -> tuple[Target, ...]:
-    """The endpoints, by Django's connection, at most `registry_seconds` old."""
-    global _seen
-    from django.db import connection
+    """The endpoints, as whoever keeps a memory remembers them; else as they are."""
+    return remembered(KnownEndpoints).current()
 
-    if time.monotonic() >= _seen[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(ENDPOINTS)
-            rows = targets(cursor.fetchall())
-        _seen = (time.monotonic() + configuration().balancing.registry_seconds, rows)
-    return _seen[1]
+
+def expire() -> None:
+    """Have the rows read again: one has changed."""
+    remembered(KnownEndpoints).expire()
 
 
 def default_model() -> str:
@@ -209,9 +227,3 @@ def default_model() -> str:
 def known_models(api: str = "") -> list[str]:
     """Models that can be asked for, by one API or by any."""
     return model_names(e for e in known_endpoints() if not api or api in e.apis)
-
-
-def forget() -> None:
-    """Read the rows again at the next look: one has changed."""
-    global _seen
-    _seen = (0.0, ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -27,17 +26,9 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 HOME: dict[str, Any] = {"base_url": "https://home/v1", "model_names": ["m"]}
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    credentials.decrypt.cache_clear()
-    yield
-    credentials.decrypt.cache_clear()
-
-
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(*configured: str) -> None:
-        credentials.decrypt.cache_clear()
         monkeypatch.setattr(configuration(), "credential_keys", SecretStr(",".join(configured)))
 
     use(OLD)
