@@ -24,3 +24,4 @@ APIS = {
     "completion": Api("/completions", "cmpl-"),
     "embedding": Api("/embeddings", "embd-"),
 }
+EVERY_API = frozenset(APIS)

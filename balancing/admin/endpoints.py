@@ -6,14 +6,14 @@ import time
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
 from balancing import services
-from balancing.admin.forms import EndpointForm
-from balancing.admin.listing import ListAdmin, span
+from balancing.admin.forms import EndpointForm, JsonBox
+from balancing.admin.listing import ListAdmin, joined, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.discovery import membership
 from balancing.endpoints import credentials, registry
@@ -43,6 +43,12 @@ MANAGED = {
     Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
     "What is changed here lasts until the next lookup; its state is yours.",
 }
+STATE_COLOURS = {
+    State.ENABLED: "success",
+    State.DRAINING: "warning",
+    State.DISABLED: "danger",
+    "unreadable": "danger",
+}
 HEALTH_COLOURS = {
     HealthState.HEALTHY: "success",
     HealthState.RETURNING: "info",
@@ -55,6 +61,7 @@ HEALTH_COLOURS = {
 @admin.register(Endpoint)
 class EndpointAdmin(ObjectActions, ListAdmin):
     form = EndpointForm
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = (
         "name",
         "shown_state",
@@ -151,14 +158,15 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     @display(
         description="state",
         ordering="state",
-        label={State.ENABLED: "success", State.DRAINING: "warning", State.DISABLED: "danger"},
+        label=STATE_COLOURS,
     )
-    def shown_state(self, row: Endpoint) -> str:
-        return row.state
+    def shown_state(self, row: Endpoint) -> tuple[str, str]:
+        reason = registry.unreadable(row)
+        return ("unreadable", f"unreadable: {reason}") if reason else (row.state, row.state)
 
     @display(description="models")
     def shown_models(self, row: Endpoint) -> str:
-        return ", ".join(row.model_names)
+        return joined(row.model_names)
 
     @display(description="health", label=HEALTH_COLOURS)
     def shown_health(self, row: Endpoint) -> tuple[str, str]:

@@ -39,9 +39,25 @@ class Lines(forms.CharField):
         return bool((initial or []) != self.to_python(data))
 
 
+class JsonBox(forms.JSONField):
+    """JSON; an emptied box means what the column has by default. To Django it means null."""
+
+    def to_python(self, value: Any) -> Any:
+        if value == "" and callable(self.initial):
+            return self.initial()
+        return super().to_python(value)
+
+
+class Choices(forms.MultipleChoiceField):
+    """Some of a few texts; a column that holds no list is mended by saving."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(initial if isinstance(initial, list) else [], data)
+
+
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic when it runs
     model_names = Lines(label="Models", required=False, help_text="One name a line")
-    apis = forms.MultipleChoiceField(
+    apis = Choices(
         label="APIs",
         choices=[(api, api) for api in APIS],
         required=False,

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import JSONField
 from django.http import HttpRequest
 from unfold.decorators import display
 
 from balancing import profile_names
-from balancing.admin.listing import ListAdmin
+from balancing.admin.forms import JsonBox
+from balancing.admin.listing import ListAdmin, joined
 from balancing.models import ModelPool
 
 
 @admin.register(ModelPool)
 class ModelPoolAdmin(ListAdmin):
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
     search_fields = ("pattern",)
     readonly_fields = ("created_at", "updated_at")
@@ -36,4 +39,4 @@ class ModelPoolAdmin(ListAdmin):
 
     @display(description="fallback models")
     def shown_fallbacks(self, row: ModelPool) -> str:
-        return ", ".join(row.fallback_models) or "-"
+        return joined(row.fallback_models) or "-"

@@ -135,7 +135,8 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
     except TimeoutError:
         raise timer.error() from None
-    except (aiohttp.ClientError, OSError) as error:
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        # UnicodeError: the host's name has no form for a resolver.
         if timer.phase == "connect":
             raise Unavailable("connect_failed", _describe(error)) from None
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None

@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from balancing import outbound
-from balancing.discovery.resolver import Address
+from balancing.discovery.resolver import Address, ResolutionFailed
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
@@ -38,9 +38,16 @@ LONGEST_DRAIN = timedelta(hours=1)
 
 
 def name_and_port(group: Endpoint) -> tuple[str, int]:
-    """What to look up for a group."""
-    parts = urlsplit(group.base_url)
-    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    """What to look up for a group.
+
+    Raises:
+        ResolutionFailed: its base URL is none; it was not stored through this project.
+    """
+    try:
+        parts = urlsplit(group.base_url)
+        return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        raise ResolutionFailed("the base URL is not one of http or https") from None
 
 
 def update_members(group_id: int, addresses: Iterable[Address]) -> bool:

@@ -87,7 +87,7 @@ def _take_due() -> list[Endpoint]:
 async def _ask(
     rows: Sequence[Endpoint], targets: Sequence[Target], resolver: Resolver, lister: Lister
 ) -> _Found:
-    found = _Found()
+    found = _Found(failures=_unreadable(rows))
 
     async def note(identifier: int, place: dict[int, Any], asking: Awaitable[Any]) -> None:
         try:
@@ -95,15 +95,20 @@ async def _ask(
         except (ResolutionFailed, ListingFailed) as error:
             found.failures[identifier] = str(error)[:300]
 
+    async def addresses(group: Endpoint) -> list[Address]:
+        return await resolver.resolve(*membership.name_and_port(group))
+
     await asyncio.gather(
-        *(
-            note(row.pk, found.addresses, resolver.resolve(*membership.name_and_port(row)))
-            for row in rows
-            if row.discover
-        ),
+        *(note(row.pk, found.addresses, addresses(row)) for row in rows if row.discover),
         *(note(each.id, found.names, lister.names(each)) for each in targets),
     )
     return found
+
+
+def _unreadable(rows: Sequence[Endpoint]) -> dict[int, str]:
+    """Why servers among the rows are not asked, by id."""
+    reasons = {row.pk: registry.unreadable(row) for row in rows if not row.discover}
+    return {pk: f"its row cannot be read: {why}" for pk, why in reasons.items() if why}
 
 
 def _targets(rows: Sequence[Endpoint]) -> tuple[Target, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,12 +10,14 @@ from typing import Any
 import structlog
 from django.utils.module_loading import import_string
 
+from balancing.endpoints import columns
 from balancing.policies.profile import Profile
 from balancing.profile_names import UnknownProfile, resolve
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
-MODEL_POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
+# Fallbacks as text: a driver that parses JSON itself fails for all rows where it fails for one.
+MODEL_POOLS = "select pattern, profile, fallback_models::text, hedging from balancing_modelpool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,6 @@ class ModelPools:
         return found
 
     def _read(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
-        names = json.loads(fallbacks) if isinstance(fallbacks, str) else fallbacks
         chosen = self._default.profile
         if profile:
             try:
@@ -63,7 +63,18 @@ class ModelPools:
             except UnknownProfile as error:
                 # Saved by a process of another version: requests are still served.
                 log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
-        return Rules(chosen, tuple(names), hedging)
+        return Rules(chosen, _fallbacks(pattern, fallbacks), hedging)
+
+
+def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
+    """The fallback models of a row; none where they cannot be read."""
+    row = {"fallback_models": column}
+    try:
+        row["fallback_models"] = columns.parsed(row, "fallback_models")
+        return tuple(columns.texts(row, "fallback_models"))
+    except columns.UnreadableColumn as error:
+        log.error("pool.fallbacks_set_aside", pool=pattern, reason=str(error))
+        return ()
 
 
 def _matches(pattern: str, model: str) -> bool:

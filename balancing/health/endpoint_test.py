@@ -13,6 +13,7 @@ import orjson
 
 from balancing.calls.answer import Answer
 from balancing.calls.client import Client
+from balancing.endpoints.columns import UnreadableColumn
 from balancing.endpoints.registry import Target, target_of
 from balancing.errors import CallError, Refused
 from balancing.kinds.call import Call, Timeouts
@@ -33,7 +34,11 @@ class EndpointReport:
 
 def run(endpoint: Endpoint) -> EndpointReport:
     """Try an endpoint as its row stands, whatever its state; takes up to a minute."""
-    return asyncio.run(_test(target_of(endpoint)))
+    try:
+        target = target_of(endpoint)
+    except UnreadableColumn as error:
+        return EndpointReport(False, f"{endpoint.name}: its row cannot be read: {error}")
+    return asyncio.run(_test(target))
 
 
 async def _test(target: Target) -> EndpointReport:
@@ -42,6 +47,9 @@ async def _test(target: Target) -> EndpointReport:
         listed = await _models(client, target)
         if not target.model_names:
             return EndpointReport(False, f"{target.name}: no model is known of it. {listed}")
+        if not target.apis:
+            text = f"{target.name}: it serves no API of this version. {listed}"
+            return EndpointReport(False, text)
         began = time.perf_counter()
         try:
             answer = await _ask(client, target)

@@ -67,7 +67,7 @@ class Prober:
                 status = await self._list_models(target)
         except Unreadable as error:
             return ProbeResult(error=f"the stored credential is unreadable: {error}")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
             return ProbeResult(error=str(error)[:200] or type(error).__name__)
         if status >= 500:
             return ProbeResult(error=f"HTTP {status}")

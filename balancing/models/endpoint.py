@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.models.empties import OwnEmpties
 from balancing.models.fields import limit_a_minute, seconds
 from balancing.models.kind import SUPPORTED
 from balancing.models.kind import Kind as EndpointKind
@@ -40,7 +41,7 @@ def validate_prices(value: Any) -> None:
         raise ValidationError(reason)
 
 
-class Endpoint(models.Model):
+class Endpoint(OwnEmpties):
     """An LLM server, its models and how much work it takes at once.
 
     A row with `discover` is no server but a group: its members are rows that discovery keeps.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from balancing.apis import APIS
+from balancing.apis import EVERY_API
 
 
 class Kind(models.TextChoices):
@@ -16,8 +16,8 @@ class Kind(models.TextChoices):
 
 # What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.
 SUPPORTED: dict[str, frozenset[str]] = {
-    Kind.OPENAI: frozenset(APIS),
-    Kind.AZURE_OPENAI: frozenset(APIS),
+    Kind.OPENAI: EVERY_API,
+    Kind.AZURE_OPENAI: EVERY_API,
     Kind.ANTHROPIC: frozenset({"chat"}),
     Kind.GEMINI: frozenset({"chat", "embedding"}),
 }

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
+from balancing.models.empties import OwnEmpties
 from balancing.profile_names import UnknownProfile, resolve
 from balancing.validators import validate_models
 
@@ -24,7 +25,7 @@ def validate_fallbacks(value: Any) -> None:
         validate_models(value)
 
 
-class ModelPool(models.Model):
+class ModelPool(OwnEmpties):
     """How requests for some models are balanced; those that no row names follow the settings."""
 
     pattern = models.CharField(

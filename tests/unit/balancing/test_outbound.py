@@ -53,6 +53,17 @@ def test_metadata_and_link_local_hosts_are_refused(host: str) -> None:
         validate_base_url(f"http://{host}/v1")
 
 
+@pytest.mark.parametrize("host", ["a" * 64, f"gpu.{'a' * 64}.local", "gpu..local"])
+def test_a_name_that_no_resolver_takes_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="1 to 63 characters"):
+        validate_base_url(f"http://{host}:8000/v1")
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "gpu.local.", "_http._tcp.llm.local", "bücher.local"])
+def test_a_name_that_resolvers_take_is_taken(host: str) -> None:
+    validate_base_url(f"http://{host}:8000/v1")
+
+
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "10.0.0.7", "192.168.1.1", "gpu-1", "[::1]", "[fd12::1]", "8.8.8.8"]
 )

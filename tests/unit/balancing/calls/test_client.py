@@ -474,6 +474,12 @@ class TestBreaks:
         assert isinstance(error, Broken)
         assert error.code == "broken"
 
+    async def test_a_host_that_no_resolver_takes(self, client: Client) -> None:
+        error = await failure(client, target(f"http://{'a' * 64}/v1"), chat())
+
+        assert isinstance(error, Unavailable)
+        assert error.code == "connect_failed"
+
     async def test_an_endpoint_that_is_not_there(self, client: Client, llm: FakeLLM) -> None:
         await llm.stop()
 

@@ -83,8 +83,9 @@ class TestProbe:
 
         assert (await prober.probe(server.target(), in_use=0)).error == error
 
-    async def test_a_server_that_is_gone(self, server: Server, prober: Prober) -> None:
-        target = Target(1, "e", "http://127.0.0.1:9/v1", frozenset("m"), "", 1.0, 8, "enabled")
+    @pytest.mark.parametrize("host", ["127.0.0.1:9", "a" * 64])
+    async def test_a_server_that_is_gone(self, prober: Prober, host: str) -> None:
+        target = Target(1, "e", f"http://{host}/v1", frozenset("m"), "", 1.0, 8, "enabled")
 
         assert (await prober.probe(target, in_use=0)).error
 
