@@ -21,7 +21,7 @@ from balancing.discovery import membership
 from balancing.discovery.resolver import Address, ResolutionFailed, Resolver, SystemResolver
 from balancing.discovery.upstream_models import HttpLister, Lister, ListingFailed, public_names
 from balancing.endpoints import registry
-from balancing.endpoints.registry import Target
+from balancing.endpoints.columns import UnreadableColumn
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
 
@@ -68,7 +68,7 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
         if not rows:
             break
         asked += len(rows)
-        found = asyncio.run(_ask(rows, _targets(rows), resolver, lister))
+        found = asyncio.run(_ask(rows, resolver, lister))
         changed |= _apply(rows, found)
     changed |= bool(membership.delete_vanished(linger_seconds=settings.linger_seconds))
     if changed:
@@ -84,10 +84,8 @@ def _take_due() -> list[Endpoint]:
     return list(Endpoint.objects.filter(pk__in=identifiers))
 
 
-async def _ask(
-    rows: Sequence[Endpoint], targets: Sequence[Target], resolver: Resolver, lister: Lister
-) -> _Found:
-    found = _Found(failures=_unreadable(rows))
+async def _ask(rows: Sequence[Endpoint], resolver: Resolver, lister: Lister) -> _Found:
+    found = _Found()
 
     async def note(identifier: int, place: dict[int, Any], asking: Awaitable[Any]) -> None:
         try:
@@ -98,25 +96,21 @@ async def _ask(
     async def addresses(group: Endpoint) -> list[Address]:
         return await resolver.resolve(*membership.name_and_port(group))
 
+    async def names(server: Endpoint) -> list[str]:
+        try:
+            return await lister.names(registry.target_of(server))
+        except UnreadableColumn as error:
+            raise ListingFailed(f"its row cannot be read: {error}") from None
+
     await asyncio.gather(
-        *(note(row.pk, found.addresses, addresses(row)) for row in rows if row.discover),
-        *(note(each.id, found.names, lister.names(each)) for each in targets),
+        *(
+            note(row.pk, found.addresses, addresses(row))
+            if row.discover
+            else note(row.pk, found.names, names(row))
+            for row in rows
+        )
     )
     return found
-
-
-def _unreadable(rows: Sequence[Endpoint]) -> dict[int, str]:
-    """Why servers among the rows are not asked, by id."""
-    reasons = {row.pk: registry.unreadable(row) for row in rows if not row.discover}
-    return {pk: f"its row cannot be read: {why}" for pk, why in reasons.items() if why}
-
-
-def _targets(rows: Sequence[Endpoint]) -> tuple[Target, ...]:
-    """The servers among the rows, as calls see them."""
-    wanted = {row.pk for row in rows if not row.discover}
-    with connection.cursor() as cursor:
-        cursor.execute(registry.ENDPOINTS)
-        return tuple(t for t in registry.targets(cursor.fetchall()) if t.id in wanted)
 
 
 def _apply(rows: Sequence[Endpoint], found: _Found) -> bool:

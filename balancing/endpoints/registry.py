@@ -128,12 +128,18 @@ def _read(values: tuple[Any, ...]) -> Target:
     return target
 
 
-_rows = RowReader(_read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name"))
+class TargetReader(RowReader[Target]):
+    """Makes targets of the rows of `ENDPOINTS`; for whoever reads them again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name")
+        )
 
 
 def targets(rows: Iterable[tuple[Any, ...]]) -> tuple[Target, ...]:
     """All rows of `ENDPOINTS` as targets, but those that cannot be read; the log has them."""
-    return tuple(_rows.read(rows))
+    return tuple(TargetReader().read(rows))
 
 
 def _target(row: Mapping[str, Any]) -> Target:
@@ -217,20 +223,20 @@ class KnownEndpoints:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         seconds = configuration().balancing.registry_seconds
+        self._reader = TargetReader()
         self._known: Aged[tuple[Target, ...]] = Aged(seconds, clock=clock)
 
     def current(self) -> tuple[Target, ...]:
-        return self._known.current(_selected)
+        return self._known.current(self._read)
 
     def expire(self) -> None:
         """Read the rows again at the next call: one has changed."""
         self._known.expire()
 
-
-def _selected() -> tuple[Target, ...]:
-    with connection.cursor() as cursor:
-        cursor.execute(ENDPOINTS)
-        return targets(cursor.fetchall())
+    def _read(self) -> tuple[Target, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(ENDPOINTS)
+            return tuple(self._reader.read(cursor.fetchall()))
 
 
 def known_endpoints() -> tuple[Target, ...]:

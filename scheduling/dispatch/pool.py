@@ -15,7 +15,7 @@ from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain
 from balancing.endpoints import credentials
 from balancing.endpoints.model_pools import MODEL_POOLS, Rules
-from balancing.endpoints.registry import ENDPOINTS, Target, targets
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader
 from balancing.health.ejector import Ejector
 from balancing.live.rates import NOTHING_LIMITED, Rates
 from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
@@ -65,6 +65,7 @@ class EndpointPool:
         self._cooldown_seconds = config.balancing.failure_cooldown_seconds
         self._rng = random.Random()  # noqa: S311 - choices, not secrets
         self._memory = PrefixMemory()
+        self._reader = TargetReader()
         self._unbound: set[tuple[int, str]] = set()
         self._unreleased: list[Ending] = []
         self._release = Grouped(self._release_group)
@@ -73,7 +74,7 @@ class EndpointPool:
 
     async def refresh(self) -> None:
         """Read the rows of endpoints and model pools again."""
-        rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
+        rows = self._reader.read(await fetch(self._database.relaxed, ENDPOINTS))
         self.landscape.model_pools.update(await fetch(self._database.relaxed, MODEL_POOLS))
         self.landscape.update_targets(rows)
 
