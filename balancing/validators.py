@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 
 from balancing import outbound
+from balancing.apis import APIS
 from llmqueue_project.config import configuration
 
 # Whoever may name any variable of a worker could have its database URL sent to a server of theirs.
@@ -70,11 +71,11 @@ def validate_finite(value: float) -> None:
 
 
 def validate_apis(value: Any) -> None:
-    known = ("chat", "completion", "embedding")
+    known = ", ".join(APIS)
     if not isinstance(value, list) or not all(isinstance(api, str) for api in value):
-        raise ValidationError("List APIs: chat, completion, embedding")
-    if unknown := sorted(set(value) - set(known)):
-        raise ValidationError(f"Unknown: {', '.join(unknown)}. There are {', '.join(known)}")
+        raise ValidationError(f"List APIs: {known}")
+    if unknown := sorted(set(value) - APIS.keys()):
+        raise ValidationError(f"Unknown: {', '.join(unknown)}. There are {known}")
 
 
 def validate_extra_headers(value: Any) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from django.db import connection
 
+from balancing.apis import EVERY_API
 from balancing.endpoints import columns
 from balancing.endpoints.access import Access
 from balancing.endpoints.columns import UnreadableColumn
-from balancing.models import EVERY_API, SUPPORTED, Endpoint, served_apis
+from balancing.models import SUPPORTED, Endpoint, served_apis
 from balancing.prices import ANY_MODEL, Price, prices_of, wrong_prices
 from llmqueue_project.config import configuration
+from stores.memory import Aged, remembered
 from stores.row_reader import RowReader
 
 log = structlog.get_logger(__name__)
@@ -86,7 +89,7 @@ class Target:
         return urlsplit(f"//{self.host}").hostname if self.host else None
 
     @property
-    def route(self) -> dict[str, Any]:
+    def connection_options(self) -> dict[str, Any]:
         """aiohttp's arguments for whatever is asked of it; a redirect is never followed."""
         return {
             "server_hostname": self.server_hostname,
@@ -96,7 +99,7 @@ class Target:
         }
 
     @property
-    def naming(self) -> dict[str, str]:
+    def host_header(self) -> dict[str, str]:
         """The header that a member needs to be called by its group's name."""
         return {"Host": self.host} if self.host else {}
 
@@ -125,12 +128,18 @@ def _read(values: tuple[Any, ...]) -> Target:
     return target
 
 
-_rows = RowReader(_read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name"))
+class TargetReader(RowReader[Target]):
+    """Makes targets of the rows of `ENDPOINTS`; for whoever reads them again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name")
+        )
 
 
 def targets(rows: Iterable[tuple[Any, ...]]) -> tuple[Target, ...]:
     """All rows of `ENDPOINTS` as targets, but those that cannot be read; the log has them."""
-    return tuple(_rows.read(rows))
+    return tuple(TargetReader().read(rows))
 
 
 def _target(row: Mapping[str, Any]) -> Target:
@@ -209,20 +218,35 @@ def model_names(endpoints: Iterable[Target]) -> list[str]:
     return list(names)
 
 
-_seen: tuple[float, tuple[Target, ...]] = (0.0, ())
+class KnownEndpoints:
+    """The endpoints, read by Django's connection, at most `registry_seconds` old."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        seconds = configuration().balancing.registry_seconds
+        self._reader = TargetReader()
+        self._known: Aged[tuple[Target, ...]] = Aged(seconds, clock=clock)
+
+    def current(self) -> tuple[Target, ...]:
+        return self._known.current(self._read)
+
+    def expire(self) -> None:
+        """Read the rows again at the next call: one has changed."""
+        self._known.expire()
+
+    def _read(self) -> tuple[Target, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(ENDPOINTS)
+            return tuple(self._reader.read(cursor.fetchall()))
 
 
 def known_endpoints() -> tuple[Target, ...]:
-    """The endpoints, by Django's connection, at most `registry_seconds` old."""
-    global _seen
-    from django.db import connection
+    """The endpoints, as whoever keeps a memory remembers them; else as they are."""
+    return remembered(KnownEndpoints).current()
 
-    if time.monotonic() >= _seen[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(ENDPOINTS)
-            rows = targets(cursor.fetchall())
-        _seen = (time.monotonic() + configuration().balancing.registry_seconds, rows)
-    return _seen[1]
+
+def expire() -> None:
+    """Have the rows read again: one has changed."""
+    remembered(KnownEndpoints).expire()
 
 
 def default_model() -> str:
@@ -239,9 +263,3 @@ def default_model() -> str:
 def known_models(api: str = "") -> list[str]:
     """Models that can be asked for, by one API or by any."""
     return model_names(e for e in known_endpoints() if not api or api in e.apis)
-
-
-def forget() -> None:
-    """Read the rows again at the next look: one has changed."""
-    global _seen
-    _seen = (0.0, ())

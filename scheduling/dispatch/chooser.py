@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain
 from balancing.live.slots import Reservation
 from balancing.policies.prefixes import PrefixMemory
@@ -22,7 +22,7 @@ from scheduling.dispatch.wanted import wanted_of
 class Chooser:
     """Applies the profile of each job's model to what this worker sees of the endpoints."""
 
-    def __init__(self, view: Landscape) -> None:
+    def __init__(self, view: EndpointView) -> None:
         self._view = view
         self._rng = random.Random()  # noqa: S311 - choices, not secrets
         self._memory = PrefixMemory()
@@ -68,7 +68,7 @@ class Chooser:
         model: str,
         because: Mapping[str, str] | None,
     ) -> Placement | None:
-        profile = self._view.pools.of(model).profile
+        profile = self._view.model_pools.rules_for(model).profile
         wanted = wanted_of(job, profile, self._memory, model=model, tried=tried)
         choice = profile.choose(table.values(), wanted, now=now, rng=self._rng)
         if choice is None:

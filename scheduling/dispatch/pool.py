@@ -10,15 +10,15 @@ import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints import credentials
-from balancing.endpoints.model_pools import POOLS, Rules
-from balancing.endpoints.registry import ENDPOINTS, Target, targets
-from balancing.health.ejector import Ejecting
+from balancing.endpoints.model_pools import MODEL_POOLS, Rules
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader
+from balancing.health.ejector import Ejector
 from balancing.live.rates import NOTHING_LIMITED, Rates
 from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
 from balancing.live.state import Ending
-from balancing.live.store import Load
+from balancing.live.store import LiveStore
 from llmqueue_project.config import configuration
 from scheduling.dispatch.chooser import Chooser
 from scheduling.dispatch.claimed import Claimed
@@ -56,7 +56,7 @@ class EndpointPool:
     """
 
     def __init__(
-        self, slots: Slots, rates: Rates, live: Load, database: Database, gate: TicketGate
+        self, slots: Slots, rates: Rates, live: LiveStore, database: Database, gate: TicketGate
     ) -> None:
         config = configuration()
         self._slots = slots
@@ -69,9 +69,10 @@ class EndpointPool:
         self._unconfirmed: set[tuple[int, str]] = set()
         self._unfreed: list[Ending] = []
         self._free = Grouped(self._free_group)
-        self.view = Landscape()
+        self.view = EndpointView()
         self._chooser = Chooser(self.view)
-        self._ejector = Ejecting(live, self.view)
+        self._ejector = Ejector(live, self.view)
+        self._reader = TargetReader()
 
     async def refresh(self) -> None:
         """Read the rows of endpoints and model pools again.
@@ -79,13 +80,13 @@ class EndpointPool:
         Raises:
             psycopg.OperationalError: PostgreSQL is away.
         """
-        rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
-        self.view.pools.learn(await fetch(self._database.relaxed, POOLS))
-        self.view.learn_targets(rows)
+        targets = self._reader.read(await fetch(self._database.relaxed, ENDPOINTS))
+        self.view.model_pools.update(await fetch(self._database.relaxed, MODEL_POOLS))
+        self.view.update_targets(targets)
 
     async def refresh_live(self) -> None:
         """Read the live state again, beside the requests."""
-        self.view.learn_live(*await self._live.read(list(self.view.targets)))
+        self.view.update_live(*await self._live.read(list(self.view.targets)))
 
     def check_credentials(self) -> None:
         """
@@ -97,7 +98,7 @@ class EndpointPool:
 
     def rules(self, model: str) -> Rules:
         """How requests for a model are balanced."""
-        return self.view.pools.of(model)
+        return self.view.model_pools.rules_for(model)
 
     def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
         """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
@@ -132,7 +133,7 @@ class EndpointPool:
         try:
             reservation = await self._reserve(allowance.open_to(limits), wanted)
         except (NotReady, RedisError):
-            await self._rates.settle(allowance, {})
+            await self._rates.count(allowance, {})
             raise
         return ModelRoom(reservation.within(allowance), known)
 
@@ -211,7 +212,7 @@ class EndpointPool:
             if placement is not None:
                 taken.setdefault(placement.target.id, []).append(job.lease)
         try:
-            await self._slots.bind(reservation, taken)
+            await self._slots.confirm(reservation, taken)
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
             self._unconfirmed |= {(e, lease) for e, leases in taken.items() for lease in leases}
@@ -231,7 +232,7 @@ class EndpointPool:
                 call = job.lease, estimated_tokens(job.body, job.cost)
                 started.setdefault(placement.target.id, []).append(call)
         try:
-            await self._rates.settle(reservation.allowance, started)
+            await self._rates.count(reservation.allowance, started)
         except RedisError as error:
             log.warning("rates.settle_waits", error=str(error))
 

@@ -7,15 +7,15 @@ import time
 
 import orjson
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.endpoints.registry import Target
 from balancing.errors import CallError, TimedOut
-from balancing.live.state import Ending
+from balancing.kinds.call import Call, Timeouts
+from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config import BalancingConfig
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement, Slot
 
-ANSWERED, SILENT, FAILED, BUSY = 1, 0, -1, -2
 # Fewer tokens say more of the first one than of the speed. An unstreamed answer's time includes
 # its first token, so it takes more of them.
 STREAM_TOKENS, WHOLE_TOKENS = 8, 32
@@ -68,7 +68,7 @@ class EndpointCall:
         self._ending = Ending(
             self.target.id,
             self.slot.lease,
-            outcome=ANSWERED,
+            outcome=CallOutcome.ANSWERED,
             first_token_seconds=first,
             token_seconds=token,
             is_crowding=is_stream and token >= CROWDING_TOKEN_SECONDS,
@@ -76,9 +76,9 @@ class EndpointCall:
 
     def failed(self, error: CallError) -> None:
         """A 4xx is the request's fault, and a busy endpoint does not count as failing."""
-        outcome = FAILED if error.retryable else SILENT
+        outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
         if error.status == 429:
-            outcome = BUSY
+            outcome = CallOutcome.BUSY
         self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
 
     def overdue(self) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from balancing.calls.answer import Answer, Call, OnChunk
+from balancing.calls.answer import Answer, OnChunk
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
+from balancing.kinds.call import Call
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall
 from scheduling.dispatch.slot import Slot

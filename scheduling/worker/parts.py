@@ -8,7 +8,7 @@ from balancing.calls.client import Client
 from balancing.health.watch import Watch
 from balancing.live.rates import Rates
 from balancing.live.slots import Slots
-from balancing.live.store import Load
+from balancing.live.store import LiveStore
 from llmqueue_project.config import Config
 from scheduling.dispatch.claims import Claims
 from scheduling.dispatch.dispatcher import Dispatcher
@@ -45,7 +45,7 @@ class Parts:
         self.valkey = valkey
         self.gate = gate
         self.queue = TicketQueue(valkey)
-        live = Load(valkey)
+        live = LiveStore(valkey)
         slots = Slots(valkey, lease_seconds=leases, reservation_seconds=reservations)
         self.pool = EndpointPool(slots, Rates(valkey), live, database, gate)
         self.watch = Watch(live, self.pool.view, worker=worker)

@@ -13,7 +13,6 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from balancing.endpoints import registry
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
@@ -30,12 +29,10 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 @pytest.fixture(autouse=True)
 def tenant() -> Iterator[Tenant]:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
     admission.forget()
     estimates.forget()
     services._flows.clear()
     yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
-    registry.forget()
     admission.forget()
     estimates.forget()
     services._flows.clear()

@@ -13,7 +13,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis.asyncio import Redis
 
-from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.models import Tenant
 from scheduling import pauses, services
@@ -36,7 +35,6 @@ values (%(scope)s, %(key)s, '', now(), '')
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
     def forget() -> None:
-        registry.forget()
         admission.forget()
         services._flows.clear()
         outlook._board = None

@@ -82,13 +82,6 @@ def _told(stack: Stack, process: str, name: str) -> int:
     return sum("endpoint.set_aside" in line and f'"{name}"' in line for line in lines)
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    registry.forget()
-    yield
-    registry.forget()
-
-
 @pytest.fixture
 def staff(db: None) -> Client:
     client = Client()

@@ -12,10 +12,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from django.core.exceptions import ValidationError
 
 from balancing import outbound
-from balancing.calls.answer import Call, Timeouts
 from balancing.calls.client import Client
 from balancing.endpoints.registry import Target
 from balancing.errors import Unavailable
+from balancing.kinds.call import Call, Timeouts
 from balancing.validators import origin, validate_base_url
 from llmqueue_project.config import configuration
 

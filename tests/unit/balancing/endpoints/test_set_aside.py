@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from balancing.endpoints import registry
-from balancing.endpoints.model_pools import Pools
-from balancing.endpoints.registry import COLUMNS, JSON, Target, targets
+from balancing.endpoints.model_pools import ModelPools
+from balancing.endpoints.registry import COLUMNS, JSON, Target, TargetReader
 from balancing.health import endpoint_test
 from balancing.models import Endpoint
 from balancing.prices import Price
@@ -68,14 +67,6 @@ OTHERS: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def nothing_told() -> Iterator[None]:
-    """As if nothing had been set aside before."""
-    targets([])
-    yield
-    targets([])
-
-
 def row(**fields: Any) -> tuple[Any, ...]:
     """A row as the database's driver gives it: JSON as text."""
     values = GOOD | fields
@@ -83,9 +74,9 @@ def row(**fields: Any) -> tuple[Any, ...]:
     return tuple(values[name] for name in COLUMNS)
 
 
-def read(*rows: tuple[Any, ...]) -> tuple[list[Target], list[Any]]:
+def read(*rows: tuple[Any, ...], by: TargetReader | None = None) -> tuple[list[Target], list[Any]]:
     with capture_logs() as logs:
-        return list(targets(rows)), logs
+        return (by or TargetReader()).read(rows), logs
 
 
 @pytest.mark.parametrize(("column", "value"), CASES + OTHERS)
@@ -138,26 +129,28 @@ def test_a_row_is_told_of_once_and_again_when_it_breaks_again() -> None:
     good, bad = row(), row(id=2, name="bad", prices="")
     worse, mended = row(id=2, name="bad", apis=5), row(id=2, name="bad")
 
-    told = [len(read(good, each)[1]) for each in (bad, bad, bad, worse, worse, mended, bad)]
+    rows, reader = (bad, bad, bad, worse, worse, mended, bad), TargetReader()
+    told = [len(read(good, each, by=reader)[1]) for each in rows]
 
     assert told == [1, 0, 0, 1, 0, 0, 1]
 
 
 def test_a_row_that_has_not_changed_is_not_read_again() -> None:
-    first, second = row(), row(id=2, name="two")
-    (before, other), _ = read(first, second)
+    reader = TargetReader()
+    (before, other), _ = read(row(), row(id=2, name="two"), by=reader)
 
-    (changed, same), _ = read(row(weight=2.0), row(id=2, name="two"))
+    (changed, same), _ = read(row(weight=2.0), row(id=2, name="two"), by=reader)
 
     assert same is other
     assert (before.weight, changed.weight) == (1.0, 2.0)
 
 
 def test_a_row_that_is_gone_is_forgotten() -> None:
-    read(row(), row(id=2, name="two"))
+    reader = TargetReader()
+    read(row(), row(id=2, name="two"), by=reader)
 
-    assert [target.name for target in read(row(id=2, name="two"))[0]] == ["two"]
-    assert read()[0] == []
+    assert [target.name for target in read(row(id=2, name="two"), by=reader)[0]] == ["two"]
+    assert read(by=reader)[0] == []
 
 
 def test_no_value_is_repeated() -> None:
@@ -176,13 +169,14 @@ def test_a_price_that_is_none_is_left_out_alone() -> None:
         "*": {"input": 1},
     }
 
-    (target,), logs = read(row(prices=prices))
+    reader = TargetReader()
+    (target,), logs = read(row(prices=prices), by=reader)
 
     assert target.prices == {"q": Price(input=2), "*": Price(input=1)}
     (told,) = logs
     assert (told["event"], told["endpoint"]) == ("price.set_aside", "good")
     assert told["reason"] == "m: prices are numbers from 0 to 1,000,000"
-    assert read(row(prices=prices))[1] == []
+    assert read(row(prices=prices), by=reader)[1] == []
 
 
 def test_an_api_of_another_version_is_not_served() -> None:
@@ -213,26 +207,27 @@ def test_json_within_json_is_no_list_for_anybody() -> None:
 
 
 def test_the_trial_of_such_a_row_says_why() -> None:
-    found = endpoint_test.of(Endpoint(**GOOD | {"extra_headers": []}))
+    found = endpoint_test.run(Endpoint(**GOOD | {"extra_headers": []}))
 
     assert not found.worked
-    assert found.told == "good: its row cannot be read: extra_headers: an object"
+    assert found.text == "good: its row cannot be read: extra_headers: an object"
 
 
 class TestPools:
     @pytest.mark.parametrize("value", [*NO_LISTS, [1], [["m"]], [None]])
     @pytest.mark.parametrize("as_text", [True, False])
     def test_unreadable_fallbacks_are_none(self, value: Any, as_text: bool) -> None:
-        pools = Pools()
+        pools = ModelPools()
         bad = json.dumps(value) if as_text else value
         rows = [("m", "session_affinity", bad, False), ("n", "", '["o"]', True)]
 
         with capture_logs() as logs:
-            pools.learn(rows)
-            pools.learn(rows)
+            pools.update(rows)
+            pools.update(rows)
 
-        assert pools.of("m").fallback_models == ()
-        assert (pools.of("m").profile.name, pools.of("m").hedging) == ("session_affinity", False)
-        assert pools.of("n").fallback_models == ("o",)
+        assert pools.rules_for("m").fallback_models == ()
+        rules = pools.rules_for("m")
+        assert (rules.profile.name, rules.hedging) == ("session_affinity", False)
+        assert pools.rules_for("n").fallback_models == ("o",)
         (told,) = logs
         assert (told["event"], told["pool"]) == ("pool.fallbacks_set_aside", "m")

@@ -13,10 +13,11 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from balancing.calls.answer import Answer, Call, OnChunk
+from balancing.calls.answer import Answer, OnChunk
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.kinds.call import Call
 from balancing.live.state import Ending
 from balancing.policies.profiles import expected_work
 from scheduling.dispatch.claimed import Claimed
