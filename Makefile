@@ -69,6 +69,7 @@ dev: $(INSTALLED_DEV) $(DEMO_MODEL) ## like up, web and worker restart when the 
 
 # ---- Check -----------------------------------------------------------------------------------
 PACKAGES := llmqueue_project conversations scheduling balancing stores tests benchmarks
+CHECKERS := $(wildcard .ci/*.py)
 
 .PHONY: check lint types contracts migrations-check format
 check: lint types contracts migrations-check ## everything short of the tests
@@ -77,7 +78,7 @@ lint: $(INSTALLED_DEV) ## ruff and yamllint; changes nothing
 	@$(PY) -m ruff format --check .
 	@$(PY) -m yamllint --strict .
 types: $(INSTALLED_DEV) ## mypy, strict
-	@$(PY) -m mypy manage.py $(PACKAGES)
+	@$(PY) -m mypy manage.py $(CHECKERS) $(PACKAGES)
 contracts: $(INSTALLED_DEV) ## which app may import which
 	@$(VENV)/bin/lint-imports --no-logo
 # Without a database, so that the check asks for nothing that is running.
