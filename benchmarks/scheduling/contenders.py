@@ -20,7 +20,7 @@ from benchmarks.contenders import MODEL, Contender, plain_environment
 from benchmarks.processes import Process
 from benchmarks.scheduling import clients, plan
 from benchmarks.scheduling.clients import Manner
-from benchmarks.scheduling.plan import SLOTS, Scenario
+from benchmarks.scheduling.plan import SLOTS, Compression, Scenario
 from benchmarks.scheduling.records import Record, Run, note_calls, prompt
 from benchmarks.stack import BIN, Shape, llmqueue
 from llmqueue_project.embedded.services import Services
@@ -194,12 +194,14 @@ class StockCelery:
 
 @contextmanager
 def product(
-    directory: Path, endpoint: Contender, journal: Journal, tenants: Sequence[str]
+    directory: Path,
+    endpoint: Contender,
+    journal: Journal,
+    tenants: Sequence[str],
+    compression: Compression,
 ) -> Iterator[Llmqueue]:
     """llmqueue with its defaults, wait limits compressed like everything else."""
-    settings = {
-        "LLMQUEUE_SCHEDULING__MAX_WAIT": json.dumps(plan.limits()),
-    }
+    settings = {"LLMQUEUE_SCHEDULING__MAX_WAIT": json.dumps(compression.limits)}
     shape = Shape(1, WORKERS, 100, None, SLOTS, settings, tuple(tenants))
     with llmqueue(_made(directory / "product"), endpoint, shape) as stack:
         yield Llmqueue(stack, journal, alike=False)
