@@ -11,7 +11,7 @@ import orjson
 from balancing.calls.answer import Answer, Call, Timeouts
 from balancing.errors import CallError, TimedOut
 from balancing.live.state import Ending
-from llmqueue_project.config import BalancingConfig
+from llmqueue_project.config_sections import BalancingConfig
 from scheduling.dispatch.claims import Claimed
 from scheduling.dispatch.pool import Bound
 
