@@ -39,7 +39,7 @@ from llmqueue_project.config_sections import (
 
 ROOT = Path(__file__).resolve().parent.parent
 STARS = "**********"
-# What people may call the credential of an endpoint, which the file cannot hold.
+# Names that people may give to an endpoint's credential, which the file must not hold.
 _ENDPOINT_SECRETS = frozenset({"credential", "api_key", "key", "password", "secret", "token"})
 UNSAFE_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production
 
@@ -52,7 +52,7 @@ class Config(BaseSettings):
         env_nested_delimiter="__",
         extra="ignore",
         populate_by_name=True,
-        # An error of one field, or of all together, would print URLs with passwords, and keys.
+        # Pydantic's errors would print the values: keys, and URLs with passwords.
         hide_input_in_errors=True,
     )
 
@@ -144,9 +144,9 @@ class Config(BaseSettings):
 
     @field_serializer("endpoints")
     def _without_misplaced_secrets(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Credentials do not belong there, and are refused when it is applied: nor are they shown.
+        """Show stars for credentials, which are refused when the endpoints are applied.
 
-        What extra headers hold may be one all the same.
+        Extra headers are masked, too: they may hold a credential all the same.
         """
         return [{name: _masked(name, content) for name, content in each.items()} for each in value]
 
