@@ -73,21 +73,26 @@ dev: $(INSTALLED_DEV) $(DEMO_MODEL) ## like up, web and worker restart when the 
 
 # ---- Check -----------------------------------------------------------------------------------
 PACKAGES := llmqueue_project conversations scheduling balancing stores tests benchmarks
+CHECKERS := $(wildcard .ci/*.py)
 
-.PHONY: check lint types contracts migrations-check format
-check: lint types contracts migrations-check ## everything short of the tests
+.PHONY: check lint types contracts glossary migrations-check format structure
+check: lint types contracts glossary migrations-check ## everything short of the tests
 lint: $(INSTALLED_DEV) ## ruff and yamllint; changes nothing
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m yamllint --strict .
 types: $(INSTALLED_DEV) ## mypy, strict
-	@$(PY) -m mypy manage.py $(PACKAGES)
+	@$(PY) -m mypy manage.py $(CHECKERS) $(PACKAGES)
 contracts: $(INSTALLED_DEV) ## which app may import which
 	@$(VENV)/bin/lint-imports --no-logo
+glossary: $(INSTALLED_DEV) ## each term once, in order, and used
+	@$(PY) .ci/glossary.py
 # Without a database, so that the check asks for nothing that is running.
 migrations-check: $(INSTALLED_DEV) ## no model has changed without a migration
 	@$(PY) manage.py makemigrations --check --dry-run \
 		--settings llmqueue_project.settings_without_database
+structure: $(INSTALLED_DEV) ## files, floors, imports and circles of each app; ARGS="--rooms scheduling"
+	@$(PY) .ci/structure.py $(ARGS)
 format: $(INSTALLED_DEV) ## ruff: sort imports and format
 	@$(PY) -m ruff check --select I --fix .
 	@$(PY) -m ruff format .

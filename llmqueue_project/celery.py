@@ -19,7 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
 
 QUEUES = (*LEVELS, "housekeeping")
 
-# Under the names of the URL schemes, so that Flower still knows what broker it looks at.
+# Flower recognises a broker by these names, which are those of the URL schemes.
 for scheme in ("redis", "rediss"):
     TRANSPORT_ALIASES[scheme] = "scheduling.tickets.transport:Transport"
 
@@ -47,7 +47,7 @@ def _is_level_given() -> bool:
 
 @app.on_after_configure.connect
 def _name_broker(sender: Any, **kwargs: object) -> None:
-    """Under Celery's own name for it, which `inspect conf` and Flower know to mask."""
+    """Set the URL under Celery's own name: `inspect conf` and Flower mask that one."""
     sender.conf["broker_url"] = configuration().redis_url.get_secret_value()
 
 

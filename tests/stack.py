@@ -270,7 +270,7 @@ class Stack:
     def jobs(self) -> dict[str, int]:
         return dict(self.rows("select status, count(*) from scheduling_job group by status"))
 
-    def settled(self) -> bool:
+    def all_ended(self) -> bool:
         """Whether every accepted job has ended."""
         return not set(self.jobs()) & {"held", "queued", "processing"}
 

@@ -12,7 +12,7 @@ from balancing.endpoints.registry import Target
 from balancing.errors import CallError, TimedOut
 from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import CallOutcome, Ending
-from llmqueue_project.config import BalancingConfig
+from llmqueue_project.config_sections import BalancingConfig
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement, Slot
 
