@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from balancing import metrics
 from balancing.choice.endpoint_view import EndpointView
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import Fields, LiveStore

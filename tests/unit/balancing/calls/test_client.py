@@ -17,7 +17,7 @@ import pytest
 
 from balancing.calls.answer import Answer
 from balancing.calls.client import Client, upstream
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
 from balancing.kinds.call import Call, Timeouts
 from tests.fake_llm import FakeLLM

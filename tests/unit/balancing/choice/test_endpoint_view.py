@@ -13,7 +13,7 @@ from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain, in_words
 from balancing.endpoints import model_pools
 from balancing.endpoints.model_pools import ModelPools
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import Live
 from balancing.models import ModelPool

@@ -22,7 +22,7 @@ from django.core.exceptions import ValidationError
 
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import CallError, TimedOut, Unavailable
 from balancing.health.probes import Prober
 from balancing.kinds.call import Call, Timeouts

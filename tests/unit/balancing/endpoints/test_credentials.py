@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from pydantic import SecretStr
 
 from balancing import services
-from balancing.endpoints import credentials
+from balancing.endpoints import credentials, stored_credentials
 from balancing.endpoints.registry import target_of
 from balancing.models import Endpoint
 from balancing.services import Keep
@@ -46,7 +46,7 @@ class TestStoring:
 
         assert SECRET not in str(Endpoint.objects.values().get())
         assert credentials.decrypt(row.encrypted_credential) == SECRET
-        assert credentials.describe(row).endswith("ends in …1234")
+        assert stored_credentials.describe(row).endswith("ends in …1234")
         assert row.credential_set_at is not None
         assert target_of(row).access.credential("") == SECRET
         assert SECRET not in repr(target_of(row))

@@ -11,7 +11,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 
 from balancing.choice.endpoint_view import EndpointView
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.health.probes import MOST_WAITING, Prober, ProbeResult
 from balancing.health.watch import Watch
 from balancing.live.slots import Slots
