@@ -42,7 +42,7 @@ def add_levels(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     }
     context["dead_letters"] = _dead_letters()
     context["pauses"] = [
-        f"{pause.get_kind_display()}{f' ({pause.key})' if pause.key else ''}"
+        f"{pause.get_scope_display()}{f' ({pause.key})' if pause.key else ''}"
         f"{f': {pause.reason}' if pause.reason else ''}"
         for pause in Pause.objects.order_by("since")[:20]
     ]

@@ -16,7 +16,7 @@ from django.utils import timezone
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
-from scheduling import maintenance, services
+from scheduling import pauses, services
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status
 from scheduling.submit import estimates
 from scheduling.waiting import admission
@@ -132,7 +132,7 @@ def test_it_goes_on_after_the_lines_to_skip(tmp_path: Path) -> None:
 
 
 def test_paused_intake_is_said(tmp_path: Path) -> None:
-    maintenance.pause_intake(reason="new disks")
+    pauses.pause_intake(reason="new disks")
 
     with pytest.raises(CommandError, match="new disks"):
         submit(file_of(tmp_path, CHAT))

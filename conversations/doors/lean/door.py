@@ -23,7 +23,7 @@ from conversations.priority.classify import Choice
 from conversations.streams.listener import Listener
 from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.models import Priority
+from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec, Receipt, affinity_of, estimate_cost
 from scheduling.submit import estimates
 from scheduling.submit.intake import Intake
@@ -134,8 +134,8 @@ class Door:
             level=choice.level,
             priority_reason=choice.reason,
             model=request.model,
-            api=request.api,
-            source="openai",
+            api=Api(request.api),
+            source=Source.OPENAI,
             stream=request.stream,
             body=request.upstream,
             tenant_id=caller.tenant_id,
@@ -212,7 +212,7 @@ class Door:
 
 def _cost(request: Completion, flow_id: int) -> float:
     """Estimated weighted tokens; an embedding generates none."""
-    if request.api == "embedding":
+    if request.api == Api.EMBEDDING:
         return estimate_cost(request.upstream, 0)
     return estimates.here().cost(
         request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens

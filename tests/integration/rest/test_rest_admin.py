@@ -17,7 +17,7 @@ from balancing.models import Endpoint, ModelPool
 from conversations.dialogue import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
 from llmqueue_project.config import configuration
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.models import Flow, Job, Pause, Priority, Status
 from tests.fake_llm import running_fake_llm
 from tests.integration.rest.conftest import Api, finish
@@ -390,7 +390,7 @@ def test_the_first_page_shows_levels_and_endpoints(staff: Client, world: dict[st
 def test_the_first_page_says_what_is_paused_and_why_requests_wait(
     staff: Client, world: dict[str, str]
 ) -> None:
-    maintenance.pause_level(level=Priority.LOW, reason="night shift")
+    pauses.pause_level(level=Priority.LOW, reason="night shift")
 
     shown = text(staff.get(reverse("admin:index")))
 
@@ -412,10 +412,10 @@ class TestMaintenance:
         )
 
     def test_a_pause_is_added_and_deleted(self, staff: Client, world: dict[str, str]) -> None:
-        self.add(staff, kind="level", key="low", reason="new disks")
+        self.add(staff, scope="level", key="low", reason="new disks")
 
         row = Pause.objects.get()
-        assert (row.kind, row.key, row.reason, row.operator) == (
+        assert (row.scope, row.key, row.reason, row.operator) == (
             "level",
             "low",
             "new disks",
@@ -425,19 +425,19 @@ class TestMaintenance:
         assert not Pause.objects.exists()
 
     def test_a_drain_is_intake_and_every_level(self, staff: Client) -> None:
-        self.add(staff, kind="intake")
-        self.add(staff, kind="drain", reason="move")
+        self.add(staff, scope="intake")
+        self.add(staff, scope="drain", reason="move")
 
-        assert sorted(Pause.objects.values_list("kind", flat=True)) == ["intake", *["level"] * 4]
+        assert sorted(Pause.objects.values_list("scope", flat=True)) == ["intake", *["level"] * 4]
         act(staff, Pause, "resume", *Pause.objects.values_list("pk", flat=True))
         assert not Pause.objects.exists()
 
     @pytest.mark.parametrize(
-        ("kind", "key"),
+        ("scope", "key"),
         [("intake", "low"), ("level", "urgent"), ("tenant", "acme"), ("flow", "0"), ("flow", "x")],
     )
-    def test_a_wrong_key_is_refused(self, staff: Client, kind: str, key: str) -> None:
-        self.add(staff, kind=kind, key=key)
+    def test_a_wrong_key_is_refused(self, staff: Client, scope: str, key: str) -> None:
+        self.add(staff, scope=scope, key=key)
 
         assert not Pause.objects.exists()
 
