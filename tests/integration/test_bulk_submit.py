@@ -17,10 +17,8 @@ from balancing.endpoints import registry
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
-from scheduling import pauses, services
+from scheduling import pauses
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status
-from scheduling.submit import estimates
-from scheduling.waiting import admission
 from tests.hot_path import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -31,14 +29,8 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 def tenant() -> Iterator[Tenant]:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
     registry.forget()
-    admission.forget()
-    estimates.forget()
-    services._flows.clear()
     yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
     registry.forget()
-    admission.forget()
-    estimates.forget()
-    services._flows.clear()
 
 
 def file_of(folder: Path, *lines: Any) -> str:

@@ -20,10 +20,8 @@ from scheduling import pauses, services
 from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
-from scheduling.reports import levels as outlook
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
-from scheduling.waiting import admission
 from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()
@@ -35,15 +33,9 @@ values (%(scope)s, %(key)s, '', now(), '')
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    def forget() -> None:
-        registry.forget()
-        admission.forget()
-        services._flows.clear()
-        outlook._board = None
-
-    forget()
+    registry.forget()
     yield
-    forget()
+    registry.forget()
 
 
 def waiting(tenant: UUID = TENANT, **fields: Any) -> UUID:

@@ -17,10 +17,7 @@ from conversations.access import keys
 from conversations.doors.rest import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
 from conversations.priority import rulebook
-from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
-from scheduling.reports import levels as outlook
-from scheduling.waiting import admission
 
 MODEL = "tiny"
 
@@ -93,9 +90,6 @@ def forgotten() -> Iterator[None]:
         keys.forget()
         rulebook.forget()
         registry.forget()
-        services._flows.clear()
-        outlook._board = None
-        admission.forget()
         throughput._remembered.clear()
 
     forget()
