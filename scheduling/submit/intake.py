@@ -17,6 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from scheduling.flow_ids import FlowIds
 from scheduling.models import Status
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, SUBMIT
@@ -47,7 +48,7 @@ class Intake:
         self._queue = TicketQueue(client)
         self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
         self._cancel = Grouped(self._cancel_group)
-        self._flows: dict[tuple[str, str, float], int] = {}
+        self._flows = FlowIds()
         self._background: set[asyncio.Task[None]] = set()
 
     async def submit(self, spec: JobSpec) -> Receipt:
@@ -65,13 +66,11 @@ class Intake:
 
     async def flow_for(self, *, key: str, name: str, weight: float) -> int:
         """The id of a flow, made when first named."""
-        found = self._flows.get((key, name, weight))
+        found = self._flows.get(key, name, weight)
         if found is None:
             values = {"key": key, "name": name, "weight": weight}
             found = int((await fetch(self._database.durable, FLOW, values))[0][0])
-            if len(self._flows) > 100_000:
-                self._flows.clear()
-            self._flows[key, name, weight] = found
+            self._flows.remember(key, name, weight, found)
         return found
 
     async def _submit_group(self, specs: Sequence[JobSpec]) -> list[Receipt]:

@@ -15,6 +15,7 @@ from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
+from scheduling.submit.estimates import Estimates
 from scheduling.sweep import LEAST_QUEUED, Sweeper
 from scheduling.tickets.queue import TicketQueue
 from tests.hot_path import MODEL, Db, spec
@@ -161,10 +162,9 @@ async def test_a_door_learns_what_workers_have_seen(database: Db) -> None:
                 actual_cost=1.0,
             )
         )
-    estimates.forget()
+    learned = Estimates()
 
-    await estimates.look(database.pools)
+    await estimates.refresh(learned, database.pools)
 
-    assert estimates.here().output_tokens(flow_id=flow, model=MODEL) == 20
-    assert estimates.here().output_tokens(flow_id=flow + 1, model=MODEL) == 20
-    estimates.forget()
+    assert learned.output_tokens(flow_id=flow, model=MODEL) == 20
+    assert learned.output_tokens(flow_id=flow + 1, model=MODEL) == 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -19,11 +18,9 @@ from scheduling import pauses, services
 from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
-from scheduling.reports import levels as outlook
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
 from scheduling.tickets.queue import TicketQueue
-from scheduling.waiting import admission
 from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()
@@ -31,18 +28,6 @@ PAUSE = """
 insert into scheduling_pause (scope, key, reason, since, operator)
 values (%(scope)s, %(key)s, '', now(), '')
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    def forget() -> None:
-        admission.forget()
-        services._flows.clear()
-        outlook._board = None
-
-    forget()
-    yield
-    forget()
 
 
 def waiting(tenant: UUID = TENANT, **fields: Any) -> UUID:
