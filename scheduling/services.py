@@ -11,17 +11,17 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from llmqueue_project.config import configuration
-from scheduling import maintenance
-from scheduling.ending import forget_stream, tell_waiting
+from scheduling import pauses
 from scheduling.errors import IllegalTransition, JobNotFound
+from scheduling.flow_ids import FlowIds
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
-from scheduling.signals import job_finished
+from scheduling.outbox import drop_stream, post_end
+from scheduling.signals import is_announced, job_finished
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.tickets.queue import publish_on_commit
 from stores import control
-
-_flows: dict[tuple[str, str, float], int] = {}
+from stores.memory import remembered
 
 
 def submit(spec: JobSpec) -> Receipt:
@@ -43,13 +43,14 @@ def submit_many(specs: Sequence[JobSpec]) -> list[Receipt]:
 
 def flow_for(*, key: str, name: str, weight: float = 1.0) -> int:
     """The id of a flow, made when first named; name and weight follow the caller's."""
-    cached = _flows.get((key, name, weight))
-    if cached is not None:
-        return cached
+    ids = remembered(FlowIds)
+    known = ids.get(key, name, weight)
+    if known is not None:
+        return known
     flow, _ = Flow.objects.update_or_create(key=key, defaults={"name": name, "weight": weight})
     if not connection.in_atomic_block:
         # Inside a transaction the row may yet be rolled back.
-        _flows[key, name, weight] = flow.pk
+        ids.remember(key, name, weight, flow.pk)
     return int(flow.pk)
 
 
@@ -85,7 +86,7 @@ def requeue(*, job_id: UUID) -> Status:
     if row is None:
         raise _refusal(job_id, Status.QUEUED)
     status, level = Status(row[0]), row[1]
-    transaction.on_commit(partial(forget_stream, _valkey(), job_id))
+    transaction.on_commit(partial(drop_stream, _valkey(), job_id))
     if status == Status.QUEUED:
         publish_on_commit([level])
     return status
@@ -127,7 +128,7 @@ def release_turn(*, job_id: UUID, body: str) -> bool:
         if job is None or (job.status, job.held_reason) != (Status.HELD, Held.TURN):
             return False
         JobPayload.objects.filter(pk=job_id).update(body=body)
-        paused = maintenance.holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
+        paused = pauses.in_force().holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
         Job.objects.filter(pk=job_id).update(
             status=Status.HELD if paused else Status.QUEUED,
             held_reason=Held.PAUSED if paused else "",
@@ -143,8 +144,8 @@ def _announce_end(job_id: UUID) -> None:
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         return
-    tell_waiting(_valkey(), job)
-    if job.source != "openai":
+    post_end(_valkey(), job)
+    if is_announced(job.source):
         job_finished.send_robust(
             sender=Job,
             job_id=job.id,

@@ -1,12 +1,14 @@
 """The SQL that matters, one named statement a file in `scheduling/sql/`.
 
-What several statements do alike, charging flows and refunding them, is a part of its own.
+What several statements do alike is a part of its own: charging flows, refunding and settling them.
 """
 
 from __future__ import annotations
 
 import re
 from importlib.resources import files
+
+from scheduling.policies.fairness import LEAST_WEIGHT
 
 _FOLDER = files("scheduling") / "sql"
 # `{charge first}`: the text of `sql/parts/charge.sql`, about the rows of `first`.
@@ -15,7 +17,13 @@ _PART = re.compile(r"\{(\w+) (\w+)\}")
 
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql` with its parts."""
-    return _PART.sub(lambda part: _text(f"parts/{part[1]}").replace("{jobs}", part[2]), _text(name))
+    return _with_parts(_text(name)).replace("{least_weight}", str(LEAST_WEIGHT))
+
+
+def _with_parts(text: str) -> str:
+    return _PART.sub(
+        lambda part: _with_parts(_text(f"parts/{part[1]}").replace("{jobs}", part[2])), text
+    )
 
 
 def _text(name: str) -> str:
@@ -34,6 +42,8 @@ SUBMIT = statement("submit").replace("{rows}", GIVEN)
 SUBMIT_STAGED = statement("submit").replace("{rows}", STAGED)
 STAGING = statement("staging")
 CLAIM = statement("claim")
+WAITING = statement("waiting")
+RUNNING = statement("running")
 FINISH = statement("finish")
 STORED = statement("stored")
 HEARTBEAT = statement("heartbeat")
@@ -48,9 +58,9 @@ SWEEP_DEADLINES = statement("sweep_deadlines")
 SWEEP_DUE = statement("sweep_due")
 SETTLE = statement("settle")
 RELEASE_BACKLOG = statement("release_backlog")
-BACKLOG = statement("backlog")
+QUEUED = statement("queued")
 DEMAND = statement("demand")
-OUTLOOK = statement("outlook")
+LEVEL_SUMMARIES = statement("level_summaries")
 WATCH = statement("watch")
 LOAD = statement("load")
 HELD = statement("held")

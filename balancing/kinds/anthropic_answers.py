@@ -12,8 +12,7 @@ import orjson
 
 from balancing.errors import CallError, Refused, Unavailable
 from balancing.kinds import shape
-from balancing.kinds.contract import Json
-from balancing.kinds.shape import Chunks, tool_call
+from balancing.kinds.shape import Chunks, Json, tool_call
 
 FINISH = {
     "end_turn": "stop",
@@ -129,7 +128,7 @@ def failure(error: Json) -> CallError:
     """An error event in the middle of a stream."""
     kind, message = str(error.get("type")), str(error.get("message") or error.get("type"))
     if kind in ("invalid_request_error", "request_too_large"):
-        body = shape.error(message, kind="invalid_request_error")
+        body = shape.error(message, error_type="invalid_request_error")
         return Refused("refused", message, status=400, body=body)
     status = _STATUSES.get(kind, 0)
     return Unavailable(f"http_{status}" if status else "endpoint_error", message, status=status)

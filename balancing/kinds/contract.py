@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from balancing.calls.answer import Call
-from balancing.endpoints.registry import Target
-
-Json = dict[str, Any]
+from balancing.endpoints.target import Target
+from balancing.kinds.call import Call
+from balancing.kinds.shape import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class Translator(Protocol):
 
         Raises:
             balancing.errors.CallError: it reports a failure.
-            AttributeError, IndexError, KeyError, TypeError, ValueError: it has an unknown shape.
+            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 
@@ -62,7 +61,7 @@ class EndpointKind(Protocol):
 
         Raises:
             balancing.errors.Refused: the provider has no counterpart for what it asks.
-            AttributeError, IndexError, KeyError, TypeError, ValueError: it has an unknown shape.
+            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 

@@ -17,8 +17,7 @@ import orjson
 
 from balancing.errors import Refused, Unavailable
 from balancing.kinds import shape
-from balancing.kinds.contract import Json
-from balancing.kinds.shape import Chunks, tool_call
+from balancing.kinds.shape import Chunks, Json, tool_call
 
 # Whatever is not named here kept the model from saying what it would have said.
 FINISH = {
@@ -134,7 +133,7 @@ def failure(event: Json) -> Unavailable | Refused:
     error = event["error"]
     status, message = int(error.get("code") or 0), str(error.get("message") or "an error")
     if status == 400:
-        body = shape.error(message, kind="invalid_request_error")
+        body = shape.error(message, error_type="invalid_request_error")
         return Refused("refused", message, status=400, body=body)
     code = f"http_{status}" if status else "endpoint_error"
     seconds = retry_after_seconds(event)

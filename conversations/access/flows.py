@@ -6,7 +6,7 @@ Every door asks here. The lean application stores the row by a connection of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -51,12 +51,21 @@ def stored(flow: FlowRow) -> int:
     return scheduling.flow_for(key=flow.key, name=flow.name, weight=flow.weight)
 
 
-def ids_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
+def ids_of(
+    *, caller: Caller, users: Iterable[User], known: Mapping[FlowRow, int]
+) -> dict[UUID, int]:
     """The id of the flow of each user's requests, by user id.
 
     Rows are stored in the order of the users' ids, so that two batches cannot deadlock.
+
+    Args:
+        known: flows that are stored already, with their ids.
     """
-    ordered = sorted(set(users), key=lambda user: user.pk)
-    rows = {user.pk: of_user(caller, user.pk, user.external_id) for user in ordered}
-    ids = {row: stored(row) for row in dict.fromkeys(rows.values())}
-    return {user_id: ids[row] for user_id, row in rows.items()}
+    ids = dict(known)
+    found: dict[UUID, int] = {}
+    for user in sorted(set(users), key=lambda user: user.pk):
+        row = of_user(caller, user.pk, user.external_id)
+        if row not in ids:
+            ids[row] = stored(row)
+        found[user.pk] = ids[row]
+    return found

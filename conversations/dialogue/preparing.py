@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from balancing.endpoints.registry import default_model, known_models
 from conversations.access import flows
+from conversations.access.flows import FlowRow
 from conversations.access.keys import Caller
 from conversations.access.users import users_named
 from conversations.access.visibility import visible_conversations
@@ -38,6 +39,7 @@ from scheduling.errors import UnknownModel
 from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec
 from scheduling.submit import estimates
+from scheduling.submit.estimates import Estimates
 from stores.ids import uuid7
 
 TAKES_MESSAGES = (Conversation.State.ACTIVE, Conversation.State.INACTIVE)
@@ -68,24 +70,32 @@ class _Given:
     request_id: str
     applying: Sequence[Rule]
     flow_ids: Mapping[UUID, int]
+    expected: Estimates
 
 
-def prepare(*, caller: Caller, drafts: Sequence[MessageDraft], request_id: str) -> Batch:
+def prepare(
+    caller: Caller,
+    drafts: Sequence[MessageDraft],
+    *,
+    request_id: str,
+    known_flows: Mapping[FlowRow, int],
+) -> Batch:
     """The messages and jobs of these drafts. Locks their conversations.
 
     Raises:
         ConversationsError, UnknownModel: only new users and flows were stored.
     """
-    estimates.lately()
+    expected = estimates.current()
     conversations = _locked(caller, drafts)
     _check_open(drafts, conversations)
     names = [_user_name(draft, conversations) for draft in drafts]
     users = users_named(caller=caller, names=names)
     models = _models(drafts, conversations)
-    flow_ids = flows.ids_of(caller=caller, users=users.values())
+    flow_ids = flows.ids_of(caller=caller, users=users.values(), known=known_flows)
     busy = in_flight(conversation_ids=list(conversations))
     pasts = history.of(conversations=list(conversations.values()))
-    given = _Given(caller, request_id, rulebook.current().of(caller.tenant_id), flow_ids)
+    applying = rulebook.current().of(caller.tenant_id)
+    given = _Given(caller, request_id, applying, flow_ids, expected)
     turns: list[Prepared] = []
     begun: set[UUID] = set()
     for draft, name, model in zip(drafts, names, models, strict=True):
@@ -209,7 +219,7 @@ def _spec(given: _Given, draft: MessageDraft, message: Message, model: str, body
         tenant_id=given.caller.tenant_id,
         user_id=message.user_id,
         flow_id=flow_id,
-        cost=estimates.here().cost(body, flow_id=flow_id, model=model),
+        cost=given.expected.cost(body, flow_id=flow_id, model=model),
         due_at=due_at,
         deadline_at=(due_at or now) + timedelta(seconds=draft.timeout_seconds),
         sequence_key=message.conversation_id,

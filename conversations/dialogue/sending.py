@@ -9,6 +9,7 @@ from dataclasses import replace
 from django.db import transaction
 
 from conversations.access import flows
+from conversations.access.flows import FlowRow
 from conversations.access.keys import Caller
 from conversations.dialogue.drafts import MessageDraft
 from conversations.dialogue.preparing import Batch, Prepared, prepare
@@ -27,14 +28,15 @@ def send(*, caller: Caller, draft: MessageDraft, request_id: str = "") -> Messag
     Raises:
         ConversationsError, SchedulingError: nothing was stored.
     """
-    _remember_flow(caller)
+    known = _own_flow(caller)
     with transaction.atomic():
-        batch = prepare(caller=caller, drafts=[draft], request_id=request_id)
+        batch = prepare(caller, [draft], request_id=request_id, known_flows=known)
         [turn] = batch.turns
-        admission.lately().check([turn.spec])
+        deciding = admission.current()
+        deciding.check([turn.spec])
         _store(batch.turns)
         receipt = scheduling.submit(turn.spec)
-        admission.here().joined([turn.spec], [receipt])
+        deciding.record([turn.spec], [receipt])
         _refresh(batch, [receipt])
     return turn.message
 
@@ -47,20 +49,27 @@ def send_many(
     Raises:
         ConversationsError, SchedulingError: nothing was stored.
     """
-    _remember_flow(caller)
+    known = _own_flow(caller)
     with transaction.atomic():
-        batch = prepare(caller=caller, drafts=drafts, request_id=request_id)
-        admission.lately().check([turn.spec for turn in batch.turns], batch=True)
+        batch = prepare(caller, drafts, request_id=request_id, known_flows=known)
+        deciding = admission.current()
+        deciding.check([turn.spec for turn in batch.turns], batch=True)
         # Submitting comes last: it locks the tenant's fair tags until the commit.
         _store(batch.turns)
-        parts = submit_bulk(replace(turn.spec, backlog=True) for turn in batch.turns)
+        backlog = (replace(turn.spec, backlog=True) for turn in batch.turns)
+        parts = submit_bulk(backlog, seen=deciding)
         _refresh(batch, [receipt for part in parts for receipt in part])
     return [turn.message for turn in batch.turns]
 
 
-def _remember_flow(caller: Caller) -> None:
-    """Store the caller's flow before the transaction: its id is remembered only then."""
-    flows.stored(flows.of_caller(caller))
+def _own_flow(caller: Caller) -> dict[FlowRow, int]:
+    """The caller's own flow, which is mostly the only one.
+
+    It is stored before the transaction: its id is remembered only then, and its row is not locked
+    until the commit.
+    """
+    row = flows.of_caller(caller)
+    return {row: flows.stored(row)}
 
 
 def _store(turns: Sequence[Prepared]) -> None:

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import structlog
 from django.db import connection
 
 from conversations.priority.rules import BadRule, Condition, Rule, Rulebook, compiled
 from llmqueue_project.config import configuration
+from scheduling.models import Priority
 from stores.memory import Aged, remembered
-
-log = structlog.get_logger(__name__)
+from stores.row_reader import RowReader, Unreadable
 
 # At most `rules.MOST_RULES` rows.
 RULES = """
@@ -27,9 +26,17 @@ select name, level, tenant_id, kind, words, pattern, min_chars, max_chars, metad
 """
 
 
-def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
-    """Rows of `RULES`, compiled. A rule that no longer compiles is left out and logged."""
-    return Rulebook([rule for row in rows if (rule := _rule(row)) is not None])
+class RulebookReader:
+    """Makes the rulebook of all rows of `RULES`.
+
+    A rule that no longer compiles is left out, and logged once.
+    """
+
+    def __init__(self) -> None:
+        self._rows = RowReader(_rule, event="rule.left_out", kind="rule")
+
+    def read(self, rows: Iterable[tuple[Any, ...]]) -> Rulebook:
+        return Rulebook(self._rows.read(rows))
 
 
 class KnownRules:
@@ -40,14 +47,20 @@ class KnownRules:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = RulebookReader()
         self._rulebook = Aged[Rulebook](configuration().web.rule_cache_seconds, clock=clock)
 
     def current(self) -> Rulebook:
-        return self._rulebook.current(_read)
+        return self._rulebook.current(self._read)
 
     def forget(self) -> None:
         """Read the rows again at the next request: one has changed."""
         self._rulebook.expire()
+
+    def _read(self) -> Rulebook:
+        with connection.cursor() as cursor:
+            cursor.execute(RULES)
+            return self._reader.read(cursor.fetchall())
 
 
 def current() -> Rulebook:
@@ -60,13 +73,11 @@ def forget() -> None:
     remembered(KnownRules).forget()
 
 
-def _read() -> Rulebook:
-    with connection.cursor() as cursor:
-        cursor.execute(RULES)
-        return of_rows(cursor.fetchall())
-
-
-def _rule(row: tuple[Any, ...]) -> Rule | None:
+def _rule(row: tuple[Any, ...]) -> Rule:
+    """
+    Raises:
+        Unreadable: it is no rule any more.
+    """
     name, level, tenant_id, kind, words, pattern, low, high, key, value = row
     condition = Condition(
         kind=kind,
@@ -77,8 +88,9 @@ def _rule(row: tuple[Any, ...]) -> Rule | None:
         metadata_key=key,
         metadata_value=value,
     )
+    if level not in Priority.values:
+        raise Unreadable(f"there is no priority {level}")
     try:
         return Rule(name, level, tenant_id, compiled(condition))
     except BadRule as error:
-        log.warning("rule.left_out", rule=name, error=str(error))
-        return None
+        raise Unreadable(str(error)) from None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from django.db import connection
 
-from balancing.endpoints import registry
 from balancing.services import register
 from llmqueue_project.config import configuration
 from scheduling.errors import QueueFull
@@ -20,13 +18,6 @@ from scheduling.waiting import admission
 from tests.hot_path import MODEL, spec
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
-    admission.forget()
-    yield
-    admission.forget()
 
 
 @pytest.fixture
@@ -68,7 +59,6 @@ def test_what_does_not_fit_below_the_cap_is_refused_and_the_rest_stays(
     flow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
     config = configuration()
     small = config.model_copy(
         update={"scheduling": config.scheduling.model_copy(update={"max_queued": 7})}
@@ -78,7 +68,6 @@ def test_what_does_not_fit_below_the_cap_is_refused_and_the_rest_stays(
     monkeypatch.setattr(bulk, "BATCH_JOBS", 3)
 
     parts = bulk.submit_bulk(specs(flow, 9, backlog=True))
-    admission.forget()
 
     assert len(next(parts)) == 3
     with pytest.raises(QueueFull):

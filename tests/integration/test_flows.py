@@ -11,13 +11,10 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from balancing.endpoints import registry
 from balancing.services import register
 from conversations.models import ApiKey, Tenant, User
 from llmqueue_project.config import configuration
-from scheduling import services
 from scheduling.models import Flow, Job
-from scheduling.waiting import admission
 from tests.hot_path import MODEL
 from tests.integration.lean_door import Lean
 
@@ -83,9 +80,6 @@ class TestOpenAI:
 @pytest.fixture
 def tenant(db: None) -> Tenant:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
-    admission.forget()
-    services._flows.clear()
     return Tenant.objects.create(name="acme", weight=2.5)
 
 

@@ -13,7 +13,7 @@ import structlog
 from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
-from balancing.endpoints.registry import ENDPOINTS, Target, apis_of, model_names, targets
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader, apis_of, model_names
 from conversations.access import flows, keys
 from conversations.access.keys import Caller, VerifiedKeys
 from conversations.doors.lean.readiness import Readiness
@@ -28,9 +28,12 @@ from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority
 from scheduling.specs import JobSpec, Receipt
 from scheduling.submit import estimates
+from scheduling.submit.estimates import Estimates
 from scheduling.submit.intake import Intake
 from scheduling.waiting import admission
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.admission import Admission
+from scheduling.waiting.outlook import Outlook
+from scheduling.waiting.queue_view import FRESH_SECONDS
 from stores import control
 from stores.memory import Memory
 from stores.postgres import Database, read
@@ -58,6 +61,9 @@ class Backend:
         self._intake = Intake(self.database, self.valkey)
         self._keys = memory.of(VerifiedKeys)
         self._known_rules = memory.of(KnownRules)
+        self._admission = memory.of(Admission)
+        self._estimates = memory.of(Estimates)
+        self._reader = TargetReader()
         self._targets: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
@@ -106,7 +112,8 @@ class Backend:
     async def models(self) -> list[str]:
         """Every model that can be asked for; at most a few seconds old."""
         if time.monotonic() >= self._models_until:
-            self._targets = targets(await read(self.database.relaxed, ENDPOINTS))
+            rows = await read(self.database.relaxed, ENDPOINTS)
+            self._targets = tuple(self._reader.read(rows))
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
@@ -124,7 +131,7 @@ class Backend:
         self, body: str, *, flow_id: int, model: str, max_tokens: int | None = None
     ) -> float:
         """Weighted tokens that a request is expected to take."""
-        return estimates.here().cost(body, flow_id=flow_id, model=model, max_tokens=max_tokens)
+        return self._estimates.cost(body, flow_id=flow_id, model=model, max_tokens=max_tokens)
 
     def admit(self, spec: JobSpec) -> None:
         """
@@ -132,7 +139,7 @@ class Backend:
             Refusal: intake is paused, or the queue is full.
         """
         try:
-            admission.here().check([spec])
+            self._admission.check([spec])
         except QueueFull as full:
             seconds = full.retry_after_seconds
             raise Refusal(429, "queue_full", str(full), retry_after_seconds=seconds) from None
@@ -143,9 +150,8 @@ class Backend:
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
         receipt = await self._intake.submit(spec)
-        seen = admission.here()
-        seen.joined([spec], [receipt])
-        if seen.is_due:
+        self._admission.record([spec], [receipt])
+        if self._admission.is_due:
             self._refresh_soon()
         return receipt
 
@@ -159,7 +165,7 @@ class Backend:
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job, at most a second or so old."""
-        return admission.here().outlook(level, model, fair_tag)
+        return self._admission.outlook(level, model, fair_tag)
 
     def _hear(self, message: bytes) -> None:
         news = json.loads(message)
@@ -174,7 +180,7 @@ class Backend:
     async def _watch(self) -> None:
         """Read pauses and what waits once a second, even if no request comes."""
         while True:
-            await asyncio.sleep(admission.FRESH_SECONDS)
+            await asyncio.sleep(FRESH_SECONDS)
             self._refresh_soon()
 
     def _refresh_soon(self) -> None:
@@ -184,8 +190,8 @@ class Backend:
     async def _refresh(self) -> None:
         try:
             await self.models()
-            await admission.look(self.database, self._targets)
-            await estimates.look(self.database)
+            await admission.refresh(self._admission, self.database, self._targets)
+            await estimates.refresh(self._estimates, self.database)
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:

@@ -9,7 +9,7 @@ import psycopg
 import structlog
 
 from conversations.doors.lean.refusals import Refusal
-from conversations.priority import rulebook
+from conversations.priority.rulebook import RULES, RulebookReader
 from conversations.priority.rules import Rulebook
 from llmqueue_project.config import configuration
 from stores.postgres import Database, read
@@ -23,6 +23,7 @@ class RuleReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reader = RulebookReader()
         self._rulebook: Rulebook | None = None
         self._read_at = NEVER
         self._reading: asyncio.Task[None] | None = None
@@ -50,7 +51,7 @@ class RuleReader:
     async def _read(self) -> None:
         began, this = time.monotonic(), asyncio.current_task()
         try:
-            self._rulebook = rulebook.of_rows(await read(self._database.relaxed, rulebook.RULES))
+            self._rulebook = self._reader.read(await read(self._database.relaxed, RULES))
             if self._reading is this:
                 self._read_at = began
         except psycopg.OperationalError as error:

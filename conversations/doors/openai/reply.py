@@ -17,7 +17,7 @@ from conversations.streams.waiter import Entry, Waiter
 from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.specs import JobSpec, Receipt
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.outlook import Outlook
 
 
 class Jobs(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
-from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
-from scheduling.reports import levels as outlook
-from scheduling.waiting import admission
 
 MODEL = "tiny"
 
@@ -80,21 +75,6 @@ class Answer:
         assert set(self.body["details"]) == {"field", "reason"}
         if field is not None:
             assert self.body["details"]["field"] == field
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Nothing that a process remembers outlives the test's transaction."""
-
-    def forget() -> None:
-        registry.forget()
-        services._flows.clear()
-        outlook._board = None
-        admission.forget()
-
-    forget()
-    yield
-    forget()
 
 
 @pytest.fixture

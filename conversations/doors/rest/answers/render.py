@@ -14,7 +14,8 @@ from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
 from scheduling.models import Attempt, Job, Priority, Status
 from scheduling.waiting import admission
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.admission import Admission
+from scheduling.waiting.outlook import Outlook
 
 
 def instant(value: datetime | None) -> str | None:
@@ -32,14 +33,20 @@ def readable(rows: QuerySet[Message]) -> QuerySet[Message]:
 
 def messages(rows: list[Message]) -> list[dict[str, Any]]:
     """A page of messages. Places in the queue are as the process last read them."""
-    return [message(row, outlook_of(row.job)) for row in rows]
+    queued = any(_is_queued(row.job) for row in rows)
+    known = admission.current() if queued else None
+    return [message(row, outlook_of(row.job, known)) for row in rows]
 
 
-def outlook_of(job: Job | None) -> Outlook | None:
+def outlook_of(job: Job | None, known: Admission | None) -> Outlook | None:
     """Place and wait of a queued job; None if it does not wait or nothing is known."""
-    if job is None or job.status != Status.QUEUED:
+    if job is None or known is None or not _is_queued(job):
         return None
-    return admission.lately().outlook(job.priority, job.model, job.fair_tag)
+    return known.outlook(job.priority, job.model, job.fair_tag)
+
+
+def _is_queued(job: Job | None) -> bool:
+    return job is not None and job.status == Status.QUEUED
 
 
 def message(row: Message, outlook: Outlook | None = None) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _find(pool_id: int) -> ModelPool:
 
 def _stored(pattern: str, document: dict[str, Any]) -> ModelPool:
     values = _named(document)
-    return rows.stored(lambda: balancing.set_pool(pattern=pattern, **values), taken=_taken())
+    return rows.stored(lambda: balancing.set_model_pool(pattern=pattern, **values), taken=_taken())
 
 
 def _named(document: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields, rows, rule_fields
 from conversations.models import PriorityRule
 from conversations.priority import rules
-from scheduling.models import Priority
 
 # What clients call a field, where the model has another name for it.
 NAMES = {"type": "kind", "keywords": "words", "priority": "level"}
@@ -42,7 +41,7 @@ def shown(row: PriorityRule) -> dict[str, Any]:
         "max_chars": row.max_chars,
         "metadata_key": row.metadata_key,
         "metadata_value": row.metadata_value,
-        "priority": Priority(row.level).label,
+        "priority": str(row.get_level_display()),
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }

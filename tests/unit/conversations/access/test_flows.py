@@ -73,14 +73,14 @@ class TestIds:
         return [User.objects.create(tenant=tenant, external_id=name) for name in "abc"]
 
     def test_by_tenant_one_row_is_stored_for_all(self, users: list[User]) -> None:
-        ids = flows.ids_of(caller=caller(), users=[*users, *users])
+        ids = flows.ids_of(caller=caller(), users=[*users, *users], known={})
 
         [row] = Flow.objects.all()
         assert ids == {user.pk: row.pk for user in users}
         assert (row.key, row.name, row.weight) == (BY_TENANT.key, BY_TENANT.name, BY_TENANT.weight)
 
     def test_by_user_there_is_a_row_for_each(self, users: list[User], by_user: None) -> None:
-        ids = flows.ids_of(caller=caller(), users=users)
+        ids = flows.ids_of(caller=caller(), users=users, known={})
 
         keys = dict(Flow.objects.values_list("pk", "key"))
         expected = {user.pk: f"tenant:{TENANT}:user:{user.pk}" for user in users}
@@ -88,12 +88,20 @@ class TestIds:
 
     def test_rows_are_locked_in_one_order(self, users: list[User], by_user: None) -> None:
         with CaptureQueriesContext(connection) as queries:
-            flows.ids_of(caller=caller(), users=reversed(users))
+            flows.ids_of(caller=caller(), users=reversed(users), known={})
 
         locking = [q["sql"] for q in queries if q["sql"].endswith("FOR UPDATE")]
         places = [next(n for n, user in enumerate(users) if str(user.pk) in sql) for sql in locking]
         assert sorted(users, key=lambda user: user.pk) == [users[place] for place in places]
 
+    def test_what_is_stored_already_is_not_stored_again(self, users: list[User]) -> None:
+        known = {BY_TENANT: 17}
+
+        assert flows.ids_of(caller=caller(), users=users, known=known) == {
+            user.pk: 17 for user in users
+        }
+        assert not Flow.objects.exists()
+
     def test_nobody_needs_no_row(self, users: list[User]) -> None:
-        assert flows.ids_of(caller=caller(), users=[]) == {}
+        assert flows.ids_of(caller=caller(), users=[], known={}) == {}
         assert not Flow.objects.exists()

@@ -17,7 +17,7 @@ from conversations.streams.waiter import Entry, Waiter
 from scheduling.models import Api, Status
 from scheduling.outbox import RESET, USAGE
 from scheduling.specs import Receipt
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.outlook import Outlook
 from tests.hot_path import spec
 from tests.unit.conversations.streams.entries import CHUNK, delta, failed, final, started
 
