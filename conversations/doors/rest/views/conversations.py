@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from conversations.access.visibility import visible_conversations, visible_messages
 from conversations.dialogue import services
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import message_shapes, parameters, shapes
 from conversations.doors.rest.protocol import ids
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -20,8 +20,8 @@ from conversations.models import Conversation
 class Conversations(Resource):
     @extend_schema(
         operation_id="open_conversation",
-        request=shapes.ConversationDraft,
-        responses={201: shapes.enveloped(shapes.Conversation), **shapes.REFUSALS},
+        request=message_shapes.ConversationDraft,
+        responses={201: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Open a conversation."""
@@ -31,8 +31,8 @@ class Conversations(Resource):
 
     @extend_schema(
         operation_id="list_conversations",
-        parameters=shapes.CONVERSATION_FILTERS,
-        responses={200: shapes.page_of(shapes.Conversation), **shapes.REFUSALS},
+        parameters=parameters.CONVERSATION_FILTERS,
+        responses={200: shapes.page_of(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """The conversations, the latest active first."""
@@ -45,7 +45,7 @@ class Conversations(Resource):
 class OneConversation(Resource):
     @extend_schema(
         operation_id="get_conversation",
-        responses={200: shapes.enveloped(shapes.Conversation), **shapes.REFUSALS},
+        responses={200: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def get(self, _request: Request, conversation_id: str) -> Response:
         """A conversation."""
@@ -53,8 +53,8 @@ class OneConversation(Resource):
 
     @extend_schema(
         operation_id="change_conversation",
-        request=shapes.ConversationChanges,
-        responses={200: shapes.enveloped(shapes.Conversation), **shapes.REFUSALS},
+        request=message_shapes.ConversationChanges,
+        responses={200: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def put(self, _request: Request, conversation_id: str) -> Response:
         """Change the fields that the body names; the others keep their values."""
@@ -84,8 +84,8 @@ def _changed(row: Conversation, changes: dict[str, object]) -> Conversation:
 class ConversationState(Resource):
     @extend_schema(
         operation_id="set_conversation_state",
-        request=shapes.StateChange,
-        responses={200: shapes.enveloped(shapes.Conversation), **shapes.REFUSALS},
+        request=message_shapes.StateChange,
+        responses={200: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def put(self, _request: Request, conversation_id: str) -> Response:
         """Move a conversation along its lifecycle."""
@@ -99,8 +99,8 @@ class ConversationState(Resource):
 class ConversationMessages(Resource):
     @extend_schema(
         operation_id="send_conversation_message",
-        request=shapes.MessageDraft,
-        responses={201: shapes.enveloped(shapes.Message), **shapes.SUBMIT_REFUSALS},
+        request=message_shapes.MessageDraft,
+        responses={201: shapes.enveloped(message_shapes.Message), **shapes.SUBMIT_REFUSALS},
     )
     def post(self, _request: Request, conversation_id: str) -> Response:
         """Submit the conversation's next message."""
@@ -111,8 +111,8 @@ class ConversationMessages(Resource):
 
     @extend_schema(
         operation_id="list_conversation_messages",
-        parameters=shapes.MESSAGE_FILTERS,
-        responses={200: shapes.page_of(shapes.Message), **shapes.REFUSALS},
+        parameters=parameters.MESSAGE_FILTERS,
+        responses={200: shapes.page_of(message_shapes.Message), **shapes.REFUSALS},
     )
     def get(self, request: Request, conversation_id: str) -> Response:
         """The history: questions and answers, oldest first."""

@@ -15,7 +15,7 @@ from balancing import services as balancing
 from balancing.endpoints.registry import unreadable
 from balancing.models import Endpoint, served_apis
 from conversations.doors.rest.answers import occupancy, render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import operator_shapes, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -104,8 +104,8 @@ class Endpoints(Resource):
 
     @extend_schema(
         operation_id="register_endpoint",
-        request=shapes.Endpoint,
-        responses={201: shapes.enveloped(shapes.Endpoint), **shapes.REFUSALS},
+        request=operator_shapes.Endpoint,
+        responses={201: shapes.enveloped(operator_shapes.Endpoint), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Register an endpoint; workers know it within seconds."""
@@ -121,7 +121,7 @@ class Endpoints(Resource):
 
     @extend_schema(
         operation_id="list_endpoints",
-        responses={200: shapes.page_of(shapes.Endpoint), **shapes.REFUSALS},
+        responses={200: shapes.page_of(operator_shapes.Endpoint), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """The endpoints by name."""
@@ -135,8 +135,8 @@ class OneEndpoint(Resource):
 
     @extend_schema(
         operation_id="change_endpoint",
-        request=shapes.Endpoint,
-        responses={200: shapes.enveloped(shapes.Endpoint), **shapes.REFUSALS},
+        request=operator_shapes.Endpoint,
+        responses={200: shapes.enveloped(operator_shapes.Endpoint), **shapes.REFUSALS},
     )
     def patch(self, _request: Request, endpoint_id: int) -> Response:
         """Change the fields that the body names; `state` drains, enables or disables it."""

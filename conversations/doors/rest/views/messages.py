@@ -10,7 +10,7 @@ from conversations.access.keys import Caller
 from conversations.access.visibility import visible_messages
 from conversations.dialogue import services
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import message_shapes, parameters, shapes
 from conversations.doors.rest.protocol import ids, statuses
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -33,8 +33,8 @@ def find(caller: Caller, message_id: str) -> Message:
 class Messages(Resource):
     @extend_schema(
         operation_id="send_message",
-        request=shapes.MessageDraft,
-        responses={201: shapes.enveloped(shapes.Message), **shapes.SUBMIT_REFUSALS},
+        request=message_shapes.MessageDraft,
+        responses={201: shapes.enveloped(message_shapes.Message), **shapes.SUBMIT_REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Submit a message; its request is queued when this answers 201."""
@@ -48,8 +48,8 @@ class Messages(Resource):
 
     @extend_schema(
         operation_id="list_messages",
-        parameters=shapes.MESSAGE_FILTERS,
-        responses={200: shapes.page_of(shapes.Message), **shapes.REFUSALS},
+        parameters=parameters.MESSAGE_FILTERS,
+        responses={200: shapes.page_of(message_shapes.Message), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """The messages submitted, newest first."""
@@ -63,8 +63,8 @@ class Messages(Resource):
 class MessageBatch(Resource):
     @extend_schema(
         operation_id="send_messages",
-        request=shapes.MessageBatch,
-        responses={201: shapes.enveloped(shapes.BatchReceipt), **shapes.SUBMIT_REFUSALS},
+        request=message_shapes.MessageBatch,
+        responses={201: shapes.enveloped(message_shapes.BatchReceipt), **shapes.SUBMIT_REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Submit up to 10,000 messages: all of them, or none when one is refused."""
@@ -77,7 +77,7 @@ class MessageBatch(Resource):
 class OneMessage(Resource):
     @extend_schema(
         operation_id="get_message",
-        responses={200: shapes.enveloped(shapes.MessageDetail), **shapes.REFUSALS},
+        responses={200: shapes.enveloped(message_shapes.MessageDetail), **shapes.REFUSALS},
     )
     def get(self, _request: Request, message_id: str) -> Response:
         """A message with its answer, usage, timings and attempts."""
@@ -98,8 +98,8 @@ class OneMessage(Resource):
 class MessageStatus(Resource):
     @extend_schema(
         operation_id="set_message_status",
-        request=shapes.StatusChange,
-        responses={200: shapes.enveloped(shapes.Message), **shapes.REFUSALS},
+        request=message_shapes.StatusChange,
+        responses={200: shapes.enveloped(message_shapes.Message), **shapes.REFUSALS},
     )
     def put(self, _request: Request, message_id: str) -> Response:
         """`cancelled`, or `pending` for a message that failed: the two a client may set."""
@@ -118,8 +118,8 @@ class CancelMessage(Resource):
         operation_id="cancel_message",
         request=None,
         responses={
-            200: shapes.enveloped(shapes.Message),
-            202: shapes.enveloped(shapes.Message),
+            200: shapes.enveloped(message_shapes.Message),
+            202: shapes.enveloped(message_shapes.Message),
             **shapes.REFUSALS,
         },
     )
@@ -132,7 +132,7 @@ class RetryMessage(Resource):
     @extend_schema(
         operation_id="retry_message",
         request=None,
-        responses={200: shapes.enveloped(shapes.Message), **shapes.REFUSALS},
+        responses={200: shapes.enveloped(message_shapes.Message), **shapes.REFUSALS},
     )
     def post(self, _request: Request, message_id: str) -> Response:
         """Queue a message again that failed or timed out."""

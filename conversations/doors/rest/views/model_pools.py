@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from balancing import services as balancing
 from balancing.models import ModelPool
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import operator_shapes, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -38,8 +38,8 @@ class ModelPools(Resource):
 
     @extend_schema(
         operation_id="create_model_pool",
-        request=shapes.ModelPool,
-        responses={201: shapes.enveloped(shapes.ModelPool), **shapes.REFUSALS},
+        request=operator_shapes.ModelPool,
+        responses={201: shapes.enveloped(operator_shapes.ModelPool), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Balance requests for some models in a way of their own; workers know within seconds."""
@@ -50,7 +50,7 @@ class ModelPools(Resource):
 
     @extend_schema(
         operation_id="list_model_pools",
-        responses={200: shapes.page_of(shapes.ModelPool), **shapes.REFUSALS},
+        responses={200: shapes.page_of(operator_shapes.ModelPool), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """The pools by pattern; of those that match a model the longest pattern counts."""
@@ -64,8 +64,8 @@ class OneModelPool(Resource):
 
     @extend_schema(
         operation_id="change_model_pool",
-        request=shapes.ModelPool,
-        responses={200: shapes.enveloped(shapes.ModelPool), **shapes.REFUSALS},
+        request=operator_shapes.ModelPool,
+        responses={200: shapes.enveloped(operator_shapes.ModelPool), **shapes.REFUSALS},
     )
     def patch(self, _request: Request, pool_id: int) -> Response:
         """Change the fields that the body names."""

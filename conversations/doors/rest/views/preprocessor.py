@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from conversations.access.users import set_default_priority
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import operator_shapes, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -52,8 +52,8 @@ class PriorityRules(Resource):
 
     @extend_schema(
         operation_id="create_priority_rule",
-        request=shapes.PriorityRule,
-        responses={201: shapes.enveloped(shapes.PriorityRule), **shapes.REFUSALS},
+        request=operator_shapes.PriorityRule,
+        responses={201: shapes.enveloped(operator_shapes.PriorityRule), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Add a rule; it counts within seconds, for requests that name no priority."""
@@ -65,7 +65,7 @@ class PriorityRules(Resource):
 
     @extend_schema(
         operation_id="list_priority_rules",
-        responses={200: shapes.page_of(shapes.PriorityRule), **shapes.REFUSALS},
+        responses={200: shapes.page_of(operator_shapes.PriorityRule), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """The rules in order: the first that matches decides."""
@@ -79,15 +79,15 @@ class OnePriorityRule(Resource):
 
     @extend_schema(
         operation_id="get_priority_rule",
-        responses={200: shapes.enveloped(shapes.PriorityRule), **shapes.REFUSALS},
+        responses={200: shapes.enveloped(operator_shapes.PriorityRule), **shapes.REFUSALS},
     )
     def get(self, _request: Request, rule_id: int) -> Response:
         return success(shown(_find(rule_id)))
 
     @extend_schema(
         operation_id="change_priority_rule",
-        request=shapes.PriorityRule,
-        responses={200: shapes.enveloped(shapes.PriorityRule), **shapes.REFUSALS},
+        request=operator_shapes.PriorityRule,
+        responses={200: shapes.enveloped(operator_shapes.PriorityRule), **shapes.REFUSALS},
     )
     def patch(self, _request: Request, rule_id: int) -> Response:
         """Change the fields that the body names; another `type` drops the condition it had."""
@@ -107,8 +107,8 @@ class UserPriorities(Resource):
 
     @extend_schema(
         operation_id="set_user_priority",
-        request=shapes.UserPriority,
-        responses={200: shapes.enveloped(shapes.UserPriority), **shapes.REFUSALS},
+        request=operator_shapes.UserPriority,
+        responses={200: shapes.enveloped(operator_shapes.UserPriority), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Set a user's default priority, or clear it with null; a new user is created."""

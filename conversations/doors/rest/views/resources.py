@@ -17,7 +17,7 @@ from balancing import services as balancing
 from balancing.endpoints.registry import unreadable
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import operator_shapes, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
@@ -33,7 +33,7 @@ class Resources(Resource):
 
     @extend_schema(
         operation_id="list_resources",
-        responses={200: shapes.page_of(shapes.Resource), **shapes.REFUSALS},
+        responses={200: shapes.page_of(operator_shapes.Resource), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """Every resource and its slots, by name; null where Valkey cannot be asked."""
@@ -44,8 +44,8 @@ class Resources(Resource):
 
     @extend_schema(
         operation_id="add_resource",
-        request=shapes.Resource,
-        responses={201: shapes.enveloped(shapes.Resource), **shapes.REFUSALS},
+        request=operator_shapes.Resource,
+        responses={201: shapes.enveloped(operator_shapes.Resource), **shapes.REFUSALS},
     )
     def post(self, _request: Request) -> Response:
         """Add an LLM endpoint with `total` slots; workers use it within seconds."""

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from conversations.access.keys import Caller
 from conversations.access.users import bound_to
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import operator_shapes, shapes
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields
@@ -44,7 +44,7 @@ class Usage(Resource):
             OpenApiParameter("tenant_id", OpenApiTypes.UUID, description="operators only"),
             OpenApiParameter("user_id", OpenApiTypes.STR, description="your own name for the user"),
         ],
-        responses={200: shapes.enveloped(shapes.UsageReport), **shapes.REFUSALS},
+        responses={200: shapes.enveloped(operator_shapes.UsageReport), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
         """What was used and spent, by whole days of UTC; a client sees its own tenant's."""

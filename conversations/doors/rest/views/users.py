@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from conversations.access.visibility import visible_conversations
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.openapi import message_shapes, parameters, shapes
 from conversations.doors.rest.protocol.envelope import Resource
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.requests import fields, filters
@@ -17,8 +17,8 @@ from conversations.doors.rest.requests import fields, filters
 class UserConversations(Resource):
     @extend_schema(
         operation_id="list_user_conversations",
-        parameters=shapes.CONVERSATION_FILTERS,
-        responses={200: shapes.page_of(shapes.Conversation), **shapes.REFUSALS},
+        parameters=parameters.CONVERSATION_FILTERS,
+        responses={200: shapes.page_of(message_shapes.Conversation), **shapes.REFUSALS},
     )
     def get(self, request: Request, user_id: str) -> Response:
         """A user's conversations; none for a user not seen yet."""
