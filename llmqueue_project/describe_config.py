@@ -1,7 +1,7 @@
-"""What may be set, as a page: `python -m llmqueue_project.describe_config [--check]`.
+"""What may be set, as a page? `python -m llmqueue_project.describe_config [--check]`.
 
-Writes docs/configuration.md from the models in `config.py`; with `--check` it only says whether
-the page is current.
+Writes docs/configuration.md from the models in `config.py` and `config_sections.py`. With
+`--check` it only says whether the page is current.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ WORDS: dict[Any, str] = {
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by `python -m llmqueue_project.describe_config` from llmqueue_project/config.py. -->
+<!-- Written by `python -m llmqueue_project.describe_config` from
+llmqueue_project/config.py and config_sections.py. -->
 
 Every setting is an environment variable. The same settings can stand in a YAML file named by
 `LLMQUEUE_CONFIG`, with the sections below as keys (`scheduling: {lease_seconds: 20}`); the

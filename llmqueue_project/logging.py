@@ -1,7 +1,8 @@
-"""Structured logs: one line an event, with the request id of whoever caused it."""
+"""How does the project log? One line an event, with the id of the request that caused it."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import logging.config
 import re
@@ -17,11 +18,18 @@ from django.utils.decorators import sync_and_async_middleware
 _tracebacks = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
 )
+# Lowest levels of loggers that tell of each request, task or reconnection.
+QUIETER = {
+    "django.server": "WARNING",
+    "psycopg.pool": "ERROR",
+    "celery.worker.strategy": "WARNING",
+    "celery.app.trace": "WARNING",
+}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 
 def configure(*, format: str, level: str) -> None:  # noqa: A002 - the word operators use
-    """Route the standard library's and structlog's records through one formatter on stderr."""
+    """Send the standard library's and structlog's records through one formatter to stderr."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -29,37 +37,22 @@ def configure(*, format: str, level: str) -> None:  # noqa: A002 - the word oper
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    renderers: list[Any] = (
-        [_tracebacks, structlog.processors.JSONRenderer()]
-        if format == "json"
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=False, exception_formatter=structlog.dev.plain_traceback
-            )
-        ]
-    )
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *_renderers(format),
+        ],
+        "foreign_pre_chain": shared,
+    }
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {
-                "llmqueue": {
-                    "()": structlog.stdlib.ProcessorFormatter,
-                    "processors": [
-                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                        *renderers,
-                    ],
-                    "foreign_pre_chain": shared,
-                }
-            },
+            "formatters": {"llmqueue": formatter},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "llmqueue"}},
             "root": {"handlers": ["stderr"], "level": level},
-            "loggers": {
-                "django.server": {"level": "WARNING"},
-                "psycopg.pool": {"level": "ERROR"},
-                "celery.worker.strategy": {"level": "WARNING"},
-                "celery.app.trace": {"level": "WARNING"},
-            },
+            "loggers": {name: {"level": least} for name, least in QUIETER.items()},
         }
     )
     structlog.configure(
@@ -74,6 +67,13 @@ def configure(*, format: str, level: str) -> None:  # noqa: A002 - the word oper
     )
 
 
+def _renderers(format: str) -> list[Any]:  # noqa: A002 - the word operators use
+    if format == "json":
+        return [_tracebacks, structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+
+
 def request_id(presented: str | None) -> str:
     """The client's own request id when it is short and plain, else a new one."""
     if presented and _REQUEST_ID.fullmatch(presented):
@@ -86,7 +86,6 @@ def RequestIdMiddleware(  # noqa: N802 - Django names middleware like classes
     get_response: Callable[[HttpRequest], Any],
 ) -> Callable[[HttpRequest], Any]:
     """Bind `request_id` to the log context and return it as `X-Request-ID`."""
-    import inspect
 
     def begin(request: HttpRequest) -> str:
         identifier = request_id(request.headers.get("X-Request-ID"))

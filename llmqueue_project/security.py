@@ -1,4 +1,4 @@
-"""What pages may load, and whose address a request comes from."""
+"""What may a page load, and from which address does a request come?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from django.http.response import HttpResponseBase
 
 from llmqueue_project.config import configuration
 
-# Alpine, under unfold, evaluates attributes; Flower and Swagger have inline scripts. What the
-# policy is for: no page loads from or sends to another host, is framed by one, or posts there.
+# Alpine, which unfold uses, evaluates attributes; Flower and Swagger have inline scripts. The
+# policy's purpose: no page loads from another host, sends or posts to one, or is framed by one.
 PAGES = "; ".join(
     (
         "default-src 'self'",
@@ -45,8 +45,8 @@ class ContentSecurityPolicy:
 def client_address(request: HttpRequest) -> str:
     """The address that the outermost trusted proxy saw; without proxies, the connection's.
 
-    What a client writes into `X-Forwarded-For` itself stands further left than that. Where no
-    address is known, as on a Unix socket, everybody has the same one.
+    Entries of `X-Forwarded-For` that the client wrote itself stand further left. Where no address
+    is known, as on a Unix socket, all clients have the same one.
     """
     proxies = configuration().web.trusted_proxies
     seen = request.headers.get("X-Forwarded-For", "").split(",") if proxies else []
@@ -60,7 +60,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def _counted(address: IPv4Address | IPv6Address) -> str:
-    """One customer's IPv6 network as one address: it has 2^64 of them to try passwords from."""
+    """An IPv6 network (/64) as one address: its owner can try passwords from any of 2^64."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return str(ip_network((int(address), 64), strict=False).network_address)
     return str(address if isinstance(address, IPv4Address) else address.ipv4_mapped)

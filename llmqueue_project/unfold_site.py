@@ -45,9 +45,7 @@ UNFOLD: dict[str, Any] = {
                     {
                         "title": "Dead letters",
                         "icon": "report",
-                        "link": lambda _request: (
-                            f"{reverse('admin:scheduling_job_changelist')}?dead=yes"
-                        ),
+                        "link": _dead_letters,
                         "permission": lambda request: request.user.has_perm("scheduling.view_job"),
                     },
                     _page("Attempts", "replay", "scheduling_attempt", "scheduling.view_attempt"),

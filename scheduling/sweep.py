@@ -68,6 +68,7 @@ class Ended:
     stream: bool
     error_code: str
     error_message: str
+    request_id: str
 
     @classmethod
     def of_row(cls, row: Row) -> Ended:

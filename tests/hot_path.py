@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from llmqueue_project.config import configuration
 from llmqueue_project.embedded.services import Services
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.models import Api, Priority, Source, Status
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import SUBMIT

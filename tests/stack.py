@@ -157,7 +157,7 @@ class Stack:
         number = len(self.worker_processes)
         command = [
             *(sys.executable, "-m", "celery", "-A", "llmqueue_project", "worker"),
-            *("-P", "threads", "-Q", queues, "-n", f"w{number}@test", "-l", "INFO"),
+            *("-P", "threads", "-Q", queues, "-n", f"w{number}@test"),
         ]
         process = self._tethered(command, f"worker{number}", watch=False)
         self.worker_processes.append(process)
@@ -270,7 +270,7 @@ class Stack:
     def jobs(self) -> dict[str, int]:
         return dict(self.rows("select status, count(*) from scheduling_job group by status"))
 
-    def settled(self) -> bool:
+    def all_ended(self) -> bool:
         """Whether every accepted job has ended."""
         return not set(self.jobs()) & {"held", "queued", "processing"}
 

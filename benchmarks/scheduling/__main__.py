@@ -26,7 +26,7 @@ from benchmarks.processes import (
 )
 from benchmarks.scheduling import contenders, goals, pictures, plan
 from benchmarks.scheduling.contenders import FIFO, PRODUCT, STOCK, Journal, Peer
-from benchmarks.scheduling.plan import Scenario
+from benchmarks.scheduling.plan import Compression, Scenario
 from benchmarks.scheduling.records import Run
 
 ALL = (PRODUCT, FIFO, STOCK)
@@ -37,7 +37,6 @@ CUT_FROM = 1.5
 
 def main() -> int:
     options = _parser().parse_args()
-    plan.slow_down(options.slower)
     # So that a plain kill, too, ends every process that was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
@@ -76,7 +75,8 @@ def _start(
     peers: dict[str, Peer] = {}
     if PRODUCT in wanted:
         _say("", "starting llmqueue")
-        made = contenders.product(directory, endpoint, journal, tenants)
+        compression = scenarios[0].compression
+        made = contenders.product(directory, endpoint, journal, tenants, compression)
         peers[PRODUCT] = stack.enter_context(made)
     if FIFO in wanted:
         _say("", "starting llmqueue as FIFO")
@@ -86,7 +86,10 @@ def _start(
         peers[STOCK] = stack.enter_context(contenders.stock_celery(directory, endpoint, journal))
     journal.take()
     for name, peer in peers.items():
-        peer.run(plan.chat(1.0, WARM_UP_SECONDS, contenders=[name]), cut=False, say=lambda _: None)
+        warm_up = plan.chat(
+            1.0, WARM_UP_SECONDS, contenders=[name], compression=scenarios[0].compression
+        )
+        peer.run(warm_up, cut=False, say=lambda _: None)
     return peers
 
 
@@ -122,13 +125,15 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
     flood = 90.0
     if options.quick:
         chat, flood = {1.3: 14.0, 2.0: 14.0}, 14.0
+    slower = Compression(options.slower)
     found = [
-        plan.chat(load, seconds * options.slower, contenders=_among(ALL, options))
+        plan.chat(
+            load, seconds * slower.slower, contenders=_among(ALL, options), compression=slower
+        )
         for load, seconds in chat.items()
     ]
-    found.append(
-        plan.tenants(1.5, flood * options.slower, contenders=_among((PRODUCT, FIFO), options))
-    )
+    two = _among((PRODUCT, FIFO), options)
+    found.append(plan.tenants(1.5, flood * slower.slower, contenders=two, compression=slower))
     return [
         each for each in found if not options.only or each.name.replace(" ", "") in options.only
     ]
@@ -143,14 +148,15 @@ def _publish(runs: list[Run], options: argparse.Namespace, *, seconds: float) ->
     print(f"\nWait in seconds, p50/p99 (+: at least, cut off)\n\n{goals.wait_table(runs)}")
     partial_ = options.slower != 1 or options.quick or options.only or options.contenders
     name = "scheduling-partial" if partial_ else "scheduling"
-    report.publish(name, rows, title=_title(seconds), shown=goals.shown(rows))
+    title = _title(Compression(options.slower), seconds)
+    report.publish(name, rows, title=title, shown=goals.shown(rows))
     path = report.RESULTS / f"{name}.svg"
     path.write_text(pictures.picture(runs))
     print(f"picture in {path.name}")
 
 
-def _title(seconds: float) -> str:
-    milliseconds = plan.service_seconds() * 1000
+def _title(compression: Compression, seconds: float) -> str:
+    milliseconds = compression.service_seconds * 1000
     return (
         f"Scheduling on real workers, {plan.SLOTS} slots of {milliseconds:.0f} ms; "
         f"{seconds / 60:.1f} minutes"

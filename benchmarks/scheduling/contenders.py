@@ -20,7 +20,7 @@ from benchmarks.contenders import MODEL, Contender, plain_environment
 from benchmarks.processes import Process
 from benchmarks.scheduling import clients, plan
 from benchmarks.scheduling.clients import Manner
-from benchmarks.scheduling.plan import SLOTS, Scenario
+from benchmarks.scheduling.plan import SLOTS, Compression, Scenario
 from benchmarks.scheduling.records import Record, Run, note_calls, prompt
 from benchmarks.stack import BIN, Shape, llmqueue
 from llmqueue_project.embedded.services import Services
@@ -69,7 +69,7 @@ class Journal:
             calls: list[Call] = [tuple(call) for call in json.load(response)]
         return calls
 
-    def settle(self) -> list[Call]:
+    def all_ended(self) -> list[Call]:
         """All calls since the last time, once none runs any more."""
         deadline = time.monotonic() + DRAIN_SECONDS
         ended: list[Call] = []
@@ -97,7 +97,7 @@ class Llmqueue:
             (began,) = connection.execute("select now()").fetchone() or (None,)
             records, start, stopped = self._replay(scenario, cut=cut, say=say)
             self._wait_until_idle(connection)
-            note_calls(records, self._journal.settle(), start)
+            note_calls(records, self._journal.all_ended(), start)
             run = Run(self.name, scenario, records, stopped)
             if not cut:
                 row = connection.execute(ENDED_OTHERWISE, (began,)).fetchone() or (0, 0)
@@ -167,7 +167,7 @@ class StockCelery:
         try:
             return bool(result.get(timeout=30))
         finally:
-            self._journal.settle()
+            self._journal.all_ended()
 
     def _publish(self, record: Record, start: float) -> None:
         record.sent = time.monotonic() - start
@@ -194,12 +194,14 @@ class StockCelery:
 
 @contextmanager
 def product(
-    directory: Path, endpoint: Contender, journal: Journal, tenants: Sequence[str]
+    directory: Path,
+    endpoint: Contender,
+    journal: Journal,
+    tenants: Sequence[str],
+    compression: Compression,
 ) -> Iterator[Llmqueue]:
     """llmqueue with its defaults, wait limits compressed like everything else."""
-    settings = {
-        "LLMQUEUE_SCHEDULING__MAX_WAIT": json.dumps(plan.limits()),
-    }
+    settings = {"LLMQUEUE_SCHEDULING__MAX_WAIT": json.dumps(compression.limits)}
     shape = Shape(1, WORKERS, 100, None, SLOTS, settings, tuple(tenants))
     with llmqueue(_made(directory / "product"), endpoint, shape) as stack:
         yield Llmqueue(stack, journal, alike=False)

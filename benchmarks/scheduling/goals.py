@@ -9,7 +9,7 @@ from benchmarks.load import percentile
 from benchmarks.report import Row
 from benchmarks.scheduling import ideal, measures
 from benchmarks.scheduling.contenders import FIFO, PRODUCT, STOCK
-from benchmarks.scheduling.plan import FLOORS, SLOTS, service_seconds, unit_seconds
+from benchmarks.scheduling.plan import FLOORS, SLOTS
 from benchmarks.scheduling.records import Run
 from scheduling.levels import LEVELS
 
@@ -59,7 +59,8 @@ def _realtime(runs: Sequence[Run]) -> list[Row]:
         wait = measures.wait_at(run, "realtime", 0.99)
         goal = "<= 6" if run.contender == PRODUCT and run.scenario.percent == 130 else None
         name = f"realtime p99 wait / (service / slots) at {_at(run)}"
-        found.append(Row(name, None if wait is None else wait / unit_seconds(), "x", goal))
+        unit = run.scenario.compression.unit_seconds
+        found.append(Row(name, None if wait is None else wait / unit, "x", goal))
     return found
 
 
@@ -219,7 +220,8 @@ def _waits(runs: Sequence[Run]) -> list[Row]:
 
 def _load(runs: Sequence[Run]) -> list[Row]:
     """Whether the machine, and not the slots, was what was short."""
-    found = [Row("mean service time", service_seconds(), "s"), Row("slots", float(SLOTS), "")]
+    service = runs[0].scenario.compression.service_seconds
+    found = [Row("mean service time", service, "s"), Row("slots", float(SLOTS), "")]
     late = [
         (record.sent - record.request.at) * 1000
         for run in runs

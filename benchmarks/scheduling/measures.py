@@ -10,7 +10,7 @@ from statistics import median
 
 from benchmarks.load import percentile
 from benchmarks.scheduling import ideal, plan
-from benchmarks.scheduling.plan import FLOORS, HURT_SECONDS, SLOTS, Scenario, compression, limits
+from benchmarks.scheduling.plan import FLOORS, SLOTS, Scenario
 from benchmarks.scheduling.records import Promise, Record, Run
 from scheduling.levels import LEVELS
 from scheduling.policies.waiting import WINDOW_SECONDS
@@ -107,14 +107,15 @@ def sustained(run: Run, level: str, *, learnt: bool = True) -> list[Record]:
     Args:
         learnt: leave out those sent before the estimates had seen the load, too.
     """
-    first, last = LEARNING_SECONDS if learnt else 0.0, run.scenario.seconds - limits()[level]
+    limit = run.scenario.compression.limits[level]
+    first, last = LEARNING_SECONDS if learnt else 0.0, run.scenario.seconds - limit
     return [record for record in run.at_level(level) if first <= record.request.at <= last]
 
 
 def wait_by_limit(run: Run, level: str) -> float | None:
     """The admitted requests' p99 wait, by their level's limit."""
     waits = run.waits(sustained(run, level))
-    limit = limits()[level]
+    limit = run.scenario.compression.limits[level]
     return percentile(waits, 0.99) / limit if len(waits) >= 20 else None
 
 
@@ -133,7 +134,7 @@ def promise_errors(
     """
     errors = []
     for run in runs:
-        least = LEAST_PROMISE_SECONDS / compression()
+        least = LEAST_PROMISE_SECONDS / run.scenario.compression.times
         for record, promise in _promises(run, way, learnt):
             assert record.began is not None
             foretold, true = promise.seconds, record.began - promise.at
@@ -161,11 +162,8 @@ def victims(scenario: Scenario) -> list[str]:
     for request in scenario.requests:
         waits[request.flow].append(perfect[request.number])
     within = plan.victims(scenario.requests, scenario.load)
-    return [flow for flow in within if percentile(waits[flow], 0.99) <= hurt_seconds()]
-
-
-def hurt_seconds() -> float:
-    return HURT_SECONDS / compression()
+    hurt = scenario.compression.hurt_seconds
+    return [flow for flow in within if percentile(waits[flow], 0.99) <= hurt]
 
 
 def victim_waits(run: Run, *, learnt: bool = True) -> list[float]:
@@ -185,7 +183,8 @@ def victims_hurt(run: Run, *, learnt: bool = True) -> float | None:
     for record in _after(run, learnt):
         if record.request.flow in names and (wait := run.wait(record)) is not None:
             waits[record.request.flow].append(wait)
-    hurt = [percentile(each, 0.99) > hurt_seconds() for each in waits.values()]
+    limit = run.scenario.compression.hurt_seconds
+    hurt = [percentile(each, 0.99) > limit for each in waits.values()]
     return sum(hurt) / len(hurt) if hurt else None
 
 

@@ -8,7 +8,6 @@ from benchmarks import drawing
 from benchmarks.drawing import Bars, Chart, Line, Lines
 from benchmarks.load import percentile
 from benchmarks.scheduling import measures
-from benchmarks.scheduling.plan import compression, unit_seconds
 from benchmarks.scheduling.records import Run
 from scheduling.levels import LEVELS
 
@@ -19,10 +18,11 @@ LEAST_SECONDS = 0.001
 def picture(runs: Sequence[Run]) -> str:
     chats = [run for run in runs if run.scenario.name.startswith("chat")]
     charts: list[Chart] = [_waits(run) for run in chats]
-    charts += [_realtime(chats), *_victims(runs)]
+    compression = runs[0].scenario.compression
+    charts += [_realtime(chats, compression.unit_seconds), *_victims(runs)]
     subtitle = (
         "The same arrivals on real PostgreSQL, Valkey and Celery workers; "
-        f"median wait of what was sent in each second, compressed {compression():.0f} times"
+        f"median wait of what was sent in each second, compressed {compression.times:.0f} times"
     )
     return drawing.picture(
         charts, title="Wait by level", subtitle=subtitle, columns=min(COLUMNS, len(charts))
@@ -40,7 +40,7 @@ def _waits(run: Run) -> Lines:
     )
 
 
-def _realtime(runs: Sequence[Run]) -> Bars:
+def _realtime(runs: Sequence[Run], unit_seconds: float) -> Bars:
     loads = sorted({run.scenario.percent for run in runs})
     bars: dict[str, list[float | None]] = {}
     for run in runs:
@@ -51,7 +51,7 @@ def _realtime(runs: Sequence[Run]) -> Bars:
         y="wait, s",
         groups=[f"{load} %" for load in loads],
         bars=bars,
-        limits={"goal: 6 x service / slots": 6 * unit_seconds()},
+        limits={"goal: 6 x service / slots": 6 * unit_seconds},
         log=True,
         least=LEAST_SECONDS * 10,
     )

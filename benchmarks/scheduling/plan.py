@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from statistics import mean
 from typing import Literal
@@ -59,6 +59,45 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Compression:
+    """How recorded time becomes the benchmark's: Azure's chat gets the wanted mean service time.
+
+    Attributes:
+        slower: so many times less compressed, for machines that cannot carry 50 requests a second.
+    """
+
+    slower: float = 1.0
+
+    @property
+    def service_seconds(self) -> float:
+        """Mean time a request holds its slot."""
+        return USUAL_SERVICE_SECONDS * self.slower
+
+    @property
+    def unit_seconds(self) -> float:
+        """Between two slots that free, on average."""
+        return self.service_seconds / SLOTS
+
+    @property
+    def times(self) -> float:
+        """Recorded seconds by the benchmark's seconds."""
+        return _mean_chat_seconds() / self.service_seconds
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The levels' wait limits, compressed."""
+        return {level: seconds / self.times for level, seconds in MAX_WAIT.items()}
+
+    @property
+    def hurt_seconds(self) -> float:
+        """A wait that hurts a victim, compressed."""
+        return HURT_SECONDS / self.times
+
+
+USUAL = Compression()
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """`seconds` is the span of its arrivals."""
 
@@ -66,6 +105,7 @@ class Scenario:
     load: float
     requests: tuple[Request, ...]
     contenders: tuple[str, ...]
+    compression: Compression = USUAL
 
     @property
     def seconds(self) -> float:
@@ -74,26 +114,6 @@ class Scenario:
     @property
     def percent(self) -> int:
         return round(self.load * 100)
-
-
-_slower = 1.0
-
-
-def slow_down(times: float) -> None:
-    """Compress time so much less: for machines on which 50 requests a second are too many."""
-    global _slower
-    _slower = times
-    compression.cache_clear()
-
-
-def service_seconds() -> float:
-    """Mean time a request holds its slot."""
-    return USUAL_SERVICE_SECONDS * _slower
-
-
-def unit_seconds() -> float:
-    """Between two slots that free, on average."""
-    return service_seconds() / SLOTS
 
 
 def real_seconds(arrival: Arrival) -> float:
@@ -106,35 +126,74 @@ def real_seconds(arrival: Arrival) -> float:
 
 
 @lru_cache(maxsize=1)
-def compression() -> float:
-    """By how much time is compressed: Azure's chat gets the wanted mean service time."""
-    return _mean_seconds(traces.azure_conversation()) / service_seconds()
-
-
-def limits() -> dict[str, float]:
-    """The levels' wait limits, compressed."""
-    return {level: seconds / compression() for level, seconds in MAX_WAIT.items()}
+def _mean_chat_seconds() -> float:
+    return _mean_seconds(traces.azure_conversation())
 
 
 def _mean_seconds(trace: Sequence[Arrival]) -> float:
     return mean(map(real_seconds, trace))
 
 
-def chat(load: float, seconds: float, *, contenders: Sequence[str]) -> Scenario:
+def chat(
+    load: float, seconds: float, *, contenders: Sequence[str], compression: Compression = USUAL
+) -> Scenario:
     """Azure's chat trace with the mix of levels: who waits how long."""
-    trace = traces.azure_conversation()
-    arrivals = traces.with_levels(_slice(trace, load, seconds))
-    return _scenario(f"chat {load:.0%}", load, trace, list(arrivals), contenders)
+    replay = Replay(traces.azure_conversation(), compression)
+    arrivals = traces.with_levels(replay.arrivals(load, seconds))
+    requests = replay.requests(list(arrivals))
+    return Scenario(f"chat {load:.0%}", load, requests, tuple(contenders), compression)
 
 
-def tenants(load: float, seconds: float, *, contenders: Sequence[str]) -> Scenario:
+def tenants(
+    load: float, seconds: float, *, contenders: Sequence[str], compression: Compression = USUAL
+) -> Scenario:
     """ServeGen's tenants at one level: whom a flood delays.
 
     Their answers are shorter than Azure's: the model is taken to be as much slower.
     """
-    trace = traces.servegen_tenants()
-    arrivals = _slice(trace, load, seconds)
-    return _scenario(f"tenants {load:.0%}", load, trace, arrivals, contenders)
+    replay = Replay(traces.servegen_tenants(), compression)
+    requests = replay.requests(replay.arrivals(load, seconds))
+    return Scenario(f"tenants {load:.0%}", load, requests, tuple(contenders), compression)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A trace whose mean service time is compressed to the wanted one."""
+
+    trace: Sequence[Arrival]
+    compression: Compression
+
+    def arrivals(self, load: float, seconds: float) -> list[Arrival]:
+        """A piece of the trace, as many requests as arrive in so many seconds at this load."""
+        wanted = round(seconds * load / self.compression.unit_seconds)
+        chosen = _typical(self.trace, wanted)
+        return list(
+            traces.at_load(chosen, load, slots=SLOTS, service_seconds=self._service_seconds)
+        )
+
+    def requests(self, arrivals: Sequence[Arrival]) -> tuple[Request, ...]:
+        rng, first = random.Random(7), arrivals[0].ts if arrivals else 0.0
+        assert all(each.level in LEVELS for each in arrivals)
+        return tuple(
+            Request(
+                number=number,
+                at=each.ts - first,
+                level=each.level,
+                flow=each.flow,
+                input_tokens=each.input_tokens,
+                output_tokens=each.output_tokens,
+                service_seconds=self._service_seconds(each),
+                way=_way(rng.random()),
+            )
+            for number, each in enumerate(arrivals)
+        )
+
+    @cached_property
+    def _shrink(self) -> float:
+        return _mean_seconds(self.trace) / self.compression.service_seconds
+
+    def _service_seconds(self, arrival: Arrival) -> float:
+        return real_seconds(arrival) / self._shrink
 
 
 def flows(scenario: Scenario) -> list[str]:
@@ -162,17 +221,6 @@ def fair_share(asked: Mapping[str, float], capacity: float) -> float:
     return float("inf")
 
 
-def _slice(trace: Sequence[Arrival], load: float, seconds: float) -> list[Arrival]:
-    """A piece of the trace, as many requests as arrive in so many seconds at this load."""
-    shrink = _mean_seconds(trace) / service_seconds()
-    chosen = _typical(trace, round(seconds * load / unit_seconds()))
-    return list(
-        traces.at_load(
-            chosen, load, slots=SLOTS, service_seconds=lambda each: real_seconds(each) / shrink
-        )
-    )
-
-
 def _typical(trace: Sequence[Arrival], wanted: int) -> Sequence[Arrival]:
     """Of the pieces with so many requests the one whose mean service time is most the trace's."""
     sums = [0.0, *accumulate(map(real_seconds, trace))]
@@ -182,32 +230,6 @@ def _typical(trace: Sequence[Arrival], wanted: int) -> Sequence[Arrival]:
         key=lambda start: abs((sums[start + wanted] - sums[start]) / wanted - usual),
     )
     return trace[first : first + wanted]
-
-
-def _scenario(
-    name: str,
-    load: float,
-    trace: Sequence[Arrival],
-    arrivals: Sequence[Arrival],
-    contenders: Sequence[str],
-) -> Scenario:
-    shrink, rng = _mean_seconds(trace) / service_seconds(), random.Random(7)
-    first = arrivals[0].ts if arrivals else 0.0
-    requests = tuple(
-        Request(
-            number=number,
-            at=each.ts - first,
-            level=each.level,
-            flow=each.flow,
-            input_tokens=each.input_tokens,
-            output_tokens=each.output_tokens,
-            service_seconds=real_seconds(each) / shrink,
-            way=_way(rng.random()),
-        )
-        for number, each in enumerate(arrivals)
-    )
-    assert all(request.level in LEVELS for request in requests)
-    return Scenario(name, load, requests, tuple(contenders))
 
 
 def _way(draw: float) -> Way:

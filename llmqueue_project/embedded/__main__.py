@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from llmqueue_project.config import ROOT
-from llmqueue_project.embedded import demo, home, tether
+from llmqueue_project.embedded import addresses, demo, home, tether
 from llmqueue_project.embedded.console import complain, say, step
 from llmqueue_project.embedded.errors import AlreadyRunning, EmbeddedError, PartFailed
-from llmqueue_project.embedded.stack import Stack, describe
+from llmqueue_project.embedded.stack import Stack
 from llmqueue_project.embedded.state import State
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,7 +44,7 @@ def up(state: State, *, reload: bool = False) -> int:
             stack.start()
             with step("start housekeeping, beat and Flower"):
                 stack.wait_for_rest()
-            describe(stack)
+            addresses.show(stack)
             say(f"\nllmqueue is up after {time.monotonic() - began:.1f} s. Ctrl-C stops it.")
             stack.watch()
         finally:

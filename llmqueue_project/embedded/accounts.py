@@ -1,6 +1,6 @@
-"""As whom do the servers run? As ourselves, or as an existing unprivileged account if we are root.
+"""As whom do the servers run? As the current user, or as an unprivileged account if that is root.
 
-PostgreSQL refuses to run as root. No account is created and no folder above ours changes.
+PostgreSQL refuses to run as root. No account is created and no folder above the state changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,6 @@ def _works(account: Account) -> bool:
     return True
 
 
-@lru_cache(maxsize=1)
 def service_account() -> Account | None:
     """Whom the servers run as; None for the user we are already.
 

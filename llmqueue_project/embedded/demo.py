@@ -1,7 +1,7 @@
 """The demonstration: real prompts at all four priorities through the running doors.
 
-More low requests than the model has slots, then one of each higher level; the realtime one
-comes last and must pass every low one that waits. Only HTTP is used, as any client would.
+It sends more low requests than the model has slots, then one of each higher level. The realtime
+request comes last and must pass every low one that waits. Like any client it uses only HTTP.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SUBJECTS = ("rain", "bread", "a river", "a bridge", "snow", "the moon", "a clock
 # Of different lengths, so that slots become free one after the other.
 LOW_TOKENS = (36, 44, 52, 60, 20, 20, 20)
 TOKENS = 32
-# A fast endpoint has room for all of them: then twice as many, twice as long.
+# A fast endpoint has room for all of them; the next round sends twice as many, twice as long.
 ROUNDS = 4
 ANSWER_SECONDS = 60.0
 
@@ -106,7 +106,7 @@ class Run:
 
 
 def run(exports: Mapping[str, str]) -> int:
-    """Show it all; 0 when the order was proved.
+    """Show everything; 0 if the order was proved.
 
     Raises:
         EmbeddedError: a door refused, or an answer did not come.

@@ -42,7 +42,7 @@ class Exchange:
             self.position, self.eta = position, eta
 
     def comment(self, text: str) -> None:
-        """What the door says while there is no answer yet, and after it."""
+        """A comment of the stream; the door sends them before the answer and after it."""
         if found := _QUEUED.search(text):
             self.queued(int(found[1]), float(found[2]) if found[2] else None)
         elif found := _QUEUE_TIME.search(text):

@@ -1,8 +1,8 @@
 """Where do the servers keep their data and run from?
 
-In the state directory and the virtual environment; but if we are root and these lie below a
-private folder (a 0700 home), the servers' account cannot pass. Then data and copies of the
-programs go to a folder of ours outside, once, and the state directory remembers which.
+In the state directory and the virtual environment. If root starts them and these lie below a
+private folder (a 0700 home), the servers' account cannot enter it. Then data and copies of the
+programs go to a new folder outside, and the state directory remembers which.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Home:
     valkey_program: Path
 
 
-def settle(state: State, account: Account | None) -> Home:
+def choose(state: State, account: Account | None) -> Home:
     """Find or make the place for data and programs."""
     data = _data_folder(state, account)
     packages = _package(POSTGRES).parent
@@ -47,7 +47,7 @@ def settle(state: State, account: Account | None) -> Home:
 
 
 def _package(name: str) -> Path:
-    """Where a package lies, without importing it: these two do more than one wants."""
+    """The folder of a package, without importing it: these two start things when imported."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise EmbeddedError(f"the package {name} is missing: run `make install`")

@@ -1,14 +1,12 @@
-"""Which parts run here, with which commands and which environment?
+"""Which parts run here, and with which settings?
 
 `DATABASE_URL`, `REDIS_URL` and `LLM_BASE_URL` in the environment each replace a part.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from llmqueue_project.embedded import home, llm, ports
 from llmqueue_project.embedded.accounts import Account, runs_the_application, service_account
+from llmqueue_project.embedded.command_lines import applications, model_server, servers
 from llmqueue_project.embedded.errors import EmbeddedError
 from llmqueue_project.embedded.postgres import Postgres
 from llmqueue_project.embedded.programs import Program
@@ -24,7 +23,6 @@ from llmqueue_project.embedded.state import State
 from llmqueue_project.embedded.valkey import Valkey
 
 PORTS = ("postgres", "valkey", "llm", "web", "flower", "worker_metrics", "housekeeping_metrics")
-CODE = ("llmqueue_project", "conversations", "scheduling", "balancing", "stores")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Parts:
 
 
 def plan(state: State, given: Mapping[str, str], *, reload: bool = False) -> Parts:
-    """Settle accounts, ports and folders, and write the servers' configuration.
+    """Choose accounts, ports and folders, and write the servers' configuration.
 
     Raises:
         EmbeddedError: something that the user has to change; the message says what.
@@ -61,7 +59,7 @@ def plan(state: State, given: Mapping[str, str], *, reload: bool = False) -> Par
     application = account if drops else None
     chosen = ports.choose(state, PORTS, _fixed_ports(given))
     secrets = state.secrets()
-    place = home.settle(state, account)
+    place = home.choose(state, account)
     postgres, valkey = None, None
     if _is_ours(given.get("DATABASE_URL"), password := secrets["postgres"]):
         folder = place.data / "postgres"
@@ -75,8 +73,9 @@ def plan(state: State, given: Mapping[str, str], *, reload: bool = False) -> Par
     environment.update(_connections(postgres, valkey, model, chosen, secrets))
     environment.update(_application(state, chosen, secrets, given))
     programs = [
-        *_services(postgres, valkey, model, account, application, chosen["llm"]),
-        *_applications(application, chosen, writable, given, reload=reload),
+        *servers(postgres, valkey, account=account),
+        *model_server(model, chosen["llm"], account=account, application=application),
+        *applications(application, chosen, writable, given, reload=reload),
     ]
     for server in (postgres, valkey):
         if server:
@@ -85,7 +84,7 @@ def plan(state: State, given: Mapping[str, str], *, reload: bool = False) -> Par
 
 
 def _is_ours(url: str | None, password: str) -> bool:
-    """No URL, or that of the embedded part: somebody sourced `.state/env` before `make up`."""
+    """Whether there is no URL, or that of the embedded part from a sourced `.state/env`."""
     return not url or password in url
 
 
@@ -174,108 +173,3 @@ def _writable_folders(data: Path, account: Account | None) -> dict[str, Path]:
             owner = (account.uid, account.gid) if account else (-1, -1)
             os.chown(path, *owner, follow_symlinks=False)
     return folders
-
-
-def _services(
-    postgres: Postgres | None,
-    valkey: Valkey | None,
-    model: str | None,
-    account: Account | None,
-    application: Account | None,
-    port: int,
-) -> list[Program]:
-    programs = [
-        Program(
-            name=server.name,
-            command=server.command,
-            group="services",
-            account=account,
-            stop_signal=server.stop_signal.name.removeprefix("SIG"),
-            bare=True,
-        )
-        for server in (postgres, valkey)
-        if server
-    ]
-    if model == "fake":
-        # About as fast as the demo model; `POST /control` changes it while it runs.
-        speed = ["--first-token", "0.2", "--tokens-per-second", "30", "--tokens", "64"]
-        command = [sys.executable, "-m", "tests.fake_llm", "--port", str(port), "--models", "fake"]
-        command += speed
-        programs.append(Program("llm", command, "services", application))
-    elif model:
-        # It drops privileges itself, once the interpreter and the weights are open.
-        user = account.tether_options if account else []
-        command = [sys.executable, "-m", "llmqueue_project.embedded.llm", "--port", str(port)]
-        programs.append(
-            Program("llm", [*command, *user], "services", bare=True, keep=("LLM_API_KEY",))
-        )
-    return programs
-
-
-def _applications(
-    account: Account | None,
-    port: Mapping[str, int],
-    folders: Mapping[str, Path],
-    given: Mapping[str, str],
-    *,
-    reload: bool,
-) -> list[Program]:
-    """Web, worker, housekeeping, beat and Flower."""
-    celery = [sys.executable, "-m", "celery", "-A", "llmqueue_project"]
-    level_queues = "realtime,high,normal,low"
-    worker = [*celery, "worker", "-P", "threads", "-Q", level_queues, "-n", "llm@%h"]
-    housekeeping = [*celery, "worker", "-P", "threads", "-c", "2", "-Q", "housekeeping"]
-    beat = [*celery, "beat", "-s", str(folders["beat"] / "schedule")]
-    flower = [*celery, "flower", "--address=127.0.0.1", f"--port={port['flower']}"]
-    metrics = "LLMQUEUE_WORKER_METRICS_PORT"
-    return [
-        Program(
-            "web",
-            _web(port["web"], given, reload=reload),
-            account=account,
-            # Its workers are children of its own.
-            watch=True,
-            environment={"PROMETHEUS_MULTIPROC_DIR": str(folders["web-metrics"])},
-        ),
-        Program(
-            "worker",
-            reloading(worker) if reload else worker,
-            account=account,
-            watch=reload,
-            environment={metrics: str(port["worker_metrics"])},
-        ),
-        Program(
-            "housekeeping",
-            [*housekeeping, "-n", "housekeeping@%h"],
-            account=account,
-            environment={metrics: str(port["housekeeping_metrics"])},
-        ),
-        Program("beat", beat, account=account),
-        Program("flower", [*flower, "--url_prefix=flower"], account=account),
-    ]
-
-
-def _web(port: int, given: Mapping[str, str], *, reload: bool) -> list[str]:
-    workers = given.get("LLMQUEUE_WEB_WORKERS") or str(max(1, min(4, llm.cores() // 2)))
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1" if reload else workers]
-    # Streams are held open: the default refuses above 1024 of them.
-    command += ["--workers-kill-timeout", "3", "--backlog", "8192", "--backpressure", "8192"]
-    if reload:
-        require_watchfiles()
-        command.append("--reload")
-        for folder in CODE:
-            command += ["--reload-paths", folder]
-    return [*command, "llmqueue_project.asgi:application"]
-
-
-def reloading(command: list[str]) -> list[str]:
-    """Run it again at every change of the code."""
-    require_watchfiles()
-    watch = [sys.executable, "-m", "watchfiles", "--filter", "python", "--target-type", "command"]
-    return [*watch, " ".join(command), *CODE]
-
-
-def require_watchfiles() -> None:
-    if importlib.util.find_spec("watchfiles") is None:
-        raise EmbeddedError("hot reload needs the tools: run `make dev`, or pip install watchfiles")

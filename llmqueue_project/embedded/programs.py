@@ -45,7 +45,7 @@ class Program:
         return tether.tethered(self.command, options)
 
 
-def configuration(state: State, socket: Path, programs: Iterable[Program]) -> str:
+def supervisord_configuration(state: State, socket: Path, programs: Iterable[Program]) -> str:
     """The text of supervisord's configuration file."""
     programs = list(programs)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]

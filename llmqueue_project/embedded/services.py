@@ -4,8 +4,8 @@
         services.database_url, services.redis_url
         services.valkey.restart(down_seconds=2)
 
-Both die with the process that started them, whatever ends it. Start them from a thread that
-lives as long as they shall: the kernel watches the thread that forked.
+Both die with the process that started them, whatever ends it. The kernel watches the thread that
+forked: start them from a thread that lives as long as they should.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Services:
         self.state = State(state_dir or Path(tempfile.mkdtemp(prefix="llmqueue-services-")))
         self.state.create()
         account = service_account()
-        place = home.settle(self.state, account)
+        place = home.choose(self.state, account)
         port = ports.choose(self.state, ("postgres", "valkey"))
         secrets = self.state.secrets()
         settings = {**({} if durable else {"fsync": "off"}), **(postgres_settings or {})}

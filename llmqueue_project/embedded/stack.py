@@ -1,4 +1,4 @@
-"""The whole on one machine: start it step by step, keep it running, stop it in order."""
+"""How does the whole stack start, stay up and stop? Step by step, on one state directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from llmqueue_project.config import ROOT
@@ -233,30 +232,3 @@ class Stack:
 
 def _title(name: str, port: int, server: object | None) -> str:
     return f"{name} on port {port}" if server else f"{name} of your environment"
-
-
-def describe(stack: Stack) -> None:
-    """Where everything is."""
-    exports, state = stack.exports, stack.state
-    url, model = exports["LLMQUEUE_URL"], stack.parts.environment["LLM_BASE_URL"]
-    rows = {
-        "OpenAI API": f"{url}/v1",
-        "REST API": f"{url}/api/v1",
-        "docs": f"{url}/api/docs/",
-        "admin": f"{url}/admin/  (user {exports['LLMQUEUE_ADMIN_USER']})",
-        "Flower": exports["FLOWER_URL"],
-        "metrics": f"{url}/metrics",
-        "model": f"{model}  ({stack.parts.llm or 'your endpoint'})",
-        "logs": _relative(state.logs),
-    }
-    say()
-    if stack.parts.llm == "fake":
-        rows["fake"] = f"POST {model.removesuffix('/v1')}/control changes its speed and failures"
-    for name, where in rows.items():
-        say(f"  {name:<11} {where}")
-    say(f"\n  Keys and passwords:  source {_relative(state.env)}")
-
-
-def _relative(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

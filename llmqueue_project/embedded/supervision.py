@@ -24,7 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from llmqueue_project.config import ROOT
 from llmqueue_project.embedded import tether
 from llmqueue_project.embedded.errors import EmbeddedError, PartFailed
-from llmqueue_project.embedded.programs import Program, configuration
+from llmqueue_project.embedded.programs import Program, supervisord_configuration
 from llmqueue_project.embedded.state import State, write_private
 
 # The lowest of the two limits of a unix socket's path (macOS 104), less the suffix that
@@ -76,7 +76,9 @@ class Supervisor:
             self._temporary = tempfile.TemporaryDirectory(prefix="llmqueue-")
             self._socket = Path(self._temporary.name) / "s"
         path = self._state.root / "supervisord.conf"
-        write_private(path, configuration(self._state, self._socket, self._programs.values()))
+        write_private(
+            path, supervisord_configuration(self._state, self._socket, self._programs.values())
+        )
         command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(path)]
         with self._state.log("supervisord").open("ab") as log:
             self._process = subprocess.Popen(

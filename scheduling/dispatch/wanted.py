@@ -9,7 +9,7 @@ from balancing.policies import scorers
 from balancing.policies.prefixes import BLOCK_TOKENS, PrefixMemory
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import Wanted
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.policies.fairness import output_tokens_of
 from scheduling.specs import CHARS_PER_TOKEN, input_tokens
 

@@ -14,7 +14,7 @@ import structlog
 from django.db import close_old_connections, connection
 
 from scheduling import metrics
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.models import Job, Status
 from scheduling.outbox import FINAL, JobStream, Outbox, end_of
 from scheduling.signals import is_announced, job_finished
@@ -50,6 +50,14 @@ class Announcer:
     async def swept(self, job: Ended) -> None:
         """A job that ended without a worker: the same news as any other end."""
         metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
+        if job.status == Status.FAILED:
+            log.warning(
+                "job.failed",
+                job=str(job.id),
+                request_id=job.request_id,
+                code=job.error_code,
+                attempts=job.attempts,
+            )
         if is_announced(job.source):
             await self.announce(job, job.status)
         self._outbox.put(JobStream.after(job), FINAL, end_of(job))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
-from scheduling.tickets.messages import level_policy
+from scheduling.tickets.policy import assures_floors
 
 
 def floors() -> list[float]:
     """Each level's floor, highest level first; none under a policy that keeps no floors."""
-    if not getattr(level_policy(), "assures_floors", True):
+    if not assures_floors():
         return [0.0] * len(Priority)
     configured = configuration().scheduling.floors
     return [configured.get(level.queue, 0.0) for level in Priority]

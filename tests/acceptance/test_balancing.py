@@ -238,7 +238,7 @@ def test_kill_9_leaks_no_slot_and_no_cost(stack: Stack, fakes: list[Any]) -> Non
             fake.control(tokens_per_second=200)
         assert {one.result().status for one in asked} == {200}
 
-    eventually(stack.settled, seconds=20, what="every job ends")
+    eventually(stack.all_ended, seconds=20, what="every job ends")
     eventually(lambda: left_over(stack) == (0, 0), seconds=10, what="slots and costs are free")
 
 

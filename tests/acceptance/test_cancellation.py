@@ -132,4 +132,4 @@ def test_the_position_is_told_while_waiting(stack: Stack, fake: Any) -> None:
     assert b": queued position=1" in heard
     for connection in (first, second):
         connection.close()
-    eventually(stack.settled, seconds=5)
+    eventually(stack.all_ended, seconds=5)

@@ -64,7 +64,7 @@ class Load:
 
 
 def assert_each_ended_once(stack: Stack) -> None:
-    eventually(stack.settled, seconds=RECOVERY_SECONDS + 5, what="every job ends")
+    eventually(stack.all_ended, seconds=RECOVERY_SECONDS + 5, what="every job ends")
     assert set(stack.jobs()) == {"completed"}, stack.jobs()
     ((jobs, results, answers),) = stack.rows(
         "select (select count(*) from scheduling_job),"
@@ -268,7 +268,7 @@ def test_a_stream_whose_worker_dies_ends_with_an_error_event(stack: Stack) -> No
             kill(stack.worker_processes[int(name.removeprefix("w").partition("@")[0])])
             answer = asked.result()
         # While the endpoint still answers: its end would fail the second attempt first.
-        eventually(stack.settled, what="the job is cancelled")
+        eventually(stack.all_ended, what="the job is cancelled")
 
     events = [line[6:] for line in answer.raw.decode().split("\n") if line.startswith("data: ")]
     assert json.loads(events[-1])["error"]["code"] == "attempt_lost"

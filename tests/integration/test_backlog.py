@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from scheduling.dispatch.claims import Claims, Finish
+from scheduling.dispatch.claims import Claims
+from scheduling.dispatch.endings import Finish
 from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from balancing.endpoints import registry
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
@@ -26,11 +24,9 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.fixture(autouse=True)
-def tenant() -> Iterator[Tenant]:
+def tenant() -> Tenant:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
-    yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
-    registry.forget()
+    return Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
 
 
 def file_of(folder: Path, *lines: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -13,7 +12,6 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis.asyncio import Redis
 
-from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.models import Tenant
 from scheduling import pauses, services
@@ -29,13 +27,6 @@ PAUSE = """
 insert into scheduling_pause (scope, key, reason, since, operator)
 values (%(scope)s, %(key)s, '', now(), '')
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    registry.forget()
-    yield
-    registry.forget()
 
 
 def waiting(tenant: UUID = TENANT, **fields: Any) -> UUID:

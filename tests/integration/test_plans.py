@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scheduling.dispatch.claims import Finish, finishes
+from scheduling.dispatch.endings import Finish, finishes
 from scheduling.models import Attempt, Status
 from scheduling.reports.levels import parameters as level_parameters
 from scheduling.specs import parameters as submit_parameters

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
-from balancing.endpoints.registry import ENDPOINTS, Target, apis_of, model_names, targets
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader, apis_of, model_names
 from conversations.access import keys
 from conversations.access.keys import Caller
 from conversations.doors.lean.errors import ApiError
@@ -58,6 +58,7 @@ class Door:
         self.admission = Admission()
         self.estimates = Estimates()
         self.rules = RuleReader(self.database)
+        self._reader = TargetReader()
         self._targets: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
@@ -113,7 +114,8 @@ class Door:
     async def models(self) -> list[str]:
         """Every model that can be asked for, a few seconds old at the most."""
         if time.monotonic() >= self._models_until:
-            self._targets = targets(await read(self.database.relaxed, ENDPOINTS))
+            rows = await read(self.database.relaxed, ENDPOINTS)
+            self._targets = tuple(self._reader.read(rows))
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models

@@ -13,7 +13,7 @@ from django.urls import reverse
 from pydantic import SecretStr
 
 from balancing.endpoints import credentials
-from balancing.models import Endpoint
+from balancing.models import Endpoint, ModelPool
 from conversations.dialogue import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
 from llmqueue_project.config import configuration
@@ -183,6 +183,11 @@ class TestEndpoints:
             {"extra_headers": '{"Authorization": "x"}'},
             {"extra_headers": "no"},
             {"credential": "no key is configured"},
+            *(
+                {field: value}
+                for field in ("extra_headers", "model_aliases", "prices")
+                for value in ("[]", '""', "null", "0", "false")
+            ),
         ],
     )
     def test_bad_input_is_shown_at_its_field(self, staff: Client, fields: Any) -> None:
@@ -190,6 +195,23 @@ class TestEndpoints:
 
         assert answer.status_code == 200
         assert not Endpoint.objects.filter(name="new").exists()
+
+    def test_an_emptied_box_is_none(self, staff: Client) -> None:
+        boxes = ("extra_headers", "model_aliases", "prices")
+        filled = {
+            "extra_headers": '{"X-Team": "red"}',
+            "model_aliases": '{"big": "big-q4"}',
+            "prices": '{"*": {"input": 1}}',
+        }
+        staff.post(page(Endpoint, "add"), self.form(**filled))
+        row = Endpoint.objects.get(name="new")
+
+        cleared = self.form(**dict.fromkeys(boxes, ""))
+        answer = staff.post(page(Endpoint, "change", row.pk), cleared)
+
+        assert answer.status_code == 302, text(answer)
+        row.refresh_from_db()
+        assert [getattr(row, name) for name in boxes] == [{}, {}, {}]
 
     def test_a_credential_is_set_kept_and_taken_out(
         self, staff: Client, monkeypatch: pytest.MonkeyPatch
@@ -240,6 +262,35 @@ class TestEndpoints:
 
         assert "new, model big: answered in" in tested
         assert "connect_failed" in act(staff, Endpoint, "test", row.pk)
+
+
+class TestModelPools:
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("{}", "Enter a list, or [] for none"),
+            ('""', "Enter a list, or [] for none"),
+            ("null", "Enter a list, or [] for none"),
+            ("0", "List at least one model name"),
+            ("false", "List at least one model name"),
+        ],
+    )
+    def test_fallbacks_are_a_list(self, staff: Client, value: str, told: str) -> None:
+        form = {"pattern": "m", "hedging": "on", "fallback_models": value}
+
+        answer = staff.post(page(ModelPool, "add"), form)
+
+        assert answer.status_code == 200
+        assert told in text(answer)
+        assert not ModelPool.objects.exists()
+
+    def test_an_emptied_box_is_none(self, staff: Client) -> None:
+        form = {"pattern": "m", "hedging": "on", "fallback_models": ""}
+
+        answer = staff.post(page(ModelPool, "add"), form)
+
+        assert answer.status_code == 302, text(answer)
+        assert ModelPool.objects.get().fallback_models == []
 
 
 class TestKeys:

@@ -14,7 +14,8 @@ from conversations.dialogue import prompting, services
 from conversations.housekeeping import idle as aging
 from conversations.housekeeping.repair import repair
 from conversations.models import Conversation, Message
-from llmqueue_project.config import ConversationsConfig, configuration
+from llmqueue_project.config import configuration
+from llmqueue_project.config_sections import ConversationsConfig
 from scheduling import services as scheduling
 from scheduling.models import Job, JobPayload, Source, Status
 from scheduling.signals import job_finished

@@ -39,7 +39,7 @@ def test_turns_are_answered_in_order(stack: Stack) -> None:
         data(stack, "POST", address, {"content": f"turn {number} [[echo]]"}) for number in range(4)
     ]
 
-    eventually(stack.settled, what="every turn")
+    eventually(stack.all_ended, what="every turn")
     eventually(
         lambda: data(stack, "GET", f"/conversations/{talk}")["message_count"] == 8,
         what="every answer recorded",
@@ -73,7 +73,7 @@ def test_a_batch_is_answered(stack: Stack) -> None:
 
     receipt = data(stack, "POST", "/messages/batch", {"messages": items})
 
-    eventually(stack.settled, seconds=30, what="the batch")
+    eventually(stack.all_ended, seconds=30, what="the batch")
     last = receipt["messages"][-1]["id"]
     eventually(lambda: data(stack, "GET", f"/messages/{last}")["answer"], what="the answer")
 

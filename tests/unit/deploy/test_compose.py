@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from llmqueue_project.config import ROOT, SchedulingConfig
+from llmqueue_project.config import ROOT
+from llmqueue_project.config_sections import SchedulingConfig
 
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SECRETS = {

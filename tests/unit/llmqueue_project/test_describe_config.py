@@ -1,7 +1,8 @@
 """The configuration page says what the models say."""
 
 from llmqueue_project import describe_config
-from llmqueue_project.config import Config, SchedulingConfig
+from llmqueue_project.config import Config
+from llmqueue_project.config_sections import SchedulingConfig
 
 
 def test_the_page_is_current() -> None:

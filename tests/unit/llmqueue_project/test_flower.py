@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ class Upstream:
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[str] = []
+        self.connections: Callable[[], list[Any]] = list
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(f"{request.method} {request.raw_path}")
@@ -44,10 +46,11 @@ async def upstream(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Upstream]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
+    assert runner.server
+    served.connections = lambda: runner.server.connections  # type: ignore[union-attr]
     served.address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     point_to(monkeypatch, served.address)
     yield served
-    await flower._session().close()
     await runner.cleanup()
 
 
@@ -110,6 +113,16 @@ async def test_no_secret_of_ours_is_passed_on(upstream: Upstream) -> None:
     assert shown["headers"]["Accept"] == "text/html"
     assert "set-cookie" not in {name.lower() for name in response.headers}
     assert response["X-Theirs"] == "yes"
+
+
+async def test_the_connection_ends_with_the_answer(upstream: Upstream) -> None:
+    response: Any = await flower.proxy(request(), path="")
+
+    await content(response)
+
+    async with asyncio.timeout(5):
+        while upstream.connections():
+            await asyncio.sleep(0)
 
 
 async def test_redirects_are_the_browsers_business(upstream: Upstream) -> None:

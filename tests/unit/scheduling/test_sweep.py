@@ -52,7 +52,19 @@ def counts(**queued: int) -> list[Row]:
 
 def moved(status: Status, job_id: UUID = JOB, level: Priority = Priority.NORMAL) -> Row:
     """A row of the statements that bring jobs to their end."""
-    return (job_id, int(level), status.value, "message", "web", None, 1, True, "code", "why")
+    return (
+        job_id,
+        int(level),
+        status.value,
+        "message",
+        "web",
+        None,
+        1,
+        True,
+        "code",
+        "why",
+        "request",
+    )
 
 
 def sweeper(database: StubDatabase, queues: StubQueues | None = None) -> Sweeper:
@@ -90,7 +102,9 @@ async def test_it_returns_the_jobs_that_ended() -> None:
         (JOB, Status.FAILED),
         (UUID(int=2), Status.TIMEOUT),
     ]
-    assert ended[0] == Ended(JOB, 2, Status.FAILED, "message", "web", None, 1, True, "code", "why")
+    assert ended[0] == Ended(
+        JOB, 2, Status.FAILED, "message", "web", None, 1, True, "code", "why", "request"
+    )
     assert queues.published == {}
 
 

@@ -80,7 +80,7 @@ def test_picks_without_a_better_level_waiting_are_not_contested() -> None:
 
 
 def test_promises_are_judged_both_ways_and_small_ones_not_at_all() -> None:
-    least = measures.LEAST_PROMISE_SECONDS / plan.compression()
+    least = measures.LEAST_PROMISE_SECONDS / plan.USUAL.times
     at = measures.LEARNING_SECONDS
     records = [record(n, at, at + 10 * least, at + 11.0) for n in range(4)]
     records[0].promises = [Promise(at, 20 * least, "estimated_wait")]
@@ -109,7 +109,7 @@ def test_promises_near_the_end_of_the_arrivals_are_not_judged() -> None:
 
 
 def test_admitted_waits_are_measured_by_their_levels_limit() -> None:
-    limit = plan.limits()["normal"]
+    limit = plan.USUAL.limits["normal"]
     at = measures.LEARNING_SECONDS
     records = [record(n, at, at + limit / 2, at + limit) for n in range(20)]
 
@@ -120,7 +120,7 @@ def test_admitted_waits_are_measured_by_their_levels_limit() -> None:
 
 
 def test_a_hurt_victim_is_one_whose_waits_are_long() -> None:
-    hurt = measures.hurt_seconds() * 1.1
+    hurt = plan.USUAL.hurt_seconds * 1.1
     flood = [record(n, 0.0, 1.0, 2.0, flow="loud") for n in range(20)]
     victims = [
         record(50, 0.0, hurt, hurt + 1, flow="late"),

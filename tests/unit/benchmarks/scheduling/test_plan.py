@@ -30,8 +30,22 @@ def test_some_requests_are_told_what_to_expect() -> None:
 
 
 def test_limits_shrink_with_service_times() -> None:
-    assert plan.limits()["low"] / plan.limits()["realtime"] == pytest.approx(200)
-    assert plan.limits()["low"] == pytest.approx(600 / plan.compression())
+    limits = plan.USUAL.limits
+
+    assert limits["low"] / limits["realtime"] == pytest.approx(200)
+    assert limits["low"] == pytest.approx(600 / plan.USUAL.times)
+
+
+def test_a_slower_run_has_longer_services_fewer_arrivals_and_longer_limits() -> None:
+    slower = plan.Compression(slower=2.0)
+
+    usual, slow = (
+        plan.chat(1.0, 10.0, contenders=(), compression=each) for each in (plan.USUAL, slower)
+    )
+
+    assert len(slow.requests) == pytest.approx(len(usual.requests) / 2, abs=1)
+    assert slow.seconds == pytest.approx(usual.seconds, rel=0.05)
+    assert slower.limits["low"] == pytest.approx(2 * plan.USUAL.limits["low"])
 
 
 def test_a_fair_share_is_filled_from_below() -> None:

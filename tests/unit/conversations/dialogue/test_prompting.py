@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from conversations.dialogue import prompting
 from conversations.dialogue.prompting import HISTORY_TURNS, Prompt, Turn, prompt, prompt_tokens
 from conversations.dialogue.truncation import DoesNotFit
-from llmqueue_project.config import ConversationsConfig, configuration
+from llmqueue_project.config import configuration
+from llmqueue_project.config_sections import ConversationsConfig
 
 
 def made(**given_: object) -> Prompt:

