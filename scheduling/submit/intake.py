@@ -21,7 +21,8 @@ from scheduling.flow_ids import FlowIds
 from scheduling.models import Status
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, SUBMIT
-from scheduling.tickets import messages as tickets
+from scheduling.tickets.messages import counted
+from scheduling.tickets.queue import TicketQueue
 from stores import control
 from stores.group_commit import Grouped
 from stores.postgres import UNSTORABLE, Database, fetch
@@ -44,6 +45,7 @@ class Intake:
     def __init__(self, database: Database, client: Redis) -> None:
         self._database = database
         self._client = client
+        self._queue = TicketQueue(client)
         self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
         self._cancel = Grouped(self._cancel_group)
         self._flows = FlowIds()
@@ -78,7 +80,7 @@ class Intake:
             # Sent a second time after a broken connection: the first had been committed.
             stored |= receipts(await fetch(self._database.durable, EXISTING, {"ids": missing}))
         queued = [s.level for s in specs if stored[s.id].status == Status.QUEUED]
-        self._later(self._publish(tickets.counted(queued)))
+        self._later(self._publish(counted(queued)))
         return [stored[spec.id] for spec in specs]
 
     async def _patiently(self, specs: Sequence[JobSpec]) -> list[tuple[UUID, str, str, float]]:
@@ -103,15 +105,9 @@ class Intake:
 
     async def _publish(self, counts: dict[str, int]) -> None:
         try:
-            if len(counts) == 1:
-                ((level, messages),) = tickets.pushes(counts)
-                await self._client.lpush(level, *messages)
-                return
-            async with self._client.pipeline(transaction=False) as pipe:
-                for level, messages in tickets.pushes(counts):
-                    pipe.lpush(level, *messages)
-                await pipe.execute()
+            await self._queue.publish(counts)
         except RedisError as error:
+            # The rows are committed; the sweep publishes what is missing.
             log.warning("tickets.not_published", error=str(error))
 
     async def _tell(self, running: Sequence[UUID]) -> None:

@@ -17,6 +17,7 @@ from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
 from scheduling.submit.estimates import Estimates
 from scheduling.sweep import LEAST_QUEUED, Sweeper
+from scheduling.tickets.queue import TicketQueue
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)
@@ -133,7 +134,7 @@ async def test_the_sweep_lets_them_in_and_publishes_their_tickets(
     database: Db, valkey: Redis
 ) -> None:
     await database.submit(*backlog(await database.flow(), 100))
-    sweeper = Sweeper(database=database.pools, client=valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
 
     assert await sweeper.once() == []
 

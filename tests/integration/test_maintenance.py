@@ -20,6 +20,7 @@ from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
+from scheduling.tickets.queue import TicketQueue
 from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()
@@ -157,7 +158,7 @@ async def test_a_job_that_comes_due_while_paused_is_held(database: Db) -> None:
 
 
 async def test_the_sweep_mends_what_a_pause_and_its_end_missed(database: Db, valkey: Redis) -> None:
-    sweeper = Sweeper(database=database.pools, client=valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
     flow = await database.flow()
     (job,) = await database.submit(spec(flow, tenant_id=TENANT))
     await database.run(PAUSE, scope="tenant", key=str(TENANT))

@@ -22,9 +22,11 @@ from scheduling.services import flow_for, submit_many
 from stores.control import client
 from tests.hot_path import spec
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture
-def endpoint(db: None) -> Iterator[Endpoint]:
+def endpoint() -> Iterator[Endpoint]:
     made = Endpoint.objects.create(
         name="one", base_url="http://one/v1", model_names=["m"], max_concurrent=4
     )
