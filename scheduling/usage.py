@@ -1,4 +1,4 @@
-"""What was used and spent, summed up: the folded days and the entries that wait to be."""
+"""What was used and spent, summed up over folded days and the entries that are not folded yet?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SUMS = ("requests", "estimated_requests", "prompt_tokens", "completion_tokens",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Which usage: whole days of UTC, both included; None is every tenant, every user."""
+    """Which usage: whole days of UTC, both included; None means every tenant, or every user."""
 
     first: date
     last: date
@@ -35,7 +35,7 @@ class Span:
 
 
 async def fold(connections: Connections) -> int:
-    """Fold what has ended since into its days; how many entries there were."""
+    """Fold all entries into their days; how many there were."""
     folded = 0
     while True:
         count: int = (await fetch(connections, FOLD_USAGE, {"limit": MOST_ENTRIES}))[0][0]
@@ -45,10 +45,10 @@ async def fold(connections: Connections) -> int:
 
 
 def totals(span: Span, group_by: Sequence[str], *, limit: int = 1000) -> list[dict[str, Any]]:
-    """The sums by some of `KEYS`, dearest first; by day alone, in its order.
+    """The sums by some of `KEYS`, dearest first; grouped by day alone, in the order of the days.
 
-    Each row holds its keys by their names in `KEYS`, and requests, estimated_requests,
-    prompt_tokens, completion_tokens and spent_micros (millionths of the currency).
+    Each row has its keys by their names in `KEYS`, and requests, estimated_requests, prompt_tokens,
+    completion_tokens and spent_micros (millionths of the currency).
     """
     names = [KEYS[key] for key in group_by]
     chosen = ", ".join([*names, *_SUMS])

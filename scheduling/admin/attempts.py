@@ -1,4 +1,4 @@
-"""Attempts in admin: a list of their own, and inline on their job."""
+"""Attempts in admin, in a list and on the page of their job."""
 
 from __future__ import annotations
 
