@@ -1,7 +1,7 @@
-"""Endpoints from a configuration file: the `endpoints` section, or a file of its own.
+"""Which endpoints does the configuration declare, in its `endpoints` section or in a file?
 
-Applying is idempotent and says what it did. A row that a file made is marked so; what the file
-leaves out has its default, but for the state, which stays as operators have set it.
+Applying the same entries again changes nothing. Each entry's row is marked as managed by the file.
+A field that an entry leaves out gets its default, except the state: that of operators stays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
-# What a file calls a field, where the model calls it otherwise.
+# A file's name of a field -> the model's, where they differ.
 NAMES = {"models": "model_names"}
 ManagedBy = Endpoint.ManagedBy
 MOVES = {
@@ -35,12 +35,12 @@ LOCK = 0x6C6C6D64  # "llmd"
 
 
 class DeclarationError(Exception):
-    """The file cannot be applied; nothing was changed. The text names entry and field."""
+    """The entries cannot be applied, and nothing was changed. The text names entry and field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one endpoint: added, changed, unchanged, pruned or left."""
+    """What happened to one endpoint: added, changed, unchanged, pruned or left."""
 
     action: str
     name: str
@@ -67,7 +67,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def apply_configured() -> list[Change]:
-    """Apply what the configuration names; a mistake in it is logged and stops no worker."""
+    """Apply the endpoints of the configuration. A mistake in them is logged and stops no worker."""
     config = configuration()
     try:
         path = config.endpoints_file
@@ -85,7 +85,7 @@ def apply_configured() -> list[Change]:
 
 
 def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False) -> list[Change]:
-    """Have these endpoints; with `prune`, none that an earlier file made beside them.
+    """Register these endpoints; with `prune`, delete others that an earlier file declared.
 
     Raises:
         DeclarationError: an entry is not valid; nothing was changed.
@@ -95,7 +95,7 @@ def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False)
             cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         _unique(entries)
         changes = [_apply_one(number, entry) for number, entry in enumerate(entries, 1)]
-        changes += _rest({entry["name"] for entry in entries}, prune)
+        changes += _undeclared({entry["name"] for entry in entries}, prune)
         transaction.set_rollback(dry_run)
     return changes
 
@@ -124,7 +124,7 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
         raise DeclarationError(f"{where}: is a member of the group {row.group}")
     values = known | values | {"managed_by": ManagedBy.FILE.value}
     if row is not None and values.get("discover_models") and "models" not in entry:
-        # Found meanwhile.
+        # Discovery has found them.
         values["model_names"] = row.model_names
     changed = _different(row, values, state)
     if row is not None and not changed:
@@ -167,8 +167,8 @@ def _registered(where: str, name: str, values: Mapping[str, Any]) -> Endpoint:
         raise DeclarationError(f"{where}: {error}") from None
 
 
-def _rest(named: set[str], prune: bool) -> list[Change]:
-    """Rows that an earlier file made: deleted with `prune`, else only told of."""
+def _undeclared(named: set[str], prune: bool) -> list[Change]:
+    """Rows that only an earlier file declared: deleted with `prune`, else only reported."""
     rows = Endpoint.objects.filter(managed_by=ManagedBy.FILE).exclude(name__in=named)
     changes = [Change("pruned" if prune else "left", row.name) for row in rows]
     if prune:

@@ -1,7 +1,7 @@
-"""What one worker does for all: it probes the endpoints and learns their limits.
+"""How are endpoints probed and their limits learned? One worker does both for all workers.
 
-Whoever holds the lease in Valkey is the one; when it dies, another one follows within seconds.
-Results go to the live state, where all workers read them.
+The worker that holds the leadership in Valkey does it. If this worker dies, another one follows
+within seconds. The results are stored as live state, which all workers read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEASE_SECONDS = 5.0
 
 
 class Watch:
-    """Probes and limits of one process, done while it holds the lease."""
+    """Probes and learns limits while this process holds the leadership."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Watch:
         self._live = live
         self._view = view
         self._clock = clock
-        # A restarted worker has its predecessor's name.
+        # With a random part, because a restarted worker has the name of its predecessor.
         self._name = f"{worker}:{uuid4().hex[:8]}"
         self._probing = Probing(config.unhealthy_after, config.healthy_after)
         self._gradient = Gradient2()
@@ -53,7 +53,7 @@ class Watch:
         self._running: dict[int, asyncio.Task[None]] = {}
 
     async def once(self) -> None:
-        """Called every second.
+        """One round; to be called every second.
 
         Raises:
             redis.RedisError: Valkey is away.
@@ -73,7 +73,7 @@ class Watch:
             await self._prober.close()
 
     async def _update_limits(self, targets: Sequence[Target]) -> dict[int, int]:
-        """Move the limits by one step; slots in use by endpoint id."""
+        """Move the learned limits by one step; returns the slots in use by endpoint id."""
         if not targets:
             return {}
         now, found = await self._live.take_crowding([target.id for target in targets])
@@ -123,7 +123,7 @@ class Watch:
             log.info("probe.not_stored", endpoint=target.name, error=str(error))
 
     def _fields(self, target: Target, live: Live, result: ProbeResult, began: float) -> Fields:
-        # A server that answers calls is well, whatever its probe path says.
+        # A server that answers calls is well, even if it answers no probes.
         answered = not result.error or live.answered_at > began - self._config.probe_seconds
         before = Health(live.healthy, live.bad_probes, live.good_probes)
         after = self._probing.after(before, answered=answered)

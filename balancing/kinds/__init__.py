@@ -1,4 +1,4 @@
-"""The APIs that endpoints speak, one module a kind; clients of ours see the OpenAI shape of all."""
+"""How does each provider's API read in OpenAI's shape? One module for each kind of endpoint."""
 
 from __future__ import annotations
 
