@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,20 @@ class DeclarationError(Exception):
     """The entries cannot be applied, and nothing was changed. The text names entry and field."""
 
 
+class Action(StrEnum):
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    PRUNED = "pruned"
+    # Only an earlier file declared it, and it was not to be pruned.
+    LEFT = "left"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to one endpoint: added, changed, unchanged, pruned or left."""
+    """What happened to one endpoint, and to which of its fields."""
 
-    action: str
+    action: Action
     name: str
     fields: tuple[str, ...] = ()
 
@@ -79,7 +89,7 @@ def apply_configured() -> list[Change]:
         log.error("endpoints.not_applied", error=str(error))
         return []
     for change in changes:
-        if change.action in ("added", "changed", "pruned"):
+        if change.action not in (Action.UNCHANGED, Action.LEFT):
             log.info("endpoints.applied", action=change.action, endpoint=change.name)
     return changes
 
@@ -128,11 +138,11 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
         values["model_names"] = row.model_names
     changed = _different(row, values, state)
     if row is not None and not changed:
-        return Change("unchanged", row.name)
+        return Change(Action.UNCHANGED, row.name)
     saved = _registered(where, entry["name"], values)
     if state is not None and saved.state != state:
         MOVES[state](endpoint_id=saved.pk)
-    return Change("changed" if row else "added", saved.name, changed if row else ())
+    return Change(Action.CHANGED if row else Action.ADDED, saved.name, changed if row else ())
 
 
 def _declarable() -> dict[str, Any]:
@@ -170,7 +180,7 @@ def _registered(where: str, name: str, values: Mapping[str, Any]) -> Endpoint:
 def _undeclared(named: set[str], prune: bool) -> list[Change]:
     """Rows that only an earlier file declared: deleted with `prune`, else only reported."""
     rows = Endpoint.objects.filter(managed_by=ManagedBy.FILE).exclude(name__in=named)
-    changes = [Change("pruned" if prune else "left", row.name) for row in rows]
+    changes = [Change(Action.PRUNED if prune else Action.LEFT, row.name) for row in rows]
     if prune:
         for row in rows:
             services.delete(endpoint_id=row.pk)

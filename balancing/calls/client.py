@@ -18,7 +18,7 @@ from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.reading import Reading, read_answer, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
 from balancing.calls.stream import read_stream
-from balancing.calls.timer import CallTimer
+from balancing.calls.timer import CallTimer, Phase
 from balancing.calls.whole import read_whole
 from balancing.endpoints.credentials import Unreadable
 from balancing.endpoints.target import Target
@@ -137,7 +137,7 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise timer.error() from None
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
         # UnicodeError: no resolver takes the host's name.
-        if timer.phase == "connect":
+        if timer.phase is Phase.CONNECT:
             raise Unavailable("connect_failed", _describe(error)) from None
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 

@@ -20,6 +20,7 @@ from balancing.endpoints.target import Target
 from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import Fields, LiveStore
+from balancing.models.choices import State
 from balancing.policies.limits import Gradient2
 from balancing.policies.probing import Health, Probing
 from llmqueue_project.config import configuration
@@ -60,7 +61,7 @@ class Watch:
         """
         if not await self._live.hold_leadership(self._name, seconds=LEASE_SECONDS):
             return
-        targets = [t for t in self._view.targets.values() if t.state != "disabled"]
+        targets = [t for t in self._view.targets.values() if t.state != State.DISABLED]
         in_use = await self._update_limits(targets)
         if self._config.probe_seconds > 0:
             for target in targets:
