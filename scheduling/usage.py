@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.statements import FOLD_USAGE
-from stores.postgres import Pool, fetch
+from stores.postgres import Connections, fetch
 
 MOST_ENTRIES = 20_000
 KEYS = {
@@ -34,11 +34,11 @@ class Span:
     user_id: UUID | None = None
 
 
-async def fold(pool: Pool) -> int:
+async def fold(connections: Connections) -> int:
     """Fold what has ended since into its days; how many entries there were."""
     folded = 0
     while True:
-        count: int = (await fetch(pool, FOLD_USAGE, {"limit": MOST_ENTRIES}))[0][0]
+        count: int = (await fetch(connections, FOLD_USAGE, {"limit": MOST_ENTRIES}))[0][0]
         folded += count
         if count < MOST_ENTRIES:
             return folded
