@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import Answer
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 QUICK = {
     "LLMQUEUE_BALANCING__PROBE_SECONDS": "0.5",

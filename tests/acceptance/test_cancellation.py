@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import KEY
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import KEY, Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="module")

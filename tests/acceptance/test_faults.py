@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import Answer
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 RECOVERY_SECONDS = 15.0
 
@@ -118,7 +121,7 @@ def test_kill_9_of_the_web_process_while_clients_stream(stack: Stack) -> None:
             outcomes = [stream.result() for stream in streams]
 
         assert all(isinstance(outcome, OSError) for outcome in outcomes), outcomes
-        eventually(lambda: not stack._answers(stack.ports[0]), what="the old process is gone")
+        eventually(lambda: not stack.answers(stack.ports[0]), what="the old process is gone")
         stack.restart_web()
         assert_each_ended_once(stack)
         assert fake.stats()["cancelled"] == 0

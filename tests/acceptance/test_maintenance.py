@@ -11,8 +11,10 @@ from uuid import UUID
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import Answer
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 SEEN_SECONDS = 2.0
 LOOK_SECONDS = 1.5

@@ -7,7 +7,6 @@ restores and acknowledges through `transport.client`, which is None by then.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +16,10 @@ import pytest
 from celery import Celery
 
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import RunningFakeLLM, running_fake_llm
 from tests.integration.slow_chores import SLOW
-from tests.stack import Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 OUTAGE_SECONDS = 2.0
 QUEUES = "realtime,high,normal,low,housekeeping"
@@ -42,13 +42,7 @@ def stack(
 
 def start_worker(stack: Stack) -> subprocess.Popen[bytes]:
     """A worker of all queues that knows the slow chore."""
-    command = [
-        *(sys.executable, "-m", "celery", "-A", "llmqueue_project", "worker", "-P", "threads"),
-        *("-Q", QUEUES, "-n", "transport@test", "-l", "INFO"),
-        *("-I", "tests.integration.slow_chores"),
-    ]
-    process = stack._tethered(command, "worker0", watch=False)
-    stack.worker_processes.append(process)
+    process = stack.add_worker(QUEUES, "-I", "tests.integration.slow_chores")
     eventually(lambda: " ready." in stack.log("worker0"), what="the worker")
     return process
 
