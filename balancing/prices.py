@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,14 @@ class Price:
         return round(exact)
 
 
-def prices_of(value: Mapping[str, Mapping[str, float]]) -> dict[str, Price]:
-    """An endpoint's `prices` column, by model; `*` stands for those not named."""
-    return {model: Price(**parts) for model, parts in value.items()}
+def prices_of(value: Mapping[str, Any]) -> dict[str, Price]:
+    """An endpoint's `prices` column, by model; `*` stands for those not named.
+
+    An entry that is no price is left out: its model costs what those not named cost.
+    """
+    return {
+        model: Price(**parts) for model, parts in value.items() if not wrong_price(model, parts)
+    }
 
 
 def wrong_prices(value: Any) -> str:
@@ -43,13 +49,17 @@ def wrong_prices(value: Any) -> str:
         return 'A JSON object: {"model or *": {"input": 0.15, "output": 0.6}}'
     if len(value) > MOST_PRICES:
         return f"At most {MOST_PRICES} models"
-    for model, parts in value.items():
-        if not 0 < len(model) <= 200 or not model.isprintable():
-            return "Model names are strings of 1 to 200 printable characters"
-        if not isinstance(parts, dict) or not parts or not parts.keys() <= _PARTS:
-            return f"{model[:60]}: input, output and cached_input, per million tokens"
-        if not all(_is_price(price) for price in parts.values()):
-            return f"{model[:60]}: prices are numbers from 0 to {HIGHEST:,.0f}"
+    return next(filter(None, itertools.starmap(wrong_price, value.items())), "")
+
+
+def wrong_price(model: Any, parts: Any) -> str:
+    """What is wrong with one entry; empty when nothing is."""
+    if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
+        return "Model names are strings of 1 to 200 printable characters"
+    if not isinstance(parts, dict) or not parts or not parts.keys() <= _PARTS:
+        return f"{model[:60]}: input, output and cached_input, per million tokens"
+    if not all(_is_price(price) for price in parts.values()):
+        return f"{model[:60]}: prices are numbers from 0 to {HIGHEST:,.0f}"
     return ""
 
 

@@ -66,18 +66,18 @@ def change(
     if credential is not Keep.KEEP:
         credentials.set_credential(endpoint, credential)
     endpoint.full_clean()
-    _refuse_to_carry(before, endpoint, credential, restated)
+    _require_credential(before, endpoint, credential, restated)
     endpoint.save()
-    membership.ask_again(endpoint.pk)
-    registry.forget()
+    membership.refresh_soon(endpoint.pk)
+    registry.expire()
     return endpoint
 
 
-def _refuse_to_carry(
+def _require_credential(
     before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
 ) -> None:
     """A credential goes nowhere else unless whoever moves the endpoint has it, or names it."""
-    if before.pk is None or not credentials.goes_elsewhere(before, after):
+    if before.pk is None or not credentials.changes_recipient(before, after):
         return
     if after.encrypted_credential and credential is Keep.KEEP:
         raise ValidationError({"credential": RESTATE})
@@ -88,7 +88,7 @@ def _refuse_to_carry(
 def delete(*, endpoint_id: int) -> None:
     """Forget an endpoint, a group with its members; requests that run there finish."""
     Endpoint.objects.filter(pk=endpoint_id).delete()
-    registry.forget()
+    registry.expire()
 
 
 def drain(*, endpoint_id: int) -> None:
@@ -107,11 +107,11 @@ def disable(*, endpoint_id: int) -> None:
 
 def _move(endpoint_id: int, state: Endpoint.State) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
-    membership.members_follow(endpoint_id, state)
-    registry.forget()
+    membership.set_state_of_members(endpoint_id, state)
+    registry.expire()
 
 
-def set_pool(*, pattern: str, **fields: Any) -> ModelPool:
+def set_model_pool(*, pattern: str, **fields: Any) -> ModelPool:
     """Say how requests for some models are balanced, or change it; workers know within seconds.
 
     Raises:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ValidationError
 
 from balancing import outbound
+from balancing.apis import APIS
 from llmqueue_project.config import configuration
 
 # Whoever may name any variable of a worker could have its database URL sent to a server of theirs.
@@ -70,19 +71,19 @@ def validate_finite(value: float) -> None:
 
 
 def validate_apis(value: Any) -> None:
-    known = ("chat", "completion", "embedding")
+    known = ", ".join(APIS)
     if not isinstance(value, list) or not all(isinstance(api, str) for api in value):
-        raise ValidationError("List APIs: chat, completion, embedding")
-    if unknown := sorted(set(value) - set(known)):
-        raise ValidationError(f"Unknown: {', '.join(unknown)}. There are {', '.join(known)}")
+        raise ValidationError(f"List APIs: {known}")
+    if unknown := sorted(set(value) - APIS.keys()):
+        raise ValidationError(f"Unknown: {', '.join(unknown)}. There are {known}")
 
 
 def validate_extra_headers(value: Any) -> None:
     if not isinstance(value, dict) or len(value) > 20:
         raise ValidationError('Enter an object of at most 20 headers, such as {"X-Team": "red"}')
     for name, content in value.items():
-        if not _HEADER_NAME.fullmatch(name):
-            raise ValidationError(f"{name[:50]!r} is not the name of a header")
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValidationError(f"{str(name)[:50]!r} is not the name of a header")
         if name.lower() in _RESERVED_HEADERS:
             raise ValidationError(f"{name} is not set here: credentials have their own fields")
         if not isinstance(content, str) or len(content) > 1000:
@@ -107,6 +108,11 @@ def validate_ca_bundle(value: str) -> None:
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL: who receives what is sent there."""
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or default
+    default = {"http": 80, "https": 443}
+    try:
+        parts = urlsplit(url)
+        port = parts.port or default.get(parts.scheme)
+    except ValueError:
+        # Not stored through this project. It is nobody's origin but its own.
+        return "", url, None
+    return parts.scheme, (parts.hostname or "").lower(), port

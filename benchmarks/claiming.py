@@ -56,7 +56,7 @@ class Queue:
 
     def turn(self) -> None:
         """Claim one job and submit another."""
-        from scheduling.models import Priority
+        from scheduling.models import Priority, Source
         from scheduling.specs import JobSpec, parameters
         from scheduling.statements import CLAIM, SUBMIT
 
@@ -76,7 +76,7 @@ class Queue:
             flow_id=self._flow,
             tenant_id=uuid4(),
             cost=100.0,
-            source="openai",
+            source=Source.OPENAI,
         )
         self._timed("claim", self._worker, CLAIM, claim)
         self._timed("submit", self._web, SUBMIT, parameters([spec]))
@@ -85,7 +85,7 @@ class Queue:
         """The statements of a round, without tickets."""
         from scheduling.policies.fairness import SETTLED_WORKS
         from scheduling.statements import (
-            BACKLOG,
+            QUEUED,
             RELEASE_BACKLOG,
             SETTLE,
             SWEEP_DEADLINES,
@@ -100,7 +100,7 @@ class Queue:
             (SWEEP_DUE, None),
             (RELEASE_BACKLOG, {"least": LEAST_QUEUED, "most": MOST_TICKETS}),
             (SETTLE, {"heads": SETTLED_HEADS, "works": SETTLED_WORKS}),
-            (BACKLOG, {"cap": MOST_TICKETS}),
+            (QUEUED, {"cap": MOST_TICKETS}),
         ]
         began = time.perf_counter()
         with self._web.transaction():

@@ -1,12 +1,17 @@
 """The Celery application: `celery -A llmqueue_project worker -Q realtime,high`."""
 
+import logging
 import os
 from typing import Any
 
+import click
 from celery import Celery
+from celery.signals import setup_logging
+from click.core import ParameterSource
 from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
 
+from llmqueue_project import logging as llmqueue_logging
 from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
 
@@ -24,6 +29,20 @@ app.conf.task_queues = [
     Queue(name, Exchange("", type="direct"), routing_key=name) for name in QUEUES
 ]
 app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_logging(loglevel: int, **kwargs: object) -> None:
+    """Log as every other process does: without a receiver Celery sets the root logger's level."""
+    level = logging.getLevelName(loglevel) if _is_level_given() else configuration().log_level
+    llmqueue_logging.configure(format=configuration().log_format, level=level)
+
+
+def _is_level_given() -> bool:
+    """Whether the operator said `--loglevel`; otherwise Celery hands on its default, WARNING."""
+    command = click.get_current_context(silent=True)
+    source = command.get_parameter_source("loglevel") if command else None
+    return source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 @app.on_after_configure.connect

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from balancing.admin.listing import span
+from balancing.admin.listing import joined, span
+from balancing.endpoints.registry import unreadable
 from balancing.live.occupancy import slots_lately
 from balancing.models import Endpoint
 from scheduling.models import Job, Pause, Priority, Status
@@ -41,7 +42,7 @@ def add_levels(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     }
     context["dead_letters"] = _dead_letters()
     context["pauses"] = [
-        f"{pause.get_kind_display()}{f' ({pause.key})' if pause.key else ''}"
+        f"{pause.get_scope_display()}{f' ({pause.key})' if pause.key else ''}"
         f"{f': {pause.reason}' if pause.reason else ''}"
         for pause in Pause.objects.order_by("since")[:20]
     ]
@@ -65,11 +66,12 @@ def _level(level: LevelSummary, jobs: str) -> list[Any]:
 
 def _endpoint(row: Endpoint) -> list[Any]:
     address = reverse("admin:balancing_endpoint_change", args=[row.pk])
+    reason = unreadable(row)
     return [
         format_html('<a href="{}">{}</a>', address, row.name),
-        row.state,
+        f"unreadable: {reason}" if reason else row.state,
         f"{slots_lately().get(row.pk, '-')} / {row.max_concurrent}",
-        ", ".join(row.model_names),
+        joined(row.model_names),
     ]
 
 

@@ -180,7 +180,7 @@ SPECTACULAR_SETTINGS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "queue_order_strategy": "scheduling.tickets.messages:LevelOrder",
+    "queue_order_strategy": "scheduling.tickets.order:LevelOrder",
     # Message priority would outrank queue order and multiply the keys by four.
     "priority_steps": [0],
     "visibility_timeout": 3600,

@@ -40,8 +40,8 @@ class JobNotFound(SchedulingError):
 
 
 class NotPaused(SchedulingError):
-    def __init__(self, kind: str, key: str) -> None:
-        super().__init__(f"{kind} {key}".strip() + " is not paused")
+    def __init__(self, scope: str, key: str) -> None:
+        super().__init__(f"{scope} {key}".strip() + " is not paused")
 
 
 class IllegalTransition(SchedulingError):

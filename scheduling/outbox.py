@@ -1,9 +1,9 @@
-"""What a worker tells the world about its jobs, gathered for a moment and sent in one pipeline.
+"""How do the words of a job reach those who wait for it?
 
 A job's entries go to its Valkey stream (`llmq:out:<job>`, entry id `<attempt>-<seq>`: a worker
 that lost its lease cannot write behind its successor) and to the mailbox of the web process that
-waits for it, one message a flush for all jobs of that process. The end of a job travels in the
-same ordered buffer as its deltas, so it cannot overtake them.
+waits for it. A worker gathers the entries of all its jobs in an `Outbox`. A job that ends without
+a worker has its one entry posted by `post_end`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import UUID
 
 import orjson
+import redis
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from llmqueue_project.config import configuration
+from scheduling.signals import is_announced
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +49,39 @@ def mailbox(origin: str) -> str:
     return f"llmq:mail:{origin}"
 
 
+class FollowedJob(Protocol):
+    """A job as far as somebody may wait for its words."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+
+
+class EndedJob(FollowedJob, Protocol):
+    """A job that has ended."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def error_code(self) -> str: ...
+    @property
+    def error_message(self) -> str: ...
+
+
+def keeps_stream(job: FollowedJob) -> bool:
+    """Whether a job's entries are kept, so that a client can resume or come later."""
+    return job.stream or is_announced(job.source)
+
+
 @dataclass(slots=True)
-class Feed:
+class JobStream:
     """The outgoing entries of one job; `keep` when its stream can be resumed."""
 
     job_id: UUID
@@ -54,10 +90,49 @@ class Feed:
     attempt: int
     seq: int = 0
 
+    @classmethod
+    def of(cls, job: FollowedJob, attempt: int) -> JobStream:
+        """The entries of an attempt."""
+        return cls(job.id, job.origin, keeps_stream(job), attempt)
+
+    @classmethod
+    def after(cls, job: EndedJob) -> JobStream:
+        """The end of a job that no worker ended; it sorts behind the entries of every attempt."""
+        return cls.of(job, job.attempts + 1)
+
+
+def end_of(job: EndedJob) -> str:
+    """The final entry of a job that has no answer, as JSON text."""
+    end = {"status": job.status, "code": job.error_code, "message": job.error_message}
+    return orjson.dumps(end).decode()
+
+
+def post_end(client: redis.Redis, job: EndedJob) -> None:
+    """Tell whoever waits for a job that it ended. A lost entry does no harm: they read the row."""
+    stream, data = JobStream.after(job), end_of(job)
+    try:
+        if stream.keep:
+            key = stream_key(job.id)
+            client.xadd(key, {"k": FINAL, "d": data}, id=f"{stream.attempt}-1")
+            client.expire(key, configuration().streaming.expiry_seconds)
+        if stream.origin:
+            letter = [(job.id.hex, stream.attempt, 1, FINAL, data)]
+            client.publish(mailbox(stream.origin), orjson.dumps(letter))
+    except RedisError as error:
+        log.info("end.not_told", job=str(job.id), error=str(error))
+
+
+def drop_stream(client: redis.Redis, job_id: UUID) -> None:
+    """The job begins anew: who follows it from the start must not meet its former end."""
+    try:
+        client.delete(stream_key(job_id))
+    except RedisError as error:
+        log.info("stream.not_forgotten", job=str(job_id), error=str(error))
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    feed: Feed
+    stream: JobStream
     attempt: int
     seq: int
     event: str
@@ -70,6 +145,11 @@ def _is_urgent(entry: _Entry) -> bool:
 
 
 class Outbox:
+    """A worker's entries, gathered for a moment and sent in one pipeline.
+
+    The end of a job travels in the same ordered buffer as its deltas, so it cannot overtake them.
+    """
+
     def __init__(
         self, client: Redis, *, flush_seconds: float, max_entries: int, expiry_seconds: int
     ) -> None:
@@ -82,12 +162,12 @@ class Outbox:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
-    def put(self, feed: Feed, event: str, data: str) -> None:
+    def put(self, stream: JobStream, event: str, data: str) -> None:
         """Send an entry soon: the first one, a start and an end at once, others by the tick."""
-        if not feed.keep and not feed.origin:
+        if not stream.keep and not stream.origin:
             return
-        feed.seq += 1
-        entry = _Entry(feed, feed.attempt, feed.seq, event, data)
+        stream.seq += 1
+        entry = _Entry(stream, stream.attempt, stream.seq, event, data)
         self._waiting.append(entry)
         if _is_urgent(entry):
             self._start()
@@ -127,14 +207,14 @@ class Outbox:
         arguments: list[str | int] = [self._max_entries, self._expiry_seconds]
         letters: dict[str, list[tuple[str, int, int, str, str]]] = {}
         for entry in entries:
-            feed = entry.feed
-            if feed.keep:
-                keys.append(stream_key(feed.job_id))
+            stream = entry.stream
+            if stream.keep:
+                keys.append(stream_key(stream.job_id))
                 expires = "1" if entry.seq == 1 or entry.event == FINAL else "0"
                 arguments += (f"{entry.attempt}-{entry.seq}", entry.event, entry.data, expires)
-            if feed.origin:
-                letters.setdefault(feed.origin, []).append(
-                    (feed.job_id.hex, entry.attempt, entry.seq, entry.event, entry.data)
+            if stream.origin:
+                letters.setdefault(stream.origin, []).append(
+                    (stream.job_id.hex, entry.attempt, entry.seq, entry.event, entry.data)
                 )
         # First: who misses a letter finds its entries in the stream.
         if keys:

@@ -11,11 +11,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from llmqueue_project.config import configuration
-from scheduling import maintenance
-from scheduling.ending import forget_stream, tell_waiting
+from scheduling import pauses
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
-from scheduling.signals import job_finished
+from scheduling.outbox import drop_stream, post_end
+from scheduling.signals import is_announced, job_finished
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.tickets.queue import publish_on_commit
@@ -85,7 +85,7 @@ def requeue(*, job_id: UUID) -> Status:
     if row is None:
         raise _refusal(job_id, Status.QUEUED)
     status, level = Status(row[0]), row[1]
-    transaction.on_commit(partial(forget_stream, _valkey(), job_id))
+    transaction.on_commit(partial(drop_stream, _valkey(), job_id))
     if status == Status.QUEUED:
         publish_on_commit([level])
     return status
@@ -127,7 +127,7 @@ def release_turn(*, job_id: UUID, body: str) -> bool:
         if job is None or (job.status, job.held_reason) != (Status.HELD, Held.TURN):
             return False
         JobPayload.objects.filter(pk=job_id).update(body=body)
-        paused = maintenance.holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
+        paused = pauses.in_force().holds(tenant_id=job.tenant_id, flow_id=job.flow_id)
         Job.objects.filter(pk=job_id).update(
             status=Status.HELD if paused else Status.QUEUED,
             held_reason=Held.PAUSED if paused else "",
@@ -143,8 +143,8 @@ def _announce_end(job_id: UUID) -> None:
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         return
-    tell_waiting(_valkey(), job)
-    if job.source != "openai":
+    post_end(_valkey(), job)
+    if is_announced(job.source):
         job_finished.send_robust(
             sender=Job,
             job_id=job.id,

@@ -12,8 +12,8 @@ from uuid import UUID
 import orjson
 
 from llmqueue_project.config import configuration
-from scheduling.models import Priority, Status
-from scheduling.policies.fairness import INPUT_WEIGHT, OUTPUT_WEIGHT, weighted_tokens
+from scheduling.models import Api, Priority, Source, Status
+from scheduling.policies.fairness import output_tokens_of, weighted_tokens
 from stores.ids import uuid7
 
 CHARS_PER_TOKEN = 4
@@ -39,9 +39,9 @@ class JobSpec:
     flow_id: int
     tenant_id: UUID
     cost: float
-    source: str
+    source: Source
     id: UUID = field(default_factory=uuid7)
-    api: str = "chat"
+    api: Api = Api.CHAT
     stream: bool = False
     user_id: UUID | None = None
     due_at: datetime | None = None
@@ -81,6 +81,7 @@ def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
     """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
     values = {name: getattr(spec, name) for name in COLUMNS}
     values["level"] = int(spec.level)
+    values |= {"source": str(spec.source), "api": str(spec.api)}
     values["max_attempts"] = spec.max_attempts or configuration().scheduling.max_attempts
     return (*values.values(), place)
 
@@ -97,7 +98,7 @@ def input_tokens(body: str) -> int:
 def estimated_tokens(body: str, cost: float) -> int:
     """Input and output tokens together, of a request whose cost was estimated."""
     inputs = input_tokens(body)
-    return round(inputs + max(0.0, cost - INPUT_WEIGHT * inputs) / OUTPUT_WEIGHT)
+    return round(inputs + output_tokens_of(cost, inputs))
 
 
 def affinity_of(tenant_id: UUID, name: str) -> str:

@@ -1,12 +1,14 @@
 """The SQL that matters, one named statement a file in `scheduling/sql/`.
 
-What several statements do alike, charging flows and refunding them, is a part of its own.
+What several statements do alike is a part of its own: charging flows, refunding and settling them.
 """
 
 from __future__ import annotations
 
 import re
 from importlib.resources import files
+
+from scheduling.policies.fairness import LEAST_WEIGHT
 
 _FOLDER = files("scheduling") / "sql"
 # `{charge first}`: the text of `sql/parts/charge.sql`, about the rows of `first`.
@@ -15,7 +17,13 @@ _PART = re.compile(r"\{(\w+) (\w+)\}")
 
 def statement(name: str) -> str:
     """The text of `sql/<name>.sql` with its parts."""
-    return _PART.sub(lambda part: _text(f"parts/{part[1]}").replace("{jobs}", part[2]), _text(name))
+    return _with_parts(_text(name)).replace("{least_weight}", str(LEAST_WEIGHT))
+
+
+def _with_parts(text: str) -> str:
+    return _PART.sub(
+        lambda part: _with_parts(_text(f"parts/{part[1]}").replace("{jobs}", part[2])), text
+    )
 
 
 def _text(name: str) -> str:
@@ -48,7 +56,7 @@ SWEEP_DEADLINES = statement("sweep_deadlines")
 SWEEP_DUE = statement("sweep_due")
 SETTLE = statement("settle")
 RELEASE_BACKLOG = statement("release_backlog")
-BACKLOG = statement("backlog")
+QUEUED = statement("queued")
 DEMAND = statement("demand")
 OUTLOOK = statement("outlook")
 WATCH = statement("watch")

@@ -1,26 +1,28 @@
-"""The repair that needs nobody's memory: leases, deadlines, due times and tickets, each second.
+"""What must be done to jobs although nobody asks for it?
 
-Every worker calls it on its own timer, outside Celery's queues; an advisory lock lets one do it.
+Leases that ran out, deadlines, due times, pauses that a submit missed, backlog, tags to correct,
+lost tickets. Every worker calls the sweep on its own timer, outside Celery's queues; an advisory
+lock lets one of them do it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
-from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from scheduling.levels import LEVELS
 from scheduling.models import Priority, Status
 from scheduling.pauses import PAUSES, Pauses
 from scheduling.policies.fairness import SETTLED_WORKS
 from scheduling.statements import (
-    BACKLOG,
     HOLD_PAUSED,
+    QUEUED,
     RELEASE_BACKLOG,
     RESUME_PAUSED,
     SETTLE,
@@ -28,8 +30,8 @@ from scheduling.statements import (
     SWEEP_DUE,
     SWEEP_LEASES,
 )
-from scheduling.tickets.messages import pushes
-from stores.postgres import Database
+from scheduling.top_up import Queues, TopUp
+from stores.postgres import Run
 
 log = structlog.get_logger(__name__)
 
@@ -39,9 +41,17 @@ MOST_TICKETS = 10_000
 LEAST_QUEUED = 32
 # Jobs of each level and model whose tags a round looks at; more than start within a second.
 SETTLED_HEADS = 500
-# Rounds between two looks for jobs that a pause or its end has missed; it reads all that wait.
+# Rounds between two checks for what a pause or its end has missed: a check reads all that waits.
 PAUSE_ROUNDS = 30
 TRY_LOCK = "select pg_try_advisory_xact_lock(%(lock)s)"
+
+Row = tuple[Any, ...]
+
+
+class Transactions(Protocol):
+    """Where statements run together: `async with database.transaction() as run`."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Run]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,114 +68,90 @@ class Ended:
     stream: bool
     error_code: str
     error_message: str
+    request_id: str
 
     @classmethod
-    def of_row(cls, row: tuple[Any, ...]) -> Ended:
+    def of_row(cls, row: Row) -> Ended:
         return cls(row[0], row[1], Status(row[2]), *row[3:])
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
+    """What a round did: jobs that ended, and by level those it queued and all that are queued."""
+
     ended: list[Ended]
     queued: Counter[str]
-    backlog: dict[str, int]
+    waiting: dict[str, int]
 
 
 class Sweeper:
-    def __init__(
-        self,
-        *,
-        database: Database,
-        client: Redis,
-        on_end: Callable[[Ended], Awaitable[None]],
-    ) -> None:
-        self._database = database
-        self._client = client
-        self._on_end = on_end
-        self._shortfall: dict[str, int] = {}
-        self._holding: frozenset[tuple[str, str]] | None = None
-        self._settling = 0
+    """One worker's sweep."""
 
-    async def once(self) -> bool:
-        """One round; False when another worker holds the lock.
+    def __init__(self, *, database: Transactions, client: Queues) -> None:
+        self._database = database
+        self._tickets = TopUp(client)
+        self._pause_checks = _PauseChecks()
+
+    async def once(self) -> list[Ended]:
+        """One round; the jobs that ended in it. None while another worker holds the lock.
 
         Raises:
-            psycopg.OperationalError, redis.RedisError: a server is away; try again later.
+            psycopg.OperationalError: PostgreSQL is away; try again later.
         """
         found = await self._round()
         if found is None:
-            return False
-        for job in found.ended:
-            await self._on_end(job)
-        await self._top_up(found)
-        return True
+            return []
+        try:
+            await self._tickets.publish(found.queued, waiting=found.waiting)
+        except RedisError as error:
+            # The round is committed, and its ends must be told all the same.
+            log.warning("sweep.tickets_wait", error=str(error))
+        return found.ended
 
     async def _round(self) -> _Round | None:
-        async with self._database.durable.connection() as connection, connection.transaction():
-
-            async def rows(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
-                return await (await connection.execute(statement, parameters or None)).fetchall()
-
-            if not (await rows(TRY_LOCK, lock=LOCK))[0][0]:
+        async with self._database.transaction() as run:
+            if not (await run(TRY_LOCK, lock=LOCK))[0][0]:
                 return None
-            lost = await rows(SWEEP_LEASES)
-            expired = await rows(SWEEP_DEADLINES)
-            due = await rows(SWEEP_DUE)
-            if self._pauses_need_care(Pauses.of_rows(await rows(PAUSES))):
-                await rows(HOLD_PAUSED)
-                due += await rows(RESUME_PAUSED)
-            due += await rows(RELEASE_BACKLOG, least=LEAST_QUEUED, most=MOST_TICKETS)
-            await rows(SETTLE, heads=SETTLED_HEADS, works=SETTLED_WORKS)
-            backlog = await rows(BACKLOG, cap=MOST_TICKETS)
-        moved = [Ended.of_row(row) for row in (*lost, *expired)]
+            lost = await run(SWEEP_LEASES)
+            moved = [*lost, *await run(SWEEP_DEADLINES)]
+            released = [*await run(SWEEP_DUE), *await self._resumed(run)]
+            released += await run(RELEASE_BACKLOG, least=LEAST_QUEUED, most=MOST_TICKETS)
+            await run(SETTLE, heads=SETTLED_HEADS, works=SETTLED_WORKS)
+            waiting = await run(QUEUED, cap=MOST_TICKETS)
         if lost:
             log.warning("sweep.leases_lost", jobs=len(lost))
-        queued = Counter(Priority(j.level).queue for j in moved if j.status == Status.QUEUED)
-        queued.update(Priority(row[1]).queue for row in due if row[2] == Status.QUEUED)
         return _Round(
-            ended=[job for job in moved if job.status != Status.QUEUED],
-            queued=queued,
-            backlog={Priority(level).queue: count for level, count in backlog},
+            ended=[Ended.of_row(row) for row in moved if row[2] != Status.QUEUED],
+            queued=_levels(row for row in (*moved, *released) if row[2] == Status.QUEUED),
+            waiting={Priority(level).queue: count for level, count in waiting},
         )
 
-    def _pauses_need_care(self, pauses: Pauses) -> bool:
-        """After a change, twice: a submit under way may not have seen it; and now and then."""
+    async def _resumed(self, run: Run) -> list[Row]:
+        """Jobs queued because their pause is over; those that a pause has missed are held."""
+        if not self._pause_checks.is_due(Pauses.of_rows(await run(PAUSES))):
+            return []
+        await run(HOLD_PAUSED)
+        return await run(RESUME_PAUSED)
+
+
+class _PauseChecks:
+    """In which rounds to look for jobs that a pause or its end has missed."""
+
+    def __init__(self) -> None:
+        self._holding: frozenset[tuple[str, str]] | None = None
+        self._rounds_left = 0
+
+    def is_due(self, pauses: Pauses) -> bool:
+        """After a change, twice: a submit under way may not have seen it. Then now and then."""
         if pauses.holding != self._holding:
-            self._settling = 2
-        elif self._settling == 0:
-            self._settling = PAUSE_ROUNDS
+            self._rounds_left = 2
+        elif self._rounds_left == 0:
+            self._rounds_left = PAUSE_ROUNDS
         self._holding = pauses.holding
-        self._settling -= 1
-        return self._settling in (0, 1)
+        self._rounds_left -= 1
+        return self._rounds_left in (0, 1)
 
-    async def _top_up(self, found: _Round) -> None:
-        """Publish tickets for what was queued now, and for what is short twice in a row.
 
-        Twice, because submit inserts before it publishes, and a worker takes a ticket before it
-        claims: for a moment there are more rows than tickets.
-        """
-        if found.queued:
-            await self._publish(found.queued)
-        async with self._client.pipeline(transaction=False) as pipe:
-            for level in LEVELS:
-                pipe.llen(level)
-            lengths = dict(zip(LEVELS, await pipe.execute(), strict=True))
-        shortfall = {level: found.backlog[level] - lengths[level] for level in LEVELS}
-        missing = Counter(
-            {
-                level: min(short, self._shortfall.get(level, 0))
-                for level, short in shortfall.items()
-                if short > 0 and self._shortfall.get(level, 0) > 0
-            }
-        )
-        if missing:
-            log.info("sweep.tickets_topped_up", **missing)
-            await self._publish(missing)
-            shortfall = {level: short - missing[level] for level, short in shortfall.items()}
-        self._shortfall = shortfall
-
-    async def _publish(self, counts: Counter[str]) -> None:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for level, messages in pushes(counts):
-                pipe.lpush(level, *messages)
-            await pipe.execute()
+def _levels(rows: Iterable[Row]) -> Counter[str]:
+    """How many rows there are of each level."""
+    return Counter(Priority(row[1]).queue for row in rows)

@@ -17,9 +17,14 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
-@shared_task(name=TASK, **_OPTIONS)
-def serve_next(level: str) -> None:
-    """One more request waits at this level: serve whichever is next."""
-    from scheduling.worker.step import engine
+@shared_task(name=TASK, bind=True, **_OPTIONS)
+def serve_next(self: Any, level: str) -> None:
+    """One more request waits at this level: serve whichever is next.
 
-    engine().serve(Priority.named(level))
+    Raises:
+        RuntimeError: the process is not a worker of the level queues.
+    """
+    engine = getattr(self, "engine", None)
+    if engine is None:
+        raise RuntimeError("tickets are served by workers of the level queues only")
+    engine.serve(Priority.named(level))

@@ -15,12 +15,17 @@ from typing import Any
 import redis
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as LateError
 
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 CHANNEL = "llmq:control"
+# A quiet subscription is asked for a sign of life after this time, and given up after twice this.
+QUIET_SECONDS = 5.0
+RECONNECT_SECONDS = 0.2
 
 
 @lru_cache(maxsize=1)
@@ -37,16 +42,43 @@ def tell(**news: str) -> None:
         log.info("control.not_told", error=str(error))
 
 
-async def listen(client: Redis, channel: str, receive: Callable[[bytes], Any]) -> None:
-    """Call `receive` with every message of a channel, reconnecting for ever."""
+async def listen(
+    client: Redis,
+    channel: str,
+    receive: Callable[[bytes], Any],
+    *,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> None:
+    """Call `receive` with every message of a channel, reconnecting for ever.
+
+    Messages that are published while the connection is broken are lost. A connection that breaks
+    without a sign, because packets are dropped, is noticed within twice `quiet_seconds`.
+    """
     while True:
         try:
-            async with client.pubsub(ignore_subscribe_messages=True) as subscription:
+            async with client.pubsub() as subscription:
                 await subscription.subscribe(channel)
                 while True:
-                    message = await subscription.get_message(timeout=10)
-                    if message is not None:
+                    message = await _next(subscription, quiet_seconds)
+                    if message["type"] == "message":
                         receive(message["data"])
-        except RedisError as error:
+        except (RedisError, OSError) as error:
             log.info("control.reconnects", channel=channel, error=str(error))
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _next(subscription: PubSub, quiet_seconds: float) -> dict[str, Any]:
+    """The next message, or the answer to a ping.
+
+    Raises:
+        redis.RedisError: the connection is broken, or silent for twice `quiet_seconds`.
+    """
+    message: dict[str, Any] | None = await subscription.get_message(timeout=quiet_seconds)
+    if message is None:
+        # Nothing was published, or the connection is dead: redis-py takes the socket's ETIMEDOUT
+        # for the end of its own timeout, and then returns None at once, at every further call.
+        await subscription.ping()
+        message = await subscription.get_message(timeout=quiet_seconds)
+    if message is None:
+        raise LateError("Valkey is silent")
+    return message

@@ -7,6 +7,8 @@ lost by a crash of the server, never half-done: a claim or a heartbeat that vani
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -22,6 +24,8 @@ READ_PATIENCE_SECONDS = 3.0
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
 UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+# Runs a statement with parameters by name and gives its rows.
+Run = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 
 def _pool(name: str, size: int, options: str) -> Pool:
@@ -51,6 +55,20 @@ class Database:
         await self.durable.open()
         await self.relaxed.open()
         return self
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Run]:
+        """One durable transaction of several statements: `await run(STATEMENT, limit=5)`.
+
+        Raises:
+            psycopg.OperationalError: the server is away.
+        """
+        async with self.durable.connection() as connection, connection.transaction():
+
+            async def run(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+                return await (await connection.execute(statement, parameters or None)).fetchall()
+
+            yield run
 
     async def __aexit__(
         self,

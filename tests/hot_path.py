@@ -18,8 +18,8 @@ from redis.asyncio import Redis
 
 from llmqueue_project.config import configuration
 from llmqueue_project.embedded.services import Services
-from scheduling.dispatch.claims import Claimed
-from scheduling.models import Priority, Status
+from scheduling.dispatch.claimed import Claimed
+from scheduling.models import Api, Priority, Source, Status
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import SUBMIT
 from stores import postgres as hot_database
@@ -127,7 +127,7 @@ def spec(flow_id: int, **fields: Any) -> JobSpec:
         "body": "{}",
         "tenant_id": uuid4(),
         "cost": 10.0,
-        "source": "openai",
+        "source": Source.OPENAI,
     }
     return JobSpec(flow_id=flow_id, **{**values, **fields})
 
@@ -142,8 +142,8 @@ def claimed(**fields: Any) -> Claimed:
         "attempts": 1,
         "max_attempts": 3,
         "model": MODEL,
-        "api": "chat",
-        "source": "openai",
+        "api": Api.CHAT,
+        "source": Source.OPENAI,
         "stream": False,
         "origin": "web",
         "request_id": "r",

@@ -109,11 +109,13 @@ class Stack(Client):
     def add_worker(self, queues: str = LEVEL_QUEUES, *options: str) -> subprocess.Popen[bytes]:
         """One more worker, of these queues; its log is `worker<number>`."""
         number = len(self.worker_processes)
-        command = [
-            *(sys.executable, "-m", "celery", "-A", "llmqueue_project", "worker"),
-            *("-P", "threads", "-Q", queues, "-n", f"w{number}@test", "-l", "INFO", *options),
-        ]
-        process = processes.start(command, self.environment, log=self._log(f"worker{number}"))
+        threads = ("-P", "threads", "-Q", queues, "-n", f"w{number}@test", *options)
+        return self.start_celery(f"worker{number}", "worker", *threads)
+
+    def start_celery(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Any of Celery's programs, with a log of this name; it ends with the workers."""
+        command = [sys.executable, "-m", "celery", "-A", "llmqueue_project", *arguments]
+        process = processes.start(command, self.environment, log=self._log(name))
         self.worker_processes.append(process)
         return process
 

@@ -6,20 +6,21 @@ import time
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
-from balancing import profiles, services
-from balancing.admin.forms import EndpointForm
-from balancing.admin.listing import ListAdmin, span
+from balancing import services
+from balancing.admin.forms import EndpointForm, JsonBox
+from balancing.admin.listing import ListAdmin, joined, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.discovery import membership
 from balancing.endpoints import credentials, registry
-from balancing.health import endpoint_test as trial
+from balancing.health import endpoint_test
 from balancing.live.occupancy import live_lately, slots_lately
-from balancing.models import Endpoint, ModelPool
+from balancing.live.state import HealthState
+from balancing.models import Endpoint
 
 State = Endpoint.State
 MOST_TESTS = 5
@@ -42,18 +43,25 @@ MANAGED = {
     Endpoint.ManagedBy.DNS: "This endpoint is a member of the group {group}: change it there. "
     "What is changed here lasts until the next lookup; its state is yours.",
 }
+STATE_COLOURS = {
+    State.ENABLED: "success",
+    State.DRAINING: "warning",
+    State.DISABLED: "danger",
+    "unreadable": "danger",
+}
 HEALTH_COLOURS = {
-    "healthy": "success",
-    "returning": "info",
-    "trial": "warning",
-    "ejected": "danger",
-    "unhealthy": "danger",
+    HealthState.HEALTHY: "success",
+    HealthState.RETURNING: "info",
+    HealthState.TRIAL: "warning",
+    HealthState.EJECTED: "danger",
+    HealthState.UNHEALTHY: "danger",
 }
 
 
 @admin.register(Endpoint)
 class EndpointAdmin(ObjectActions, ListAdmin):
     form = EndpointForm
+    formfield_overrides = {JSONField: {"form_class": JsonBox}}
     list_display = (
         "name",
         "shown_state",
@@ -150,23 +158,24 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     @display(
         description="state",
         ordering="state",
-        label={State.ENABLED: "success", State.DRAINING: "warning", State.DISABLED: "danger"},
+        label=STATE_COLOURS,
     )
-    def shown_state(self, row: Endpoint) -> str:
-        return row.state
+    def shown_state(self, row: Endpoint) -> tuple[str, str]:
+        reason = registry.unreadable(row)
+        return ("unreadable", f"unreadable: {reason}") if reason else (row.state, row.state)
 
     @display(description="models")
     def shown_models(self, row: Endpoint) -> str:
-        return ", ".join(row.model_names)
+        return joined(row.model_names)
 
     @display(description="health", label=HEALTH_COLOURS)
     def shown_health(self, row: Endpoint) -> tuple[str, str]:
         live = live_lately(row.pk)
         word = live.health(time.time())
-        if word == "ejected":
+        if word == HealthState.EJECTED:
             left = live.ejected_until - time.time()
             return word, f"ejected, {span(max(0.0, left))} left"
-        if word == "unhealthy":
+        if word == HealthState.UNHEALTHY:
             return word, f"unhealthy: {live.probe_error}" if live.probe_error else word
         return word, word
 
@@ -196,7 +205,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
-        return credentials.described(row)
+        return credentials.describe(row)
 
     @display(description="managed by", ordering="managed_by")
     def shown_manager(self, row: Endpoint) -> str:
@@ -204,12 +213,12 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        membership.ask_again(obj.pk)
-        registry.forget()
+        membership.refresh_soon(obj.pk)
+        registry.expire()
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
         super().delete_model(request, obj)
-        registry.forget()
+        registry.expire()
 
     def changeform_view(
         self,
@@ -234,9 +243,9 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             self._test(request, row)
 
     def _test(self, request: HttpRequest, row: Endpoint) -> None:
-        found = trial.of(row)
+        found = endpoint_test.run(row)
         level = messages.SUCCESS if found.worked else messages.ERROR
-        self.message_user(request, found.told, level)
+        self.message_user(request, found.text, level)
 
     @admin.action(description="Enable", permissions=["steer"])
     def enable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
@@ -259,29 +268,3 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         self.message_user(
             request, f"{outcome}: {', '.join(name for _, name in names)}", messages.SUCCESS
         )
-
-
-@admin.register(ModelPool)
-class ModelPoolAdmin(ListAdmin):
-    list_display = ("pattern", "shown_profile", "shown_fallbacks", "hedging", "updated_at")
-    search_fields = ("pattern",)
-    readonly_fields = ("created_at", "updated_at")
-    fieldsets = (
-        (None, {"fields": ("pattern", "profile", "hedging", "fallback_models")}),
-        ("Times", {"fields": ("created_at", "updated_at")}),
-    )
-
-    def get_form(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
-        form = super().get_form(request, obj, **options)
-        field = form.base_fields.get("profile")
-        if field is not None:
-            field.help_text = f"{field.help_text}. One of: {', '.join(profiles.names())}"
-        return form
-
-    @display(description="profile", ordering="profile")
-    def shown_profile(self, row: ModelPool) -> str:
-        return row.profile or "as in the settings"
-
-    @display(description="fallback models")
-    def shown_fallbacks(self, row: ModelPool) -> str:
-        return ", ".join(row.fallback_models) or "-"

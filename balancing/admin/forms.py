@@ -14,11 +14,11 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from balancing.apis import APIS
 from balancing.endpoints import credentials
 from balancing.models import Endpoint
 from balancing.services import RESTATE
 
-APIS = [("chat", "chat"), ("completion", "completion"), ("embedding", "embedding")]
 _MOVING = ("base_url", "proxy_url", "ca_bundle", "verify_tls", "api_key_variable")
 
 
@@ -39,11 +39,27 @@ class Lines(forms.CharField):
         return bool((initial or []) != self.to_python(data))
 
 
+class JsonBox(forms.JSONField):
+    """JSON; an emptied box means what the column has by default. To Django it means null."""
+
+    def to_python(self, value: Any) -> Any:
+        if value == "" and callable(self.initial):
+            return self.initial()
+        return super().to_python(value)
+
+
+class Choices(forms.MultipleChoiceField):
+    """Some of a few texts; a column that holds no list is mended by saving."""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return super().has_changed(initial if isinstance(initial, list) else [], data)
+
+
 class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic when it runs
     model_names = Lines(label="Models", required=False, help_text="One name a line")
-    apis = forms.MultipleChoiceField(
+    apis = Choices(
         label="APIs",
-        choices=APIS,
+        choices=[(api, api) for api in APIS],
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None: chat, and completions where its kind has them",
@@ -76,7 +92,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
         except ValidationError as error:
             self.add_error(None, error)
         if self.instance.pk is not None and not self.errors:
-            self._refuse_to_carry(cleaned)
+            self._require_credential(cleaned)
         return cleaned
 
     def _set_credential(self, cleaned: dict[str, Any]) -> None:
@@ -85,13 +101,13 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
         elif cleaned.get("forget_credential"):
             credentials.set_credential(self.instance, None)
 
-    def _refuse_to_carry(self, cleaned: dict[str, Any]) -> None:
+    def _require_credential(self, cleaned: dict[str, Any]) -> None:
         """The rule of `balancing.services.change`, asked of a person."""
         after = copy(self.instance)
         for name in _MOVING:
             if name in cleaned:
                 setattr(after, name, cleaned[name])
-        if not credentials.goes_elsewhere(self.instance, after):
+        if not credentials.changes_recipient(self.instance, after):
             return
         if after.encrypted_credential and not cleaned.get("credential"):
             self.add_error("credential", RESTATE)

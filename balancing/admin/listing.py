@@ -46,6 +46,11 @@ class ReadOnlyAdmin(ListAdmin):
         return False
 
 
+def joined(names: Any, separator: str = ", ") -> str:
+    """The names of a JSON column on one line; a column that holds no list as it is."""
+    return separator.join(map(str, names)) if isinstance(names, list) else str(names)
+
+
 def age(moment: datetime | None, *, now: datetime | None = None) -> str:
     """How long ago, in its largest unit: `42 s`, `3 min`, `5 h`, `2 d`."""
     if moment is None:

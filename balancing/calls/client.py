@@ -6,42 +6,28 @@ generating. Redirects are refused: a credential never follows one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import orjson
 
-from balancing.calls.answer import (
-    LARGEST_ANSWER,
-    UNKNOWN_SHAPE,
-    Answer,
-    Call,
-    Guard,
-    OnChunk,
-    Timeouts,
-    message_of,
-    read_at_most,
-    read_stream,
-    read_whole,
-)
+from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.reading import Reading, read_answer, read_at_most
+from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
+from balancing.calls.stream import read_stream
+from balancing.calls.timer import CallTimer
+from balancing.calls.whole import read_whole
 from balancing.endpoints.credentials import Unreadable
 from balancing.endpoints.registry import Target
-from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.errors import Broken, CallError, TimedOut, Unavailable
 from balancing.kinds import KINDS
-from balancing.kinds.contract import EndpointKind, Outgoing
-from balancing.kinds.shape import error as error_body
+from balancing.kinds.call import Call, Timeouts
+from balancing.kinds.contract import UNKNOWN_SHAPE, EndpointKind, Outgoing
 from balancing.kinds.shape import unsupported
 from balancing.outbound import connector
-
-LARGEST_REFUSAL = 64 * 1024
-SHORTEST_SECRET = 8
-# These speak of the endpoint (its credential, its models), not of the client's request.
-_ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
 
 
 class Client:
@@ -69,18 +55,17 @@ class Client:
         asked = upstream(target, call)
         outgoing = _request(kind, target, asked, credential)
         call = replace(call, model=asked.model) if asked.model else call
-        timeouts = call.timeouts.of(target.access)
-        guard = Guard(timeouts)
-        with failures(guard):
-            async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
+        timeouts = call.timeouts.at(target.access)
+        timer = CallTimer(timeouts)
+        with call_errors(timer):
+            async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await refusal_of(response, kind, credential)
-                guard.accepted()
-                streamed = response.content_type == "text/event-stream"
-                if call.stream and streamed:
-                    return await read_stream(response, call, on_chunk, guard, kind.translator())
-                translate = None if kind.passes_through else kind.whole
-                return await read_whole(response, call, on_chunk, guard, translate)
+                    raise await _refusal(response, kind, credential)
+                timer.accepted()
+                reading = Reading(call, kind, on_chunk, timer)
+                if call.stream and response.content_type == "text/event-stream":
+                    return await read_stream(response, reading)
+                return await read_whole(response, reading)
 
     async def models(self, target: Target, timeouts: Timeouts) -> list[str]:
         """The models that an endpoint says it serves.
@@ -90,12 +75,12 @@ class Client:
         """
         kind, credential = KINDS[target.access.kind], _credential(target)
         outgoing = kind.listing(target, credential)
-        guard = Guard(timeouts)
-        with failures(guard):
-            async with guard.timeout, self._send(target, outgoing, timeouts.connect) as response:
+        timer = CallTimer(timeouts)
+        with call_errors(timer):
+            async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await refusal_of(response, kind, credential)
-                data = await read_at_most(response, LARGEST_ANSWER)
+                    raise await _refusal(response, kind, credential)
+                data = await read_answer(response)
         try:
             return kind.listed(orjson.loads(data))
         except UNKNOWN_SHAPE:
@@ -109,9 +94,9 @@ class Client:
             "POST" if outgoing.body else "GET",
             outgoing.url,
             data=outgoing.body or None,
-            headers={**outgoing.headers, **extra, **target.naming},
+            headers={**outgoing.headers, **extra, **target.host_header},
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
-            **target.route,
+            **target.connection_options,
         )
 
 
@@ -142,65 +127,27 @@ def _credential(target: Target) -> str:
 
 
 @contextmanager
-def failures(guard: Guard) -> Iterator[None]:
-    """What can go wrong on the way, as errors of a call."""
+def call_errors(timer: CallTimer) -> Iterator[None]:
+    """Raise what can go wrong on the way as the errors of a call."""
     try:
         yield
     except aiohttp.ServerTimeoutError:
         raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
     except TimeoutError:
-        raise guard.error() from None
-    except (aiohttp.ClientError, OSError) as error:
-        if guard.phase == "connect":
+        raise timer.error() from None
+    except (aiohttp.ClientError, OSError, UnicodeError) as error:
+        # UnicodeError: the host's name has no form for a resolver.
+        if timer.phase == "connect":
             raise Unavailable("connect_failed", _describe(error)) from None
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def refusal_of(
-    response: aiohttp.ClientResponse, kind: EndpointKind, credential: str = ""
+async def _refusal(
+    response: aiohttp.ClientResponse, kind: EndpointKind, credential: str
 ) -> CallError:
-    """What an endpoint's refusal amounts to; servers that echo the credential do so in vain."""
-    status = response.status
-    data = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
-    try:
-        parsed = orjson.loads(data)
-        # On one line: it may be sent on as a server-sent event.
-        data = _without(orjson.dumps(parsed).decode(), credential)
-        parsed = orjson.loads(data)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        parsed, data = {}, ""
-    message = message_of(parsed) or f"the endpoint answered {status}"
-    if 300 <= status < 400:
-        message = f"the endpoint redirects ({status}); give it the base URL that it moved to"
-    ours = 400 <= status < 500 and status not in _ENDPOINT_FAULTS
-    if ours and not kind.blames_endpoint(status, parsed):
-        if data and not kind.passes_through:
-            data = error_body(message, kind="invalid_request_error")
-        return Refused("refused", message, status=status, body=data)
-    told = _retry_after(response.headers.get("Retry-After", ""))
-    return Unavailable(
-        f"http_{status}",
-        message,
-        status=status,
-        retry_after_seconds=told or kind.retry_after_seconds(parsed),
-    )
-
-
-def _without(text: str, credential: str) -> str:
-    """JSON text in which no string holds the credential; a very short one is no secret."""
-    if len(credential) < SHORTEST_SECRET:
-        return text
-    return text.replace(orjson.dumps(credential).decode()[1:-1], "***")
-
-
-def _retry_after(value: str) -> float:
-    if value.isascii() and value.isdigit():
-        return min(float(value), 3600.0)
-    try:
-        at = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    except ValueError:
-        return 0.0
-    return max(0.0, min(at.timestamp() - time.time(), 3600.0))
+    text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
+    retry_after = response.headers.get("Retry-After", "")
+    return error_of(Refusal(response.status, text, retry_after), kind, credential)
 
 
 def _describe(error: BaseException) -> str:

@@ -6,62 +6,69 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from balancing.endpoints.model_pools import Pools
+from balancing.endpoints.model_pools import ModelPools
 from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import EMPTY, Live
+from balancing.policies.profile import Profile
 from balancing.policies.snapshot import EndpointSnapshot
 from llmqueue_project.config import configuration
 
 # Rooms of a reservation that was not made; for figures that do not need one.
-_NOTHING = Room(used=0, reserved=0)
+_NO_ROOM = Room(used=0, reserved=0)
 
 
-class Landscape:
+class EndpointView:
     """Refreshed beside the requests; deciding costs no round trip."""
 
     def __init__(self) -> None:
-        self.pools = Pools()
+        self.model_pools = ModelPools()
         self.targets: dict[int, Target] = {}
         self.live: dict[int, Live] = {}
         self.limits: dict[int, int] = {}
         self._cooldown_seconds = configuration().balancing.failure_cooldown_seconds
         self._failing_until: dict[int, float] = {}
-        self._ahead = 0.0
+        self._clock_offset = 0.0
 
     @property
     def now(self) -> float:
         """Valkey's Unix time, as far as known here: other workers' times are compared with it."""
-        return time.time() + self._ahead
+        return time.time() + self._clock_offset
 
-    def learn_targets(self, targets: Iterable[Target]) -> None:
+    def update_targets(self, targets: Iterable[Target]) -> None:
         self.targets = {target.id: target for target in targets}
-        self.settle()
+        self.work_out_limits()
 
-    def learn_live(self, at: float, live: Mapping[int, Live]) -> None:
-        self._ahead = at - time.time()
+    def update_live(self, at: float, live: Mapping[int, Live]) -> None:
+        self._clock_offset = at - time.time()
         self.live = dict(live)
-        self.settle()
+        self.work_out_limits()
 
-    def settle(self) -> None:
-        """Work out how many slots each endpoint may have in use, until the next look."""
+    def work_out_limits(self) -> None:
+        """Say how many slots each endpoint may have in use, until this is worked out again."""
         now = self.now
-        snapshots = [
-            self._snapshot(t, _NOTHING, now) for t in self.targets.values() if t.takes_work
-        ]
-        limits = {each.id: 0 for each in snapshots}
-        for profile in {self.pools.of(m).profile.name: self.pools.of(m).profile
-                        for each in snapshots for m in each.model_names}.values():  # fmt: skip
+        working = [self._snapshot(t, _NO_ROOM, now) for t in self.targets.values() if t.takes_work]
+        limits = dict.fromkeys((each.id for each in working), 0)
+        for profile, models in self._models_by_profile(working):
             own = [
-                replace(each, model_names=models)
-                for each in snapshots
-                if (models := frozenset(
-                    m for m in each.model_names if self.pools.of(m).profile is profile
-                ))
-            ]  # fmt: skip
+                replace(each, model_names=each.model_names & models)
+                for each in working
+                if not each.model_names.isdisjoint(models)
+            ]
             for endpoint, slots in profile.room(own, now=now).items():
                 limits[endpoint] = max(limits[endpoint], slots)
         self.limits = limits
+
+    def _models_by_profile(
+        self, endpoints: Iterable[EndpointSnapshot]
+    ) -> list[tuple[Profile, set[str]]]:
+        """Each profile in use, and the models that are balanced by it."""
+        # By identity: modules of operators may have profiles of the same name.
+        found: dict[int, tuple[Profile, set[str]]] = {}
+        for model in {model for each in endpoints for model in each.model_names}:
+            profile = self.model_pools.rules_for(model).profile
+            found.setdefault(id(profile), (profile, set()))[1].add(model)
+        return list(found.values())
 
     def snapshots(self, reservation: Reservation) -> dict[int, EndpointSnapshot]:
         """By endpoint id, what a decision sees that may take the reserved slots."""
@@ -113,7 +120,7 @@ class Landscape:
     def mark_well(self, endpoint_id: int) -> None:
         self._failing_until.pop(endpoint_id, None)
 
-    def others_of(self, endpoint_id: int) -> list[int]:
+    def peers_of(self, endpoint_id: int) -> list[int]:
         """The endpoints that take work for some model of this one."""
         target = self.targets.get(endpoint_id)
         if target is None:

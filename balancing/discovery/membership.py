@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from balancing import outbound
-from balancing.discovery.resolver import Address
+from balancing.discovery.resolver import Address, ResolutionFailed
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
@@ -38,12 +38,19 @@ LONGEST_DRAIN = timedelta(hours=1)
 
 
 def name_and_port(group: Endpoint) -> tuple[str, int]:
-    """What to look up for a group."""
-    parts = urlsplit(group.base_url)
-    return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    """What to look up for a group.
+
+    Raises:
+        ResolutionFailed: its base URL is none; it was not stored through this project.
+    """
+    try:
+        parts = urlsplit(group.base_url)
+        return parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        raise ResolutionFailed("the base URL is not one of http or https") from None
 
 
-def keep(group_id: int, addresses: Iterable[Address]) -> bool:
+def update_members(group_id: int, addresses: Iterable[Address]) -> bool:
     """Make a group's members those of `addresses`; whether anything changed."""
     with transaction.atomic():
         group = Endpoint.objects.select_for_update().filter(pk=group_id).first()
@@ -53,9 +60,9 @@ def keep(group_id: int, addresses: Iterable[Address]) -> bool:
         wanted = {_url(group, address): address for address in _callable(group, addresses)}
         changed = False
         for url, address in wanted.items():
-            changed |= _keep_one(group, url, address, present.get(url))
+            changed |= _update_member(group, url, address, present.get(url))
         gone = [member for url, member in present.items() if url not in wanted]
-        return _let_go(gone) or changed
+        return _mark_vanished(gone) or changed
 
 
 def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
@@ -74,13 +81,13 @@ def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
     return found
 
 
-def drop_orphans() -> bool:
+def mark_orphans_vanished() -> bool:
     """Let go of members whose group is none any more."""
     members = Endpoint.objects.filter(group__isnull=False, vanished_at__isnull=True)
-    return _let_go(members.exclude(group__discover=Endpoint.Discover.DNS))
+    return _mark_vanished(members.exclude(group__discover=Endpoint.Discover.DNS))
 
 
-def bury(*, linger_seconds: float) -> int:
+def delete_vanished(*, linger_seconds: float) -> int:
     """Delete members that vanished and run nothing any more; how many."""
     now = timezone.now()
     gone = list(
@@ -98,11 +105,11 @@ def bury(*, linger_seconds: float) -> int:
         return 0
     # Those that came back since are not among them.
     deleted, _ = Endpoint.objects.filter(pk__in=idle, vanished_at__isnull=False).delete()
-    log.info("discovery.buried", endpoints=len(idle))
+    log.info("discovery.deleted", endpoints=len(idle))
     return deleted
 
 
-def _keep_one(group: Endpoint, url: str, address: Address, member: Endpoint | None) -> bool:
+def _update_member(group: Endpoint, url: str, address: Address, member: Endpoint | None) -> bool:
     values = _inherited(group)
     if member is None:
         log.info("discovery.appeared", group=group.name, url=url)
@@ -127,7 +134,7 @@ def _keep_one(group: Endpoint, url: str, address: Address, member: Endpoint | No
     return bool(changes)
 
 
-def _let_go(members: Iterable[Endpoint]) -> bool:
+def _mark_vanished(members: Iterable[Endpoint]) -> bool:
     present = [member.pk for member in members if member.vanished_at is None]
     if present:
         log.info("discovery.vanished", endpoints=len(present))
@@ -166,12 +173,12 @@ def _name(group: Endpoint, address: Address) -> str:
     return name
 
 
-def members_follow(group_id: int, state: str) -> None:
+def set_state_of_members(group_id: int, state: str) -> None:
     """A group's state is its present members' too."""
     members = Endpoint.objects.filter(group_id=group_id, vanished_at__isnull=True)
     members.exclude(state=state).update(state=state, updated_at=timezone.now())
 
 
-def ask_again(endpoint_id: int) -> None:
+def refresh_soon(endpoint_id: int) -> None:
     """Look at once what a group or an endpoint has, not at its next turn."""
     Endpoint.objects.filter(Q(pk=endpoint_id) | Q(group_id=endpoint_id)).update(refresh_at=None)

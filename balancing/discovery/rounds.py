@@ -21,7 +21,7 @@ from balancing.discovery import membership
 from balancing.discovery.resolver import Address, ResolutionFailed, Resolver, SystemResolver
 from balancing.discovery.upstream_models import HttpLister, Lister, ListingFailed, public_names
 from balancing.endpoints import registry
-from balancing.endpoints.registry import Target
+from balancing.endpoints.columns import UnreadableColumn
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
 
@@ -62,17 +62,17 @@ def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> i
         family=settings.dns_addresses, timeout_seconds=settings.timeout_seconds
     )
     lister = lister or HttpLister(timeout_seconds=settings.timeout_seconds)
-    asked, changed = 0, membership.drop_orphans()
+    asked, changed = 0, membership.mark_orphans_vanished()
     for _ in range(ROUNDS):
         rows = _take_due()
         if not rows:
             break
         asked += len(rows)
-        found = asyncio.run(_ask(rows, _targets(rows), resolver, lister))
+        found = asyncio.run(_ask(rows, resolver, lister))
         changed |= _apply(rows, found)
-    changed |= bool(membership.bury(linger_seconds=settings.linger_seconds))
+    changed |= bool(membership.delete_vanished(linger_seconds=settings.linger_seconds))
     if changed:
-        registry.forget()
+        registry.expire()
     return asked
 
 
@@ -84,9 +84,7 @@ def _take_due() -> list[Endpoint]:
     return list(Endpoint.objects.filter(pk__in=identifiers))
 
 
-async def _ask(
-    rows: Sequence[Endpoint], targets: Sequence[Target], resolver: Resolver, lister: Lister
-) -> _Found:
+async def _ask(rows: Sequence[Endpoint], resolver: Resolver, lister: Lister) -> _Found:
     found = _Found()
 
     async def note(identifier: int, place: dict[int, Any], asking: Awaitable[Any]) -> None:
@@ -95,23 +93,24 @@ async def _ask(
         except (ResolutionFailed, ListingFailed) as error:
             found.failures[identifier] = str(error)[:300]
 
+    async def addresses(group: Endpoint) -> list[Address]:
+        return await resolver.resolve(*membership.name_and_port(group))
+
+    async def names(server: Endpoint) -> list[str]:
+        try:
+            return await lister.names(registry.target_of(server))
+        except UnreadableColumn as error:
+            raise ListingFailed(f"its row cannot be read: {error}") from None
+
     await asyncio.gather(
         *(
-            note(row.pk, found.addresses, resolver.resolve(*membership.name_and_port(row)))
-            for row in rows
+            note(row.pk, found.addresses, addresses(row))
             if row.discover
-        ),
-        *(note(each.id, found.names, lister.names(each)) for each in targets),
+            else note(row.pk, found.names, names(row))
+            for row in rows
+        )
     )
     return found
-
-
-def _targets(rows: Sequence[Endpoint]) -> tuple[Target, ...]:
-    """The servers among the rows, as calls see them."""
-    wanted = {row.pk for row in rows if not row.discover}
-    with connection.cursor() as cursor:
-        cursor.execute(registry.ENDPOINTS)
-        return tuple(t for t in registry.targets(cursor.fetchall()) if t.id in wanted)
 
 
 def _apply(rows: Sequence[Endpoint], found: _Found) -> bool:
@@ -124,13 +123,13 @@ def _apply(rows: Sequence[Endpoint], found: _Found) -> bool:
             refreshed_at=row.refreshed_at if failure else timezone.now(), refresh_error=failure
         )
         if row.pk in found.addresses:
-            changed |= membership.keep(row.pk, found.addresses[row.pk])
+            changed |= membership.update_members(row.pk, found.addresses[row.pk])
         elif row.pk in found.names:
-            changed |= _keep_models(row, found.names[row.pk])
+            changed |= _update_models(row, found.names[row.pk])
     return changed
 
 
-def _keep_models(row: Endpoint, upstream: list[str]) -> bool:
+def _update_models(row: Endpoint, upstream: list[str]) -> bool:
     names = public_names(upstream, row.model_aliases)
     if names == sorted(row.model_names):
         return False

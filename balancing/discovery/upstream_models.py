@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from balancing.calls.answer import Timeouts
 from balancing.calls.client import Client
 from balancing.endpoints.registry import Target
 from balancing.errors import CallError
+from balancing.kinds.call import Timeouts
 
 MOST_MODELS = 1000
 

@@ -31,7 +31,7 @@ class Access:
         Raises:
             balancing.endpoints.credentials.Unreadable: it is stored, and no configured key fits.
         """
-        return credentials.of(self.encrypted_credential, variable)
+        return credentials.resolve(self.encrypted_credential, variable)
 
     @property
     def tls(self) -> ssl.SSLContext | bool:

@@ -44,9 +44,13 @@ def _keys(configured: str) -> MultiFernet | None:
         ) from None
 
 
-def _fernet() -> MultiFernet | None:
+def _configured_keys() -> str:
     configured = configuration().credential_keys
-    return _keys(configured.get_secret_value()) if configured else None
+    return configured.get_secret_value() if configured else ""
+
+
+def _fernet() -> MultiFernet | None:
+    return _keys(_configured_keys())
 
 
 def encrypt(secret: str) -> str:
@@ -62,14 +66,19 @@ def encrypt(secret: str) -> str:
     return fernet.encrypt(secret.encode()).decode()
 
 
-@lru_cache(maxsize=1024)
 def decrypt(token: str) -> str:
-    """The credential, from memory after the first time.
+    """The credential in a token.
 
     Raises:
         Unreadable: no configured key fits.
     """
-    fernet = _fernet()
+    return _decrypted(token, _configured_keys())
+
+
+# Every call of an endpoint asks for its credential.
+@lru_cache(maxsize=1024)
+def _decrypted(token: str, keys: str) -> str:
+    fernet = _keys(keys)
     try:
         if fernet is not None:
             return fernet.decrypt(token.encode()).decode()
@@ -78,7 +87,7 @@ def decrypt(token: str) -> str:
     raise Unreadable("no key in LLMQUEUE_CREDENTIAL_KEYS decrypts it")
 
 
-def of(encrypted: str, variable: str) -> str:
+def resolve(encrypted: str, variable: str) -> str:
     """What to present to an endpoint; empty when nothing.
 
     Raises:
@@ -106,7 +115,7 @@ def set_credential(endpoint: Endpoint, secret: str | None) -> None:
     endpoint.credential_set_at = timezone.now() if secret else None
 
 
-def described(endpoint: Endpoint) -> str:
+def describe(endpoint: Endpoint) -> str:
     """What may be told of a stored credential."""
     if not endpoint.encrypted_credential:
         return "not set"
@@ -115,7 +124,7 @@ def described(endpoint: Endpoint) -> str:
     return f"set on {when}{ending}"
 
 
-def goes_elsewhere(before: Endpoint, after: Endpoint) -> bool:
+def changes_recipient(before: Endpoint, after: Endpoint) -> bool:
     """Whether a change lets somebody else read the credential that an endpoint is sent.
 
     Another scheme, host, port or proxy, or another idea of whom to trust for TLS.
@@ -126,10 +135,6 @@ def goes_elsewhere(before: Endpoint, after: Endpoint) -> bool:
         or before.ca_bundle != after.ca_bundle
         or before.verify_tls != after.verify_tls
     )
-
-
-def has_one(endpoint: Endpoint) -> bool:
-    return bool(endpoint.encrypted_credential or endpoint.api_key_variable)
 
 
 def check_readable(tokens: Iterable[str]) -> None:

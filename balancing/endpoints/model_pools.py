@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,12 +10,14 @@ from typing import Any
 import structlog
 from django.utils.module_loading import import_string
 
+from balancing.endpoints import columns
 from balancing.policies.profile import Profile
-from balancing.profiles import UnknownProfile, resolve
+from balancing.profile_names import UnknownProfile, resolve
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
-POOLS = "select pattern, profile, fallback_models, hedging from balancing_modelpool"
+# Fallbacks as text: a driver that parses JSON itself fails for all rows where it fails for one.
+MODEL_POOLS = "select pattern, profile, fallback_models::text, hedging from balancing_modelpool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Rules:
     hedging: bool = True
 
 
-class Pools:
+class ModelPools:
     """The rules by model, as last read."""
 
     def __init__(self) -> None:
@@ -37,33 +38,43 @@ class Pools:
         self._rules: list[tuple[str, Rules]] = []
         self._found: dict[str, Rules] = {}
 
-    def learn(self, rows: Iterable[tuple[Any, ...]]) -> bool:
-        """Take rows of `POOLS`; whether they have changed."""
+    def update(self, rows: Iterable[tuple[Any, ...]]) -> bool:
+        """Take rows of `MODEL_POOLS`; whether they have changed."""
         rows = tuple(sorted(rows, key=lambda row: (-len(row[0]), row[0])))
         if rows == self._rows:
             return False
         self._rows = rows
-        self._rules = [(row[0], self._of(*row)) for row in rows]
+        self._rules = [(row[0], self._read(*row)) for row in rows]
         self._found = {}
         return True
 
-    def of(self, model: str) -> Rules:
+    def rules_for(self, model: str) -> Rules:
         found = self._found.get(model)
         if found is None:
             matching = (rules for pattern, rules in self._rules if _matches(pattern, model))
             found = self._found[model] = next(matching, self._default)
         return found
 
-    def _of(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
-        names = json.loads(fallbacks) if isinstance(fallbacks, str) else fallbacks
+    def _read(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
         chosen = self._default.profile
         if profile:
             try:
                 chosen = resolve(profile)
             except UnknownProfile as error:
                 # Saved by a process of another version: requests are still served.
-                log.error("pool.profile_unknown", pool=pattern, error=str(error))
-        return Rules(chosen, tuple(names), hedging)
+                log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
+        return Rules(chosen, _fallbacks(pattern, fallbacks), hedging)
+
+
+def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
+    """The fallback models of a row; none where they cannot be read."""
+    row = {"fallback_models": column}
+    try:
+        row["fallback_models"] = columns.parsed(row, "fallback_models")
+        return tuple(columns.texts(row, "fallback_models"))
+    except columns.UnreadableColumn as error:
+        log.error("pool.fallbacks_set_aside", pool=pattern, reason=str(error))
+        return ()
 
 
 def _matches(pattern: str, model: str) -> bool:

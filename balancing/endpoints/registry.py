@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from balancing.endpoints.access import Access
-from balancing.models import Endpoint, served_apis
-from balancing.prices import ANY_MODEL, Price, prices_of
-from llmqueue_project.config import configuration
+import structlog
+from django.db import connection
 
+from balancing.apis import EVERY_API
+from balancing.endpoints import columns
+from balancing.endpoints.access import Access
+from balancing.endpoints.columns import UnreadableColumn
+from balancing.models import SUPPORTED, Endpoint, served_apis
+from balancing.prices import ANY_MODEL, Price, prices_of, wrong_prices
+from llmqueue_project.config import configuration
+from stores.memory import Aged, remembered
+from stores.row_reader import RowReader
+
+log = structlog.get_logger(__name__)
 COLUMNS = (
     "id",
     "name",
@@ -41,10 +49,10 @@ COLUMNS = (
     "model_aliases",
     "prices",
 )
-ENDPOINTS = (
-    f"select {', '.join(COLUMNS)} from balancing_endpoint"  # noqa: S608
-    " where discover = '' order by id"
-)
+JSON = frozenset({"model_names", "apis", "extra_headers", "model_aliases", "prices"})
+# As text: a driver that parses JSON itself fails for all rows where it fails for one.
+_SELECTED = ", ".join(f"{name}::text" if name in JSON else name for name in COLUMNS)
+ENDPOINTS = f"select {_SELECTED} from balancing_endpoint where discover = '' order by id"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class Target:
         return urlsplit(f"//{self.host}").hostname if self.host else None
 
     @property
-    def route(self) -> dict[str, Any]:
+    def connection_options(self) -> dict[str, Any]:
         """aiohttp's arguments for whatever is asked of it; a redirect is never followed."""
         return {
             "server_hostname": self.server_hostname,
@@ -91,7 +99,7 @@ class Target:
         }
 
     @property
-    def naming(self) -> dict[str, str]:
+    def host_header(self) -> dict[str, str]:
         """The header that a member needs to be called by its group's name."""
         return {"Host": self.host} if self.host else {}
 
@@ -111,51 +119,82 @@ class Target:
         return self.prices.get(model) or self.prices.get(ANY_MODEL)
 
 
+def _read(values: tuple[Any, ...]) -> Target:
+    row = dict(zip(COLUMNS, values, strict=True))
+    row |= {name: columns.parsed(row, name) for name in JSON}
+    target = _target(row)
+    if len(target.prices) < len(row["prices"]):
+        log.error("price.set_aside", endpoint=target.name, reason=wrong_prices(row["prices"]))
+    return target
+
+
+class TargetReader(RowReader[Target]):
+    """Makes targets of the rows of `ENDPOINTS`; for whoever reads them again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            _read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name")
+        )
+
+
 def targets(rows: Iterable[tuple[Any, ...]]) -> tuple[Target, ...]:
-    """Rows of `ENDPOINTS` as targets."""
-    return tuple(_target(dict(zip(COLUMNS, row, strict=True))) for row in rows)
+    """All rows of `ENDPOINTS` as targets, but those that cannot be read; the log has them."""
+    return tuple(TargetReader().read(rows))
 
 
-def _target(row: dict[str, Any]) -> Target:
+def _target(row: Mapping[str, Any]) -> Target:
+    """
+    Raises:
+        UnreadableColumn
+    """
+    kind = columns.one_of(row, "kind", SUPPORTED)
     return Target(
         id=row["id"],
         name=row["name"],
         base_url=row["base_url"].rstrip("/"),
-        model_names=frozenset(_parsed(row["model_names"])),
+        model_names=frozenset(columns.texts(row, "model_names")),
         api_key_variable=row["api_key_variable"],
-        weight=row["weight"],
+        weight=columns.number(row, "weight"),
         max_concurrent=row["max_concurrent"],
         state=row["state"],
-        apis=served_apis(row["kind"], _parsed(row["apis"])),
+        apis=served_apis(kind, columns.texts(row, "apis")) & EVERY_API,
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],
-        host=row["host"],
-        model_aliases=_parsed(row["model_aliases"]),
-        prices=prices_of(_parsed(row["prices"])),
+        host=columns.host(row, "host"),
+        model_aliases=columns.text_by_text(row, "model_aliases"),
+        prices=prices_of(columns.mapping(row, "prices")),
         access=Access(
-            kind=row["kind"],
-            api_version=row["api_version"],
+            kind=kind,
+            api_version=columns.header(row, "api_version"),
             encrypted_credential=row["encrypted_credential"],
-            extra_headers=tuple(_parsed(row["extra_headers"]).items()),
-            ca_bundle=row["ca_bundle"],
+            extra_headers=columns.headers(row, "extra_headers"),
+            ca_bundle=columns.certificates(row, "ca_bundle"),
             verify_tls=row["verify_tls"],
             proxy_url=row["proxy_url"].rstrip("/"),
-            connect_timeout=row["connect_timeout"],
-            first_token_timeout=row["first_token_timeout"],
-            stall_timeout=row["stall_timeout"],
-            total_timeout=row["total_timeout"],
+            connect_timeout=columns.seconds(row, "connect_timeout"),
+            first_token_timeout=columns.seconds(row, "first_token_timeout"),
+            stall_timeout=columns.seconds(row, "stall_timeout"),
+            total_timeout=columns.seconds(row, "total_timeout"),
         ),
     )
 
 
 def target_of(endpoint: Endpoint) -> Target:
-    """A row, saved or not, as a target."""
+    """A row, saved or not, as a target.
+
+    Raises:
+        UnreadableColumn
+    """
     return _target({name: getattr(endpoint, name) for name in COLUMNS} | {"id": endpoint.pk or 0})
 
 
-def _parsed(value: Any) -> Any:
-    """A JSON column: Django's cursor gives text, psycopg's own an object."""
-    return json.loads(value) if isinstance(value, str) else value
+def unreadable(endpoint: Endpoint) -> str:
+    """Why a row is set aside; empty when it is not."""
+    try:
+        target_of(endpoint)
+    except UnreadableColumn as error:
+        return str(error)
+    return ""
 
 
 def apis_of(model: str, endpoints: Iterable[Target]) -> frozenset[str]:
@@ -179,20 +218,35 @@ def model_names(endpoints: Iterable[Target]) -> list[str]:
     return list(names)
 
 
-_seen: tuple[float, tuple[Target, ...]] = (0.0, ())
+class KnownEndpoints:
+    """The endpoints, read by Django's connection, at most `registry_seconds` old."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        seconds = configuration().balancing.registry_seconds
+        self._reader = TargetReader()
+        self._known: Aged[tuple[Target, ...]] = Aged(seconds, clock=clock)
+
+    def current(self) -> tuple[Target, ...]:
+        return self._known.current(self._read)
+
+    def expire(self) -> None:
+        """Read the rows again at the next call: one has changed."""
+        self._known.expire()
+
+    def _read(self) -> tuple[Target, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute(ENDPOINTS)
+            return tuple(self._reader.read(cursor.fetchall()))
 
 
 def known_endpoints() -> tuple[Target, ...]:
-    """The endpoints, by Django's connection, at most `registry_seconds` old."""
-    global _seen
-    from django.db import connection
+    """The endpoints, as whoever keeps a memory remembers them; else as they are."""
+    return remembered(KnownEndpoints).current()
 
-    if time.monotonic() >= _seen[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(ENDPOINTS)
-            rows = targets(cursor.fetchall())
-        _seen = (time.monotonic() + configuration().balancing.registry_seconds, rows)
-    return _seen[1]
+
+def expire() -> None:
+    """Have the rows read again: one has changed."""
+    remembered(KnownEndpoints).expire()
 
 
 def default_model() -> str:
@@ -209,9 +263,3 @@ def default_model() -> str:
 def known_models(api: str = "") -> list[str]:
     """Models that can be asked for, by one API or by any."""
     return model_names(e for e in known_endpoints() if not api or api in e.apis)
-
-
-def forget() -> None:
-    """Read the rows again at the next look: one has changed."""
-    global _seen
-    _seen = (0.0, ())

@@ -8,20 +8,20 @@ import structlog
 from redis.exceptions import RedisError
 
 from balancing import metrics
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.live.state import EMPTY, Verdict
-from balancing.live.store import Load
+from balancing.live.store import LiveStore
 from balancing.policies.ejection import Ejection, is_away
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
 
-class Ejecting:
-    def __init__(self, live: Load, landscape: Landscape) -> None:
+class Ejector:
+    def __init__(self, live: LiveStore, view: EndpointView) -> None:
         config = configuration().balancing
         self._live = live
-        self._landscape = landscape
+        self._view = view
         self._rule = Ejection(
             failures=config.ejection_failures,
             seconds=config.ejection_seconds,
@@ -31,8 +31,8 @@ class Ejecting:
     async def judge(self, verdict: Verdict) -> None:
         """Eject the endpoint, or let it return; a lost word is made up for by the next call."""
         endpoint = verdict.endpoint_id
-        others = self._landscape.others_of(endpoint)
-        known = [self._landscape.live.get(other, EMPTY) for other in others]
+        others = self._view.peers_of(endpoint)
+        known = [self._view.live.get(other, EMPTY) for other in others]
         away = sum(is_away(live.ejected_until) for live in known)
         try:
             moved = await self._live.judge(verdict, self._rule, others=others, away=away)
@@ -41,18 +41,18 @@ class Ejecting:
             return
         if moved is None:
             return
-        self._tell(endpoint, verdict, is_out=moved.is_out(verdict.at), times=moved.count)
-        self._landscape.live[endpoint] = replace(
-            self._landscape.live.get(endpoint, EMPTY),
+        self._report(endpoint, verdict, is_out=moved.is_out(verdict.at), times=moved.count)
+        self._view.live[endpoint] = replace(
+            self._view.live.get(endpoint, EMPTY),
             failures=moved.failures,
             ejections=moved.count,
             ejected_until=moved.ejected_until,
             returned_at=moved.returned_at,
         )
-        self._landscape.settle()
+        self._view.work_out_limits()
 
-    def _tell(self, endpoint: int, verdict: Verdict, *, is_out: bool, times: int) -> None:
-        target = self._landscape.targets.get(endpoint)
+    def _report(self, endpoint: int, verdict: Verdict, *, is_out: bool, times: int) -> None:
+        target = self._view.targets.get(endpoint)
         name = target.name if target else str(endpoint)
         if is_out:
             metrics.ejections.labels(name).inc()

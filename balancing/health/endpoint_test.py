@@ -11,10 +11,12 @@ from uuid import uuid4
 
 import orjson
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.calls.client import Client
+from balancing.endpoints.columns import UnreadableColumn
 from balancing.endpoints.registry import Target, target_of
 from balancing.errors import CallError, Refused
+from balancing.kinds.call import Call, Timeouts
 from balancing.models import Endpoint
 
 PATIENCE = Timeouts(connect=5.0, first_token=20.0, stall=10.0, total=30.0)
@@ -23,24 +25,31 @@ _THINKERS_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class EndpointReport:
     """What came of it, in words for an operator."""
 
     worked: bool
-    told: str
+    text: str
 
 
-def of(endpoint: Endpoint) -> Trial:
+def run(endpoint: Endpoint) -> EndpointReport:
     """Try an endpoint as its row stands, whatever its state; takes up to a minute."""
-    return asyncio.run(_try(target_of(endpoint)))
+    try:
+        target = target_of(endpoint)
+    except UnreadableColumn as error:
+        return EndpointReport(False, f"{endpoint.name}: its row cannot be read: {error}")
+    return asyncio.run(_test(target))
 
 
-async def _try(target: Target) -> Trial:
+async def _test(target: Target) -> EndpointReport:
     client = Client()
     try:
         listed = await _models(client, target)
         if not target.model_names:
-            return Trial(False, f"{target.name}: no model is known of it. {listed}")
+            return EndpointReport(False, f"{target.name}: no model is known of it. {listed}")
+        if not target.apis:
+            text = f"{target.name}: it serves no API of this version. {listed}"
+            return EndpointReport(False, text)
         began = time.perf_counter()
         try:
             answer = await _ask(client, target)
@@ -52,7 +61,7 @@ async def _try(target: Target) -> Trial:
     finally:
         await client.close()
     told = f"{target.name}, model {_model(target)}: {told}. {listed}"
-    return Trial(worked, f"{told} {_missing_credential(target)}".strip())
+    return EndpointReport(worked, f"{told} {_missing_credential(target)}".strip())
 
 
 async def _models(client: Client, target: Target) -> str:

@@ -32,7 +32,7 @@ _WAITING = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProbeResult:
     """What a probe saw.
 
     Attributes:
@@ -58,7 +58,7 @@ class Prober:
     async def close(self) -> None:
         await self._session.close()
 
-    async def look(self, target: Target, *, in_use: int) -> Seen:
+    async def probe(self, target: Target, *, in_use: int) -> ProbeResult:
         """Never raises: what goes wrong is what was seen."""
         root = target.base_url.removesuffix("/v1")
         try:
@@ -66,15 +66,15 @@ class Prober:
             if status in (404, 405, 501):
                 status = await self._list_models(target)
         except Unreadable as error:
-            return Seen(error=f"the stored credential is unreadable: {error}")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return Seen(error=str(error)[:200] or type(error).__name__)
+            return ProbeResult(error=f"the stored credential is unreadable: {error}")
+        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeError) as error:
+            return ProbeResult(error=str(error)[:200] or type(error).__name__)
         if status >= 500:
-            return Seen(error=f"HTTP {status}")
+            return ProbeResult(error=f"HTTP {status}")
         try:
-            return Seen(waiting=await self._waiting(target, root, in_use))
+            return ProbeResult(waiting=await self._waiting(target, root, in_use))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-            return Seen()
+            return ProbeResult()
 
     async def _waiting(self, target: Target, root: str, in_use: int) -> int | None:
         found = _WAITING.findall(await self._body(target, root, "/metrics"))
@@ -104,8 +104,8 @@ class Prober:
         """As calls reach it: by its name, its proxy and its idea of whom to trust."""
         return self._session.get(
             url,
-            headers={**(headers or {}), **target.naming},
-            **target.route,
+            headers={**(headers or {}), **target.host_header},
+            **target.connection_options,
         )
 
     async def _body(self, target: Target, root: str, path: str) -> bytes:

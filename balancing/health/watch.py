@@ -15,11 +15,11 @@ import structlog
 from redis.exceptions import RedisError
 
 from balancing import metrics
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints.registry import Target
-from balancing.health.probes import Prober, Seen
+from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
-from balancing.live.store import Fields, Load
+from balancing.live.store import Fields, LiveStore
 from balancing.policies.limits import Gradient2
 from balancing.policies.probing import Health, Probing
 from llmqueue_project.config import configuration
@@ -31,13 +31,13 @@ LEASE_SECONDS = 5.0
 class Watch:
     """Probes and limits of one process, done while it holds the lease."""
 
-    def __init__(self, live: Load, landscape: Landscape, *, worker: str) -> None:
+    def __init__(self, live: LiveStore, view: EndpointView, *, worker: str) -> None:
         config = configuration().balancing
         self._config = config
         self._live = live
-        self._landscape = landscape
+        self._view = view
         # A restarted worker has its predecessor's name.
-        self._who = f"{worker}:{uuid4().hex[:8]}"
+        self._name = f"{worker}:{uuid4().hex[:8]}"
         self._probing = Probing(config.unhealthy_after, config.healthy_after)
         self._gradient = Gradient2()
         self._prober: Prober | None = None
@@ -50,10 +50,10 @@ class Watch:
         Raises:
             redis.RedisError: Valkey is away.
         """
-        if not await self._live.lead(self._who, seconds=LEASE_SECONDS):
+        if not await self._live.hold_leadership(self._name, seconds=LEASE_SECONDS):
             return
-        targets = [t for t in self._landscape.targets.values() if t.state != "disabled"]
-        in_use = await self._learn(targets)
+        targets = [t for t in self._view.targets.values() if t.state != "disabled"]
+        in_use = await self._update_limits(targets)
         if self._config.probe_seconds > 0:
             for target in targets:
                 self._probe_if_due(target, in_use.get(target.id, 0))
@@ -64,11 +64,11 @@ class Watch:
         if self._prober is not None:
             await self._prober.close()
 
-    async def _learn(self, targets: Sequence[Target]) -> dict[int, int]:
+    async def _update_limits(self, targets: Sequence[Target]) -> dict[int, int]:
         """Move the limits by one step; slots in use by endpoint id."""
         if not targets:
             return {}
-        now, found = await self._live.crowding([target.id for target in targets])
+        now, found = await self._live.take_crowding([target.id for target in targets])
         steps: list[tuple[int, Fields]] = []
         for target in targets:
             in_use, token_seconds, learned = found[target.id]
@@ -104,33 +104,33 @@ class Watch:
     async def _probe(self, target: Target, in_use: int) -> None:
         if self._prober is None:
             self._prober = Prober(timeout_seconds=self._config.probe_timeout)
-        began = self._landscape.now
-        seen = await self._prober.look(target, in_use=in_use)
-        metrics.probes.labels(target.name, "failed" if seen.error else "ok").inc()
+        began = self._view.now
+        result = await self._prober.probe(target, in_use=in_use)
+        metrics.probes.labels(target.name, "failed" if result.error else "ok").inc()
         try:
             _, states = await self._live.read([target.id])
-            fields = self._verdict(target, states.get(target.id, EMPTY), seen, began)
+            fields = self._fields(target, states.get(target.id, EMPTY), result, began)
             await self._live.store([(target.id, fields)])
         except RedisError as error:
             log.info("probe.not_stored", endpoint=target.name, error=str(error))
 
-    def _verdict(self, target: Target, live: Live, seen: Seen, began: float) -> Fields:
+    def _fields(self, target: Target, live: Live, result: ProbeResult, began: float) -> Fields:
         # A server that answers calls is well, whatever its probe path says.
-        answered = not seen.error or live.answered_at > began - self._config.probe_seconds
+        answered = not result.error or live.answered_at > began - self._config.probe_seconds
         before = Health(live.healthy, live.bad_probes, live.good_probes)
         after = self._probing.after(before, answered=answered)
-        now = self._landscape.now
+        now = self._view.now
         fields: Fields = {
             "healthy": int(after.is_healthy),
             "bad_probes": after.bad,
             "good_probes": after.good,
             "probed_at": int(now * 1000),
-            "probe_error": seen.error,
-            "waiting": seen.waiting or 0,
+            "probe_error": result.error,
+            "waiting": result.waiting or 0,
         }
         if after.is_healthy and not before.is_healthy:
             fields["returned_at"] = int(now * 1000)
             log.info("endpoint.healthy", endpoint=target.name)
         elif before.is_healthy and not after.is_healthy:
-            log.warning("endpoint.unhealthy", endpoint=target.name, error=seen.error)
+            log.warning("endpoint.unhealthy", endpoint=target.name, error=result.error)
         return fields

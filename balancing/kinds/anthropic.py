@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from balancing.calls.answer import Call
 from balancing.endpoints.registry import Target
 from balancing.kinds import prompt, shape
 from balancing.kinds.anthropic_answers import AnthropicStream, chunks_of
+from balancing.kinds.call import Call
 from balancing.kinds.contract import Json, Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
 from llmqueue_project.config import configuration

@@ -129,7 +129,7 @@ def failure(error: Json) -> CallError:
     """An error event in the middle of a stream."""
     kind, message = str(error.get("type")), str(error.get("message") or error.get("type"))
     if kind in ("invalid_request_error", "request_too_large"):
-        body = shape.error(message, kind="invalid_request_error")
+        body = shape.error(message, error_type="invalid_request_error")
         return Refused("refused", message, status=400, body=body)
     status = _STATUSES.get(kind, 0)
     return Unavailable(f"http_{status}" if status else "endpoint_error", message, status=status)

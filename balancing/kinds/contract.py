@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from balancing.calls.answer import Call
 from balancing.endpoints.registry import Target
+from balancing.kinds.call import Call
 
 Json = dict[str, Any]
+# What code that reads JSON of an expected shape raises on another one.
+UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Translator(Protocol):
 
         Raises:
             balancing.errors.CallError: it reports a failure.
-            AttributeError, IndexError, KeyError, TypeError, ValueError: it has an unknown shape.
+            one of `UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 
@@ -62,7 +64,7 @@ class EndpointKind(Protocol):
 
         Raises:
             balancing.errors.Refused: the provider has no counterpart for what it asks.
-            AttributeError, IndexError, KeyError, TypeError, ValueError: it has an unknown shape.
+            one of `UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import orjson
 
-from balancing.calls.answer import Call
 from balancing.endpoints.registry import Target
 from balancing.kinds import gemini_answers as answers
 from balancing.kinds import prompt, shape
+from balancing.kinds.call import Call
 from balancing.kinds.contract import Json, Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
 

@@ -134,7 +134,7 @@ def failure(event: Json) -> Unavailable | Refused:
     error = event["error"]
     status, message = int(error.get("code") or 0), str(error.get("message") or "an error")
     if status == 400:
-        body = shape.error(message, kind="invalid_request_error")
+        body = shape.error(message, error_type="invalid_request_error")
         return Refused("refused", message, status=400, body=body)
     code = f"http_{status}" if status else "endpoint_error"
     seconds = retry_after_seconds(event)

@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import orjson
 
-from balancing.calls.answer import KINDS, Call
+from balancing.apis import APIS
 from balancing.endpoints.registry import Target
+from balancing.kinds.call import Call
 from balancing.kinds.contract import Json, Outgoing
 
 
@@ -26,7 +27,7 @@ class OpenAI:
         return Outgoing(self._address(target, call), headers, call.body.encode())
 
     def _address(self, target: Target, call: Call) -> str:
-        return target.base_url + KINDS[call.api].path
+        return target.base_url + APIS[call.api].path
 
     def _presenting(self, credential: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {credential}"} if credential else {}
@@ -58,7 +59,7 @@ class AzureOpenAI(OpenAI):
     """
 
     def _address(self, target: Target, call: Call) -> str:
-        path, version = KINDS[call.api].path, target.access.api_version
+        path, version = APIS[call.api].path, target.access.api_version
         if not version:
             return f"{_resource(target)}/openai/v1{path}"
         deployment = quote(str(orjson.loads(call.body)["model"]), safe="")

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from balancing.calls.assembly import Assembly
 from balancing.errors import Refused
+from balancing.kinds.assembly import Assembly
 from balancing.kinds.contract import Json
 
 
@@ -69,14 +69,16 @@ def usage(
     return counts
 
 
-def error(message: str, *, kind: str, param: str | None = None, code: str | None = None) -> str:
-    body = {"message": message, "type": kind, "param": param, "code": code}
+def error(
+    message: str, *, error_type: str, param: str | None = None, code: str | None = None
+) -> str:
+    body = {"message": message, "type": error_type, "param": param, "code": code}
     return orjson.dumps({"error": body}).decode()
 
 
 def unsupported(message: str, param: str | None = None) -> Refused:
     """A request that the provider has no counterpart for: the client gets a 400."""
-    body = error(message, kind="invalid_request_error", param=param, code="unsupported")
+    body = error(message, error_type="invalid_request_error", param=param, code="unsupported")
     return Refused("unsupported", message, status=400, body=body)
 
 

@@ -1,25 +1,31 @@
-"""How many slots of each endpoint are in use now, for people who look."""
+"""How busy are the endpoints now? For pages and reports that users look at."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import redis
 
-from balancing.live.slots import key
+from balancing.live import slots
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import read_live
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
+from stores.memory import Aged, remembered
+
+LATELY_SECONDS = 1.0
 
 
 @lru_cache(maxsize=1)
-def _client() -> redis.Redis:
-    url = configuration().redis_url.get_secret_value()
+def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+
+
+def _valkey() -> redis.Redis:
+    return _client(configuration().redis_url.get_secret_value())
 
 
 def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
@@ -27,44 +33,54 @@ def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
     if not endpoint_ids:
         return {}
     try:
-        client = _client()
-        moment: Any = client.time()
-        now = moment[0] * 1000 + moment[1] // 1000
-        with client.pipeline(transaction=False) as pipe:
-            for endpoint_id in endpoint_ids:
-                pipe.zcount(key(endpoint_id), now, "+inf")
-            return dict(zip(endpoint_ids, pipe.execute(), strict=True))
+        return slots.slots_in_use(_valkey(), endpoint_ids)
     except redis.RedisError:
         return {}
 
 
 def live_state(endpoint_ids: Sequence[int]) -> dict[int, Live]:
-    """What workers know together of endpoints; empty when Valkey is away."""
+    """Live state by endpoint id; empty when Valkey is away."""
     if not endpoint_ids:
         return {}
     try:
-        return read_live(_client(), endpoint_ids)
+        return read_live(_valkey(), endpoint_ids)
     except redis.RedisError:
         return {}
 
 
-_seen: tuple[float, dict[int, int], dict[int, Live]] = (0.0, {}, {})
+@dataclass(frozen=True, slots=True)
+class _Busy:
+    """All endpoints at one moment, by id."""
+
+    slots: Mapping[int, int] = field(default_factory=dict)
+    live: Mapping[int, Live] = field(default_factory=dict)
 
 
-def _lately() -> tuple[float, dict[int, int], dict[int, Live]]:
-    """Of all endpoints, at most a second old: for lists that ask row by row."""
-    global _seen
-    if time.monotonic() >= _seen[0]:
-        ids = list(Endpoint.objects.values_list("pk", flat=True))
-        _seen = (time.monotonic() + 1.0, slots_in_use(ids), live_state(ids))
-    return _seen
+class Occupancy:
+    """All endpoints, at most a second old: for lists that ask row by row."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seen: Aged[_Busy] = Aged(LATELY_SECONDS, clock=clock)
+
+    def slots(self) -> Mapping[int, int]:
+        """As `slots_in_use`."""
+        return self._seen.current(_read).slots
+
+    def live(self, endpoint_id: int) -> Live:
+        """As `live_state`; `EMPTY` where nothing is known."""
+        return self._seen.current(_read).live.get(endpoint_id, EMPTY)
 
 
-def slots_lately() -> dict[int, int]:
+def _read() -> _Busy:
+    ids = list(Endpoint.objects.values_list("pk", flat=True))
+    return _Busy(slots_in_use(ids), live_state(ids))
+
+
+def slots_lately() -> Mapping[int, int]:
     """`slots_in_use` of all endpoints, at most a second old."""
-    return _lately()[1]
+    return remembered(Occupancy).slots()
 
 
 def live_lately(endpoint_id: int) -> Live:
     """An endpoint's live state, at most a second old."""
-    return _lately()[2].get(endpoint_id, EMPTY)
+    return remembered(Occupancy).live(endpoint_id)

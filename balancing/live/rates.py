@@ -11,75 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
-from balancing.endpoints.registry import Target
+from balancing.live.scripts import script
 
-# Sums what was counted in this second and the sixty before it: never less than a minute.
-_WINDOW = """
-local now = tonumber(redis.call('TIME')[1])
-local function window(key)
-    local requests, tokens, old = 0, 0, {}
-    local counted = redis.call('HGETALL', key)
-    for i = 1, #counted, 2 do
-        local kind, second = string.match(counted[i], '^(%a)(%d+)$')
-        if now - tonumber(second) > 60 then
-            old[#old + 1] = counted[i]
-        elseif kind == 'r' then
-            requests = requests + counted[i + 1]
-        else
-            tokens = tokens + counted[i + 1]
-        end
-    end
-    if #old > 0 then redis.call('HDEL', key, unpack(old)) end
-    return requests, tokens
-end
-"""
 
-# KEYS: a hash an endpoint. ARGV: wanted requests, then for each its requests and its tokens per
-# minute, -1 for no limit. Replies {second, left_1, taken_1, left_2, taken_2, ...} in requests; no
-# request is left when no token is.
-_TAKE = (
-    _WINDOW
-    + """
-local wanted, reply = tonumber(ARGV[1]), {now}
-for i, key in ipairs(KEYS) do
-    local requests, tokens = window(key)
-    local most_requests, most_tokens = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
-    local left = 1000000
-    if most_requests >= 0 then left = math.max(0, most_requests - requests) end
-    if most_tokens >= 0 and tokens >= most_tokens then left = 0 end
-    local taken = math.min(wanted, left)
-    if taken > 0 and most_requests >= 0 then
-        redis.call('HINCRBY', key, 'r' .. now, taken)
-        redis.call('PEXPIRE', key, 120000)
-    end
-    reply[#reply + 1] = left
-    reply[#reply + 1] = taken
-end
-return reply
-"""
-)
+class RateLimited(Protocol):
+    """What the limits ask of an endpoint; None is no limit."""
 
-# KEYS: a hash a correction. ARGV: for each the second it belongs to, requests and tokens to add.
-# What has left the window needs no refund; tokens found out late count from now on.
-_CORRECT = """
-local now = tonumber(redis.call('TIME')[1])
-for i, key in ipairs(KEYS) do
-    local second, requests, tokens = tonumber(ARGV[3 * i - 2]), ARGV[3 * i - 1], ARGV[3 * i]
-    local inside = now - second <= 60
-    if inside and tonumber(requests) ~= 0 then
-        redis.call('HINCRBY', key, 'r' .. second, requests)
-    end
-    if tonumber(tokens) > 0 or (inside and tonumber(tokens) < 0) then
-        redis.call('HINCRBY', key, 't' .. (inside and second or now), tokens)
-    end
-    redis.call('PEXPIRE', key, 120000)
-end
-return 1
-"""
+    @property
+    def id(self) -> int: ...
+    @property
+    def requests_per_minute(self) -> int | None: ...
+    @property
+    def tokens_per_minute(self) -> int | None: ...
+    @property
+    def is_rate_limited(self) -> bool: ...
 
 
 def key(endpoint_id: int) -> str:
@@ -122,13 +71,13 @@ class Rates:
     """
 
     def __init__(self, client: Redis) -> None:
-        self._take = client.register_script(_TAKE)
-        self._correct = client.register_script(_CORRECT)
+        self._take = script(client, "take_rates")
+        self._correct = script(client, "correct_rates")
         # Lease -> what was counted for its call: (endpoint id, second, tokens).
         self._charged: dict[str, tuple[int, int, int]] = {}
         self._corrections: list[Correction] = []
 
-    async def take(self, targets: Iterable[Target], wanted: int) -> Allowance:
+    async def take(self, targets: Iterable[RateLimited], wanted: int) -> Allowance:
         """Count up to `wanted` requests at every limited endpoint; 0 only looks."""
         limited = [target for target in targets if target.is_rate_limited]
         if not limited:
@@ -143,7 +92,7 @@ class Rates:
         left = dict(zip(ids, reply[1::2], strict=True))
         return Allowance(reply[0], left, dict(zip(ids, reply[2::2], strict=True)))
 
-    async def settle(
+    async def count(
         self, allowance: Allowance, started: Mapping[int, Sequence[tuple[str, int]]]
     ) -> None:
         """Refund what was taken and not used; count the estimated tokens of what starts.
@@ -160,7 +109,7 @@ class Rates:
         await self.flush()
 
     def spent(self, lease: str, tokens: int | None) -> None:
-        """A call has ended; None leaves its estimate as it is. Told with the next `settle`."""
+        """A call has ended; None leaves its estimate as it is. The next `flush` says so."""
         charged = self._charged.pop(lease, None)
         if charged is not None and tokens is not None:
             endpoint, second, estimate = charged

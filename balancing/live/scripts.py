@@ -8,9 +8,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 _FOLDER = files("balancing.live") / "lua"
-_CLOCK = (_FOLDER / "clock.lua").read_text()
+_PRELUDE = (_FOLDER / "prelude.lua").read_text()
 
 
 def script(client: Redis, name: str) -> Any:
-    """`lua/<name>.lua`, ready to be called with `keys` and `args`; it begins with the clock."""
-    return client.register_script(_CLOCK + (_FOLDER / f"{name}.lua").read_text())
+    """`lua/<name>.lua`, ready to be called with `keys` and `args`; the prelude comes first."""
+    return client.register_script(_PRELUDE + (_FOLDER / f"{name}.lua").read_text())

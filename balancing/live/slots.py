@@ -1,7 +1,7 @@
 """Who holds which slot of an endpoint: leases in Valkey, the same for every worker.
 
 One sorted set an endpoint: member = lease, score = when it expires, in milliseconds of Valkey's
-own clock. A dead worker's slots free themselves, and their cost with them (`lua/clock.lua`); a
+own clock. A dead worker's slots free themselves, and their cost with them (`lua/prelude.lua`); a
 reservation is a slot that expires within seconds and becomes a lease when a job is bound to it.
 """
 
@@ -88,10 +88,10 @@ class Slots:
         self._lease_ms = int(lease_seconds * 1000)
         self._reservation_ms = int(reservation_seconds * 1000)
         self._reserve = script(client, "reserve")
-        self._bind = script(client, "bind")
+        self._confirm = script(client, "confirm")
         self._renew = script(client, "renew")
         self._release = script(client, "release")
-        self._open = script(client, "open")
+        self._open = script(client, "open_epoch")
 
     async def open_epoch(self, *, quiet_seconds: float) -> None:
         """Let slots be given from `quiet_seconds` on, unless someone already said when."""
@@ -124,12 +124,12 @@ class Slots:
         }
         return Reservation(token, wanted, rooms, reply[1] / 1000)
 
-    async def bind(self, reservation: Reservation, leases: Mapping[int, Sequence[str]]) -> None:
+    async def confirm(self, reservation: Reservation, leases: Mapping[int, Sequence[str]]) -> None:
         """Turn reserved slots into leases (endpoint id -> leases) and give back the rest."""
         held = [e for e, room in reservation.rooms.items() if room.reserved]
         if not held:
             return
-        await self._bind(
+        await self._confirm(
             keys=_keys(held),
             args=[
                 reservation.token,
@@ -142,7 +142,7 @@ class Slots:
     async def add(self, leases: Sequence[tuple[int, str]]) -> None:
         """Take slots (endpoint id, lease) for what already runs, beyond the limit if need be."""
         for endpoint, lease in leases:
-            await self._bind(keys=_keys([endpoint]), args=["", 0, self._lease_ms, lease])
+            await self._confirm(keys=_keys([endpoint]), args=["", 0, self._lease_ms, lease])
 
     async def renew(self, leases: Mapping[int, Sequence[str]]) -> None:
         """Keep slots for another lease time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from balancing.policies.ejection import Standing
@@ -31,13 +32,32 @@ def live_key(endpoint_id: int) -> str:
     return f"llmq:live:{endpoint_id}"
 
 
+class CallOutcome(IntEnum):
+    """What a call's end says of its endpoint, as `lua/release.lua` takes it."""
+
+    ANSWERED = 1
+    # Cancelled, or the request itself was at fault.
+    SILENT = 0
+    FAILED = -1
+    # A 429: avoided for a moment, but not a failure.
+    BUSY = -2
+
+
+class HealthState(StrEnum):
+    """An endpoint's health in one word; `returning` while its share of the work grows again."""
+
+    HEALTHY = "healthy"
+    RETURNING = "returning"
+    TRIAL = "trial"
+    EJECTED = "ejected"
+    UNHEALTHY = "unhealthy"
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """A call's end, and what it says of its endpoint.
 
     Attributes:
-        outcome: 1 answered, 0 says nothing (cancelled, the request's own fault), -1 failed,
-            -2 busy (429): avoided for a moment, but no failure.
         first_token_seconds: from the call to its first token; 0 when not known.
         token_seconds: time per output token; 0 when not known.
         is_crowding: `token_seconds` is of a stream, and says how crowded the endpoint is.
@@ -45,7 +65,7 @@ class Ending:
 
     endpoint_id: int
     lease: str
-    outcome: int = 0
+    outcome: CallOutcome = CallOutcome.SILENT
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
     is_crowding: bool = False
@@ -54,7 +74,7 @@ class Ending:
         """As `lua/release.lua` takes them."""
         token = int(self.token_seconds * 1e6)
         first = int(self.first_token_seconds * 1e6)
-        return self.lease, self.outcome, first, token, token if self.is_crowding else 0
+        return self.lease, int(self.outcome), first, token, token if self.is_crowding else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +143,15 @@ class Live:
     def measured_at(self) -> float:
         return max(self.first_token_at, self.token_at)
 
-    def health(self, now: float) -> str:
-        """In one word: healthy, unhealthy, ejected, trial or returning (its share grows)."""
+    def health(self, now: float) -> HealthState:
         if not self.healthy:
-            return "unhealthy"
+            return HealthState.UNHEALTHY
         if self.ejected_until > now:
-            return "ejected"
+            return HealthState.EJECTED
         if self.ejected_until > 0:
-            return "trial"
-        return "returning" if now - self.returned_at < SlowStart().seconds else "healthy"
+            return HealthState.TRIAL
+        is_ramping = now - self.returned_at < SlowStart().seconds
+        return HealthState.RETURNING if is_ramping else HealthState.HEALTHY
 
     def peak_seconds(self, now: float) -> float:
         """The peak time to first token, fallen since it was seen."""

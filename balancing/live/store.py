@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.asyncio import Redis
@@ -22,7 +22,21 @@ _DAY = 86_400
 _ROUNDS = 3
 
 
-class Load:
+class Crowding(NamedTuple):
+    """What the limit of an endpoint is learned from.
+
+    Attributes:
+        in_use: slots in use now.
+        token_seconds: time per output token since the last time; 0 when nothing was measured.
+        learned: what has been learned so far.
+    """
+
+    in_use: int
+    token_seconds: float
+    learned: Learned
+
+
+class LiveStore:
     """The live state of all endpoints, through one Valkey client.
 
     Raises, in every method: redis.RedisError when Valkey is away.
@@ -30,14 +44,14 @@ class Load:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._live = script(client, "live")
-        self._settle = script(client, "settle")
-        self._crowding = script(client, "crowding")
-        self._lead = script(client, "lead")
+        self._read = script(client, "read_live")
+        self._apply_standing = script(client, "apply_standing")
+        self._take_crowding = script(client, "take_crowding")
+        self._leadership = script(client, "leadership")
 
     async def read(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Live]]:
         """Valkey's Unix time, and live state by endpoint id."""
-        reply: list[Any] = await self._live(keys=[live_key(e) for e in endpoints], args=FIELDS)
+        reply: list[Any] = await self._read(keys=[live_key(e) for e in endpoints], args=FIELDS)
         states = [Live.of_values(values) for values in reply[1:]]
         return reply[0] / 1000, dict(zip(endpoints, states, strict=True))
 
@@ -55,7 +69,7 @@ class Load:
             found = _decide(rule, replace(verdict, standing=seen), away, len(others) + 1)
             if found is None:
                 return None
-            reply = await self._settle(
+            reply = await self._apply_standing(
                 keys=[live_key(verdict.endpoint_id), *(live_key(e) for e in others)],
                 args=[seen.count, _ms(seen.ejected_until), away, found.failures, found.count,
                       _ms(found.ejected_until), _ms(found.returned_at)],
@@ -67,22 +81,20 @@ class Load:
             away = reply[3]
         return None
 
-    async def lead(self, who: str, *, seconds: float) -> bool:
-        """Whether this process is the one that probes and learns, for so long."""
-        return bool(await self._lead(keys=[LEADER], args=[who, int(seconds * 1000)]))
+    async def hold_leadership(self, who: str, *, seconds: float) -> bool:
+        """Whether this process is the one that probes and learns limits, for so long."""
+        return bool(await self._leadership(keys=[LEADER], args=[who, int(seconds * 1000)]))
 
-    async def crowding(
-        self, endpoints: Sequence[int]
-    ) -> tuple[float, dict[int, tuple[int, float, Learned]]]:
-        """Valkey's time; by endpoint its slots in use, the time per token since the last look
-        (0 when there was none), and what has been learned."""
+    async def take_crowding(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Crowding]]:
+        """Valkey's Unix time, and by endpoint id how crowded it is; samples are read only once."""
         keys = [name for e in endpoints for name in (key(e), live_key(e))]
-        reply: list[Any] = await self._crowding(keys=keys)
+        reply: list[Any] = await self._take_crowding(keys=keys)
         found = {}
         for endpoint, at in zip(endpoints, range(1, len(reply), 6), strict=True):
             total, calls, limit, usual, learned_at = map(float, reply[at + 1 : at + 6])
             learned = Learned(limit, usual, learned_at / 1000)
-            found[endpoint] = (reply[at], total / calls if calls else 0.0, learned)
+            token_seconds = total / calls if calls else 0.0
+            found[endpoint] = Crowding(reply[at], token_seconds, learned)
         return reply[0] / 1000, found
 
     async def store(self, states: Iterable[tuple[int, Fields]]) -> None:
@@ -94,7 +106,7 @@ class Load:
             await pipe.execute()
 
 
-def _decide(rule: Ejection, verdict: Verdict, away: int, pool: int) -> Standing | None:
+def _decide(rule: Ejection, verdict: Verdict, away: int, of: int) -> Standing | None:
     """The new standing; None where the rule leaves it as the release script already did."""
     seen = verdict.standing
     if verdict.succeeded:
@@ -102,7 +114,7 @@ def _decide(rule: Ejection, verdict: Verdict, away: int, pool: int) -> Standing 
     else:
         # The script has counted this failure; the rule counts it itself.
         before = replace(seen, failures=seen.failures - 1)
-        found = rule.failed(before, now=verdict.at, out=away, pool=pool)
+        found = rule.failed(before, now=verdict.at, out=away, of=of)
     return None if found == seen else found
 
 

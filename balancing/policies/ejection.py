@@ -62,7 +62,7 @@ class Ejection:
     forgiven_after: float = 300.0
     most: float = 0.5
 
-    def failed(self, standing: Standing, *, now: float, out: int, pool: int) -> Standing:
+    def failed(self, standing: Standing, *, now: float, out: int, of: int) -> Standing:
         """After a failed call.
 
         Args:
@@ -73,7 +73,7 @@ class Ejection:
             return replace(standing, failures=standing.failures + 1)
         seen = replace(standing, failures=standing.failures + 1)
         if standing.is_on_trial(now) or seen.failures >= self.failures:
-            return self._eject(seen, now) if self.may_eject(out, pool) else _kept(seen)
+            return self._eject(seen, now) if self.may_eject(out, of) else _kept(seen)
         return seen
 
     def succeeded(self, standing: Standing, *, now: float) -> Standing:
@@ -84,9 +84,9 @@ class Ejection:
             return Standing(count=standing.count, returned_at=now)
         return replace(standing, failures=0) if standing.failures else standing
 
-    def may_eject(self, out: int, pool: int) -> bool:
+    def may_eject(self, out: int, of: int) -> bool:
         """Whether one more may be out when `out` others of its pool are."""
-        return out + 1 <= self.most * pool
+        return out + 1 <= self.most * of
 
     def _eject(self, standing: Standing, now: float) -> Standing:
         forgiven = 0
@@ -102,7 +102,7 @@ def is_away(ejected_until: float) -> bool:
     return ejected_until > 0.0
 
 
-def out_of_pool(standings: Iterable[Standing]) -> int:
+def count_out(standings: Iterable[Standing]) -> int:
     """How many are out or on trial."""
     return sum(is_away(standing.ejected_until) for standing in standings)
 

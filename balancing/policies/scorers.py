@@ -53,7 +53,7 @@ class HotAndCold:
     estimate: Estimate = field(default_factory=Estimate)
 
     def __call__(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        calls = sorted(e.in_use for e in situation.pool) or [0]
+        calls = sorted(e.in_use for e in situation.serving) or [0]
         limit = calls[int(self.quantile * (len(calls) - 1))]
         if endpoint.in_use > limit:
             return 0.5 / (1.0 + endpoint.in_use)

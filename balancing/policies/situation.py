@@ -18,38 +18,38 @@ class Situation:
     """One decision; what compares endpoints with each other is worked out once, when asked for.
 
     Attributes:
-        pool: every endpoint that serves the model, the full ones too.
+        serving: every endpoint that serves the model, the full ones too.
         now: Unix time.
     """
 
     wanted: Wanted
     now: float
-    pool: Sequence[EndpointSnapshot]
+    serving: Sequence[EndpointSnapshot]
 
     @cached_property
     def typical_token_seconds(self) -> float:
         """What is assumed of an endpoint that has not been measured."""
-        measured = [e.token_seconds for e in self.pool if e.token_seconds > 0.0]
+        measured = [e.token_seconds for e in self.serving if e.token_seconds > 0.0]
         return median(measured) if measured else UNKNOWN_TOKEN_SECONDS
 
     @cached_property
     def best_token_seconds(self) -> float:
         """The fastest, as measured, among those that take work now; 0 when none was measured."""
         return min(
-            (e.token_seconds for e in self.pool if e.token_seconds > 0.0 and _takes_work(e)),
+            (e.token_seconds for e in self.serving if e.token_seconds > 0.0 and _takes_work(e)),
             default=0.0,
         )
 
     @cached_property
     def load_per_weight(self) -> float:
         """Calls per weight over the whole pool, the one that is to be placed included."""
-        weights = sum(e.weight for e in self.pool)
-        calls = sum(e.in_use for e in self.pool) + 1
+        weights = sum(e.weight for e in self.serving)
+        calls = sum(e.in_use for e in self.serving) + 1
         return calls / weights if weights > 0.0 else float(calls)
 
     @cached_property
     def largest_weight(self) -> float:
-        return max((e.weight for e in self.pool), default=1.0)
+        return max((e.weight for e in self.serving), default=1.0)
 
 
 def _takes_work(endpoint: EndpointSnapshot) -> bool:

@@ -20,13 +20,16 @@ import redis
 from redis.asyncio import Redis
 
 from balancing.live.slots import NotReady, Slots, key
-from balancing.live.state import Ending, live_key
+from balancing.live.state import CallOutcome, Ending, live_key
 from benchmarks import report
 from benchmarks.report import Row
 from llmqueue_project.embedded.services import Services
 
 ENDPOINTS = {1: 4, 2: 8, 3: 16}
 LEASE_SECONDS, RESERVATION_SECONDS = 1.0, 0.5
+OUTCOMES = (
+    CallOutcome.ANSWERED, CallOutcome.ANSWERED, CallOutcome.SILENT, CallOutcome.FAILED
+)  # fmt: skip
 FORK = get_context("fork")
 GOALS = dict.fromkeys(("over_limit", "slots_leaked", "cost_leaked"), "== 0")
 
@@ -65,10 +68,10 @@ async def _hold(url: str) -> None:
             endpoint: [f"{os.getpid()}.{turn}.{n}/{n + 10}" for n in range(room.reserved)]
             for endpoint, room in reservation.rooms.items()
         }
-        await slots.bind(reservation, leases)
+        await slots.confirm(reservation, leases)
         await asyncio.sleep(random.random() * 0.01)
         await slots.renew(leases)
-        outcome = random.choice((1, 1, 0, -1))
+        outcome = random.choice(OUTCOMES)
         await slots.release(
             [Ending(e, lease, outcome) for e, own in leases.items() for lease in own]
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, Protocol
 
-from balancing.policies.ejection import Ejection, out_of_pool
+from balancing.policies.ejection import Ejection, count_out
 from balancing.policies.hedging import Budget, Hedging
 from balancing.policies.limits import Gradient2
 from balancing.policies.prefixes import PrefixMemory
@@ -262,7 +262,7 @@ class Simulation:
         watched.failing_until = self.now + COOLDOWN_SECONDS
         others = [w.standing for w in self.watched if w is not watched]
         watched.standing = self.ejection.failed(
-            watched.standing, now=self.now, out=out_of_pool(others), pool=len(self.watched)
+            watched.standing, now=self.now, out=count_out(others), of=len(self.watched)
         )
         request.tried.add(call.machine.id)
         request.calls.remove(call)

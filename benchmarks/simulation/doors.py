@@ -15,7 +15,7 @@ from benchmarks.simulation.looks import Looks
 from benchmarks.simulation.queues import Levels
 from scheduling.errors import QueueFull
 from scheduling.levels import LEVELS
-from scheduling.models import Priority, Status
+from scheduling.models import Priority, Source, Status
 from scheduling.pauses import NONE
 from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.admission import Admission
@@ -96,7 +96,7 @@ def _spec(level: str, flow: int) -> JobSpec:
         flow_id=flow,
         tenant_id=_NOBODY,
         cost=0.0,
-        source="simulation",
+        source=Source.OPENAI,
     )
 
 

@@ -10,7 +10,6 @@ from unfold.decorators import display
 from balancing.admin.listing import ListAdmin
 from conversations.models import PriorityRule
 from scheduling.admin.shown import LEVEL_COLOURS
-from scheduling.models import Priority
 
 LONGEST_SHOWN = 60
 
@@ -72,7 +71,7 @@ class PriorityRuleAdmin(ListAdmin):
 
     @display(description="priority", ordering="level", label=LEVEL_COLOURS)
     def shown_level(self, row: PriorityRule) -> str:
-        return Priority(row.level).label
+        return str(row.get_level_display())
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.has_perm("conversations.change_priorityrule"))

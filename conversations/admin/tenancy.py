@@ -22,7 +22,7 @@ from balancing.admin.object_actions import ObjectActions
 from conversations.access import keys
 from conversations.admin import costs
 from conversations.models import ApiKey, Operator, Tenant, User
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.errors import NotPaused
 from stores import control
 
@@ -89,7 +89,7 @@ class TenantAdmin(ObjectActions, KeyedAdmin):
     @admin.action(description="Pause: hold what waits", permissions=["steer"])
     def pause(self, request: HttpRequest, rows: QuerySet[Tenant]) -> None:
         operator = request.user.get_username()
-        held = sum(maintenance.pause_tenant(tenant_id=row.pk, operator=operator) for row in rows)
+        held = sum(pauses.pause_tenant(tenant_id=row.pk, operator=operator) for row in rows)
         self.message_user(request, f"Paused; {held} requests held.", messages.SUCCESS)
 
     @admin.action(description="Resume", permissions=["steer"])
@@ -97,7 +97,7 @@ class TenantAdmin(ObjectActions, KeyedAdmin):
         queued = 0
         for row in rows:
             with suppress(NotPaused):
-                queued += maintenance.resume_tenant(tenant_id=row.pk)
+                queued += pauses.resume_tenant(tenant_id=row.pk)
         self.message_user(request, f"Resumed; {queued} requests queued again.", messages.SUCCESS)
 
 

@@ -31,14 +31,14 @@ from conversations.priority.classify import Asked, Choice, Standing, choose
 from conversations.priority.rules import Rule
 from scheduling import services as scheduling
 from scheduling.errors import UnknownModel
-from scheduling.models import Held, Priority, Status
+from scheduling.models import Api, Held, Priority, Source, Status
 from scheduling.specs import JobSpec, Receipt
 from scheduling.submit import estimates
 from scheduling.submit.bulk import submit_bulk
 from scheduling.waiting import admission
 from stores.ids import uuid7
 
-SOURCE = "message"
+SOURCE = Source.MESSAGE
 TAKES_MESSAGES = (Conversation.State.ACTIVE, Conversation.State.INACTIVE)
 
 
@@ -207,7 +207,7 @@ def _user_name(draft: MessageDraft, talks: dict[UUID, Conversation]) -> str | No
 
 def _models(drafts: Sequence[MessageDraft], talks: dict[UUID, Conversation]) -> list[str]:
     """The model of each draft: its own, its conversation's, or the default."""
-    known = known_models("chat")
+    known = known_models(Api.CHAT)
     default = default_model()
     chosen = []
     for draft in drafts:

@@ -27,7 +27,7 @@ from conversations.doors.rest.errors import ApiError as RestError
 from conversations.models import Tenant
 from conversations.priority.classify import Asked, UnknownPriority, asked_level
 from llmqueue_project.config import configuration
-from scheduling.models import Priority
+from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec
 from scheduling.submit import estimates
 from scheduling.submit.bulk import submit_bulk
@@ -160,7 +160,7 @@ def _line(number: int, raw: bytes, terms: Terms, flow_id: int) -> Line:
         fields = fields["body"]
     if "content" in fields:
         return Line(number, custom_id, draft=_draft(fields, terms))
-    api = "completion" if "prompt" in fields and "messages" not in fields else "chat"
+    api = Api.COMPLETION if "prompt" in fields and "messages" not in fields else Api.CHAT
     return Line(number, custom_id, spec=_spec(number, api, fields, terms, flow_id))
 
 
@@ -193,8 +193,8 @@ def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_i
         level=max(asked.level, highest),
         priority_reason=f"asked: {asked.by}",
         model=request.model,
-        api=request.api,
-        source="openai",
+        api=Api(request.api),
+        source=Source.OPENAI,
         body=request.upstream,
         tenant_id=terms.caller.tenant_id,
         user_id=terms.caller.user_id,

@@ -10,12 +10,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
-
 from conversations.priority.rules import BadRule, Condition, Rule, Rulebook, compiled
 from llmqueue_project.config import configuration
-
-log = structlog.get_logger(__name__)
+from scheduling.models import Priority
+from stores.row_reader import RowReader, Unreadable
 
 # At most `rules.MOST_RULES` rows.
 RULES = """
@@ -27,8 +25,8 @@ _seen: tuple[float, Rulebook] = (0.0, Rulebook())
 
 
 def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
-    """Rows of `RULES`, compiled; one that no longer compiles is left out and logged."""
-    return Rulebook([rule for row in rows if (rule := _rule(row)) is not None])
+    """All rows of `RULES`, compiled; one that no longer compiles is left out and logged."""
+    return Rulebook(_rules.read(rows))
 
 
 def current() -> Rulebook:
@@ -50,7 +48,11 @@ def forget() -> None:
     _seen = (0.0, _seen[1])
 
 
-def _rule(row: tuple[Any, ...]) -> Rule | None:
+def _rule(row: tuple[Any, ...]) -> Rule:
+    """
+    Raises:
+        Unreadable
+    """
     name, level, tenant_id, kind, words, pattern, low, high, key, value = row
     condition = Condition(
         kind=kind,
@@ -61,8 +63,12 @@ def _rule(row: tuple[Any, ...]) -> Rule | None:
         metadata_key=key,
         metadata_value=value,
     )
+    if level not in Priority.values:
+        raise Unreadable(f"there is no priority {level}")
     try:
         return Rule(name, level, tenant_id, compiled(condition))
     except BadRule as error:
-        log.warning("rule.left_out", rule=name, error=str(error))
-        return None
+        raise Unreadable(str(error)) from None
+
+
+_rules = RowReader(_rule, event="rule.left_out", kind="rule")

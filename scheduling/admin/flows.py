@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from balancing.admin.listing import ListAdmin
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.errors import NotPaused
 from scheduling.models import Flow, Priority
 
@@ -49,7 +49,7 @@ class FlowAdmin(ListAdmin):
     @admin.action(description="Pause: hold what waits", permissions=["steer"])
     def pause(self, request: HttpRequest, rows: QuerySet[Flow]) -> None:
         operator = request.user.get_username()
-        held = sum(maintenance.pause_flow(flow_id=row.pk, operator=operator) for row in rows)
+        held = sum(pauses.pause_flow(flow_id=row.pk, operator=operator) for row in rows)
         self.message_user(request, f"Paused; {held} jobs held.", messages.SUCCESS)
 
     @admin.action(description="Resume", permissions=["steer"])
@@ -57,5 +57,5 @@ class FlowAdmin(ListAdmin):
         queued = 0
         for row in rows:
             with suppress(NotPaused):
-                queued += maintenance.resume_flow(flow_id=row.pk)
+                queued += pauses.resume_flow(flow_id=row.pk)
         self.message_user(request, f"Resumed; {queued} jobs queued again.", messages.SUCCESS)

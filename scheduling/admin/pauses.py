@@ -14,48 +14,49 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from balancing.admin.listing import ListAdmin, age
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.errors import NotPaused
 from scheduling.levels import LEVELS
 from scheduling.models import Flow, Pause
 
 DRAIN = "drain"
+SCOPES = [*Pause.Scope.choices, (DRAIN, "drain: intake and all levels")]
 KEYS = "A level's name, a tenant's id or a flow's number; empty for intake"
 
 
 class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
-    kind = forms.ChoiceField(choices=[*Pause.Kind.choices, (DRAIN, "drain: intake and all levels")])
+    scope = forms.ChoiceField(choices=SCOPES)
     key = forms.CharField(required=False, max_length=64, help_text=KEYS)
 
     class Meta:
         model = Pause
-        fields = ("kind", "key", "reason")
+        fields = ("scope", "key", "reason")
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
-        self.drains = values.get("kind") == DRAIN
+        self.drains = values.get("scope") == DRAIN
         if self.drains:
-            values["kind"] = Pause.Kind.INTAKE.value
+            values["scope"] = Pause.Scope.INTAKE.value
             # Intake may be paused already: that is no obstacle to a drain.
-            self.instance = Pause.objects.filter(kind=values["kind"]).first() or self.instance
-        wrong = _wrong(values.get("kind", ""), values.get("key", ""))
+            self.instance = Pause.objects.filter(scope=values["scope"]).first() or self.instance
+        wrong = _wrong(values.get("scope", ""), values.get("key", ""))
         if wrong:
             raise ValidationError({"key": wrong})
         return values
 
 
-def _wrong(kind: str, key: str) -> str:
-    """What is wrong with a key for its kind; empty when nothing is."""
-    if kind == Pause.Kind.INTAKE and key:
+def _wrong(scope: str, key: str) -> str:
+    """What is wrong with a key within its scope; empty when nothing is."""
+    if scope == Pause.Scope.INTAKE and key:
         return "Intake has no key"
-    if kind == Pause.Kind.LEVEL and key not in LEVELS:
+    if scope == Pause.Scope.LEVEL and key not in LEVELS:
         return f"One of {', '.join(LEVELS)}"
-    if kind == Pause.Kind.TENANT:
+    if scope == Pause.Scope.TENANT:
         try:
             return "" if str(UUID(key)) == key else "Write the id in lower case with hyphens"
         except ValueError:
             return "A tenant's id; or pause it from the list of tenants"
-    if kind == Pause.Kind.FLOW:
+    if scope == Pause.Scope.FLOW:
         known = key.isascii() and key.isdigit() and Flow.objects.filter(pk=int(key)).exists()
         return "" if known and str(int(key)) == key else "There is no such flow"
     return ""
@@ -64,8 +65,8 @@ def _wrong(kind: str, key: str) -> str:
 @admin.register(Pause)
 class PauseAdmin(ListAdmin):
     form = PauseForm
-    list_display = ("kind", "key", "reason", "shown_since", "operator")
-    list_filter = ("kind",)
+    list_display = ("scope", "key", "reason", "shown_since", "operator")
+    list_filter = ("scope",)
     actions = ("resume",)
 
     @display(description="since", ordering="since")
@@ -78,14 +79,14 @@ class PauseAdmin(ListAdmin):
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
         operator = request.user.get_username()
         if form.drains:
-            maintenance.drain(reason=obj.reason, operator=operator)
+            pauses.drain(reason=obj.reason, operator=operator)
         else:
-            maintenance.pause(kind=obj.kind, key=obj.key, reason=obj.reason, operator=operator)
-        obj.pk = Pause.objects.get(kind=obj.kind, key=obj.key).pk
+            pauses.pause(scope=obj.scope, key=obj.key, reason=obj.reason, operator=operator)
+        obj.pk = Pause.objects.get(scope=obj.scope, key=obj.key).pk
 
     def delete_model(self, request: HttpRequest, obj: Pause) -> None:
         with suppress(NotPaused):
-            maintenance.resume(kind=obj.kind, key=obj.key)
+            pauses.resume(scope=obj.scope, key=obj.key)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Pause]) -> None:
         for row in queryset:

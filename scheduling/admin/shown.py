@@ -11,7 +11,7 @@ from django.utils.html import format_html
 
 from balancing.admin.listing import span
 from llmqueue_project.config import configuration
-from scheduling.models import Status
+from scheduling.models import Attempt, Status
 
 SHOWN_CHARS = 20_000
 
@@ -26,11 +26,11 @@ STATUS_COLOURS = {
 }
 LEVEL_COLOURS = {"realtime": "danger", "high": "warning", "normal": "info"}
 OUTCOME_COLOURS = {
-    "ok": "success",
-    "error": "danger",
-    "timeout": "danger",
-    "lost": "danger",
-    "cancelled": "warning",
+    Attempt.Outcome.OK: "success",
+    Attempt.Outcome.ERROR: "danger",
+    Attempt.Outcome.TIMEOUT: "danger",
+    Attempt.Outcome.LOST: "danger",
+    Attempt.Outcome.CANCELLED: "warning",
 }
 
 

@@ -9,7 +9,7 @@ tickets a round trip.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -18,9 +18,9 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.levels import LEVELS
-from scheduling.tickets.gate import Gate
+from scheduling.tickets.gate import TicketGate
 
 log = structlog.get_logger(__name__)
 CAPS = "llmq:levels:caps"
@@ -86,7 +86,7 @@ class LevelSlots:
     """The capped levels' slots, on behalf of one worker process."""
 
     def __init__(
-        self, client: Redis, gate: Gate, *, lease_seconds: float, reservation_seconds: float
+        self, client: Redis, gate: TicketGate, *, lease_seconds: float, reservation_seconds: float
     ) -> None:
         self._client = client
         self._gate = gate
@@ -95,7 +95,8 @@ class LevelSlots:
         self._reserve = client.register_script(_RESERVE)
         self._hold = client.register_script(_HOLD)
         self._releasing: set[asyncio.Task[None]] = set()
-        self._held: dict[str, str] = {}
+        # Lease -> its level, and what writes it down.
+        self._held: dict[str, tuple[str, asyncio.Task[None] | None]] = {}
         self.caps: Mapping[str, int] = {}
 
     async def follow(self, caps: Mapping[str, int]) -> None:
@@ -141,24 +142,32 @@ class LevelSlots:
         """Which levels are at their caps: workers elsewhere free slots, too."""
         await self.reserve(dict.fromkeys(self.caps, 0))
 
-    async def hold(self, share: Share, jobs: Sequence[Claimed]) -> None:
-        """Turn what was reserved into the jobs' slots and give back the rest."""
+    def hold(self, share: Share, jobs: Sequence[Claimed]) -> Awaitable[None]:
+        """Turn what was reserved into the jobs' slots and give back the rest.
+
+        The jobs may start, and even end, before the returned work does.
+        """
         if not share.reserved:
-            return
+            nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            nothing.set_result(None)
+            return nothing
         mine = [job for job in jobs if LEVELS[job.level] in share.reserved]
-        self._held |= {job.lease: LEVELS[job.level] for job in mine}
+        holding = asyncio.create_task(self._write_down(share, mine))
+        self._held |= {job.lease: (LEVELS[job.level], holding) for job in mine}
+        return holding
+
+    async def _write_down(self, share: Share, jobs: Sequence[Claimed]) -> None:
         leases = [
-            ",".join(job.lease for job in mine if LEVELS[job.level] == level)
+            ",".join(job.lease for job in jobs if LEVELS[job.level] == level)
             for level in share.reserved
         ]
-        most = max(share.reserved.values())
         try:
             await self._hold(
                 keys=[key(level) for level in share.reserved],
-                args=[share.token, most, self._lease_ms, *leases],
+                args=[share.token, max(share.reserved.values()), self._lease_ms, *leases],
             )
         except RedisError as error:
-            log.warning("levels.hold_waits", jobs=len(mine), error=str(error))
+            log.warning("levels.hold_waits", jobs=len(jobs), error=str(error))
 
     async def renew(self, jobs: Iterable[Claimed]) -> None:
         """Keep the slots of what runs, and take those of levels that were capped meanwhile."""
@@ -166,7 +175,7 @@ class LevelSlots:
         for job in jobs:
             if (level := LEVELS[job.level]) in running:
                 running[level].append(job.lease)
-                self._held[job.lease] = level
+                self._held.setdefault(job.lease, (level, None))
         levels = [level for level, leases in running.items() if leases]
         if levels:
             leases = [",".join(running[level]) for level in levels]
@@ -175,13 +184,15 @@ class LevelSlots:
 
     def release(self, job: Claimed) -> None:
         """A job has ended: its level has room again."""
-        level = self._held.pop(job.lease, None)
-        if level is not None:
-            task = asyncio.create_task(self._free(level, job.lease))
+        held = self._held.pop(job.lease, None)
+        if held is not None:
+            task = asyncio.create_task(self._free(*held, job.lease))
             self._releasing.add(task)
             task.add_done_callback(self._releasing.discard)
 
-    async def _free(self, level: str, lease: str) -> None:
+    async def _free(self, level: str, holding: asyncio.Task[None] | None, lease: str) -> None:
+        if holding is not None:
+            await holding
         try:
             await self._client.zrem(key(level), lease)
         except RedisError as error:

@@ -1,32 +1,32 @@
-"""The slots that one worker process takes of the endpoints, and the endpoints it chooses."""
+"""The slots that one worker process takes of the endpoints: reserved, placed, renewed, freed."""
 
 from __future__ import annotations
 
-import random
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import orjson
+import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from balancing.choice.endpoint_view import Landscape
-from balancing.choice.explanation import explain
+from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints import credentials
-from balancing.endpoints.model_pools import POOLS, Rules
-from balancing.endpoints.registry import ENDPOINTS, Target, targets
-from balancing.health.ejector import Ejecting
+from balancing.endpoints.model_pools import MODEL_POOLS, Rules
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader
+from balancing.health.ejector import Ejector
 from balancing.live.rates import NOTHING_LIMITED, Rates
 from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
 from balancing.live.state import Ending
-from balancing.live.store import Load
-from balancing.policies.prefixes import PrefixMemory
-from balancing.policies.snapshot import EndpointSnapshot
+from balancing.live.store import LiveStore
 from llmqueue_project.config import configuration
-from scheduling.dispatch.claims import Claimed
-from scheduling.dispatch.wanted import wanted_of
+from scheduling.dispatch.chooser import Chooser
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.room import ModelRoom
+from scheduling.dispatch.slot import Placement, Slot
+from scheduling.models import Api
 from scheduling.specs import estimated_tokens
+from scheduling.tickets.gate import TicketGate
 from stores.group_commit import Grouped
 from stores.postgres import Database, fetch
 
@@ -38,89 +38,104 @@ select exists (select 1 from scheduling_job
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
-    """A job's endpoint, and why it was chosen (JSON text).
+class Placed:
+    """A slot for each job, None where there was no room after all.
 
     Attributes:
-        first_seconds: when its first word is expected there, from the call; 0 when unknown.
-        model: the fallback model it is served by; empty when it is the one that was asked for.
+        confirmed: ends when the slots are written down as the jobs' and the rest is given back.
     """
 
-    target: Target
-    why: str
-    first_seconds: float = 0.0
-    model: str = ""
+    slots: list[Slot | None]
+    confirmed: asyncio.Task[None]
 
 
 class EndpointPool:
-    """Reserve room, choose endpoints, hold and release slots."""
+    """Every slot comes from here and goes back here.
 
-    def __init__(self, slots: Slots, rates: Rates, live: Load, database: Database) -> None:
+    Raises, in every coroutine unless it says otherwise: redis.RedisError when Valkey is away.
+    """
+
+    def __init__(
+        self, slots: Slots, rates: Rates, live: LiveStore, database: Database, gate: TicketGate
+    ) -> None:
         config = configuration()
         self._slots = slots
         self._rates = rates
         self._live = live
         self._database = database
+        self._gate = gate
         self._heartbeat_seconds = config.scheduling.heartbeat_seconds
         self._cooldown_seconds = config.balancing.failure_cooldown_seconds
-        self._rng = random.Random()  # noqa: S311 - choices, not secrets
-        self._memory = PrefixMemory()
-        self._unbound: set[tuple[int, str]] = set()
-        self._unreleased: list[Ending] = []
-        self._release = Grouped(self._release_group)
-        self.landscape = Landscape()
-        self._ejecting = Ejecting(live, self.landscape)
+        self._unconfirmed: set[tuple[int, str]] = set()
+        self._unfreed: list[Ending] = []
+        self._free = Grouped(self._free_group)
+        self.view = EndpointView()
+        self._chooser = Chooser(self.view)
+        self._ejector = Ejector(live, self.view)
+        self._reader = TargetReader()
 
     async def refresh(self) -> None:
-        """Read the rows of endpoints and model pools again."""
-        rows = targets(await fetch(self._database.relaxed, ENDPOINTS))
-        self.landscape.pools.learn(await fetch(self._database.relaxed, POOLS))
-        self.landscape.learn_targets(rows)
-
-    async def look(self) -> None:
-        """Read the live state again, beside the requests.
+        """Read the rows of endpoints and model pools again.
 
         Raises:
-            redis.RedisError: Valkey is away.
+            psycopg.OperationalError: PostgreSQL is away.
         """
-        self.landscape.learn_live(*await self._live.read(list(self.landscape.targets)))
+        targets = self._reader.read(await fetch(self._database.relaxed, ENDPOINTS))
+        self.view.model_pools.update(await fetch(self._database.relaxed, MODEL_POOLS))
+        self.view.update_targets(targets)
 
-    def rules(self, model: str) -> Rules:
-        return self.landscape.pools.of(model)
+    async def refresh_live(self) -> None:
+        """Read the live state again, beside the requests."""
+        self.view.update_live(*await self._live.read(list(self.view.targets)))
 
     def check_credentials(self) -> None:
         """
         Raises:
             ImproperlyConfigured: in production, when a stored credential cannot be read.
         """
-        known = self.landscape.targets.values()
+        known = self.view.targets.values()
         credentials.check_readable(target.access.encrypted_credential for target in known)
 
+    def rules(self, model: str) -> Rules:
+        """How requests for a model are balanced."""
+        return self.view.model_pools.rules_for(model)
+
+    def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
+        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        known, limits = self.view.targets, self.view.limits
+        return [
+            (known[each].max_concurrent, limit, known[each].model_names)
+            for each, limit in limits.items()
+        ]
+
+    def others_serving(self, model: str, tried: frozenset[int], api: str = Api.CHAT) -> bool:
+        """Whether an endpoint not yet tried could serve the model by an API."""
+        return bool(self.view.serving(model, tried, api))
+
     def mark_failing(self, target: Target) -> None:
-        """Prefer others for a while; the others learn of it when the slot is released."""
-        self.landscape.mark_failing(target.id)
+        """Prefer others for a while; other workers are told when the slot is freed."""
+        self.view.mark_failing(target.id)
 
     def mark_well(self, target: Target) -> None:
-        self.landscape.mark_well(target.id)
+        self.view.mark_well(target.id)
 
-    async def reserve(self, wanted: int) -> Reservation:
-        """Up to `wanted` slots of every endpoint that takes work.
+    async def reserve(self, wanted: int) -> ModelRoom:
+        """Up to `wanted` slots of every endpoint that takes work; 0 only looks.
 
         Raises:
             NotReady: Valkey lost its memory a moment ago and running calls register again.
-            redis.RedisError: Valkey is away.
         """
-        limits, targets = self.landscape.limits, self.landscape.targets
-        working = [targets[endpoint] for endpoint in limits]
+        limits, known = self.view.limits, self.view.targets
+        working = [known[endpoint] for endpoint in limits]
         allowance = await self._rates.take(working, wanted)
         if allowance is NOTHING_LIMITED:
-            return await self._reserve(limits, wanted)
+            return ModelRoom(await self._reserve(limits, wanted), known)
         try:
             reservation = await self._reserve(allowance.open_to(limits), wanted)
         except (NotReady, RedisError):
-            await self._rates.settle(allowance, {})
+            await self._rates.count(allowance, {})
             raise
-        return reservation.within(allowance)
+        return ModelRoom(reservation.within(allowance), known)
 
     async def _reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
         try:
@@ -133,196 +148,132 @@ class EndpointPool:
                 raise NotReady(quiet) from None
             return await self._slots.reserve(limits, wanted)
 
-    def room_by_model(
-        self, reservation: Reservation, claimed: Sequence[Claimed] = ()
-    ) -> dict[str, int]:
-        """Model -> slots reserved on endpoints that serve it, less those already claimed for."""
-        room: dict[str, int] = {}
-        for endpoint, held in reservation.rooms.items():
-            if held.reserved and endpoint in self.landscape.targets:
-                for model in self.landscape.targets[endpoint].model_names:
-                    room[model] = room.get(model, 0) + held.reserved
-        for job in claimed:
-            if job.model in room:
-                room[job.model] -= 1
-        return {model: slots for model, slots in room.items() if slots > 0}
+    def place(self, room: ModelRoom, jobs: Sequence[Claimed]) -> Placed:
+        """Choose an endpoint for each job; what was reserved beyond that is given back.
 
-    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
-        """Model -> the APIs by which the endpoints that have room for it can be asked."""
-        found: dict[str, frozenset[str]] = {}
-        for endpoint, held in reservation.rooms.items():
-            if held.reserved and endpoint in self.landscape.targets:
-                target = self.landscape.targets[endpoint]
-                for model in target.model_names:
-                    found[model] = found.get(model, target.apis) | target.apis
-        return found
+        The jobs' calls need not wait until the slots are written down: they are reserved.
+        """
+        placements = self._chooser.choose(room.reservation, jobs)
+        confirmed = asyncio.create_task(self._confirm(room.reservation, jobs, placements))
+        slots = [
+            None if placement is None else Slot(placement, job.lease, self, confirmed)
+            for job, placement in zip(jobs, placements, strict=True)
+        ]
+        return Placed(slots, confirmed)
 
-    def free(self, reservation: Reservation) -> int:
-        """Slots that nobody had when the reservation was made, and that may be used now."""
-        left = reservation.allowance.left
-        return sum(
-            min(room.room, left.get(endpoint, room.room))
-            for endpoint, room in reservation.rooms.items()
-            if endpoint in self.landscape.targets
-        )
+    async def give_back(self, room: ModelRoom) -> None:
+        """Return reserved slots unused."""
+        await self.place(room, ()).confirmed
 
-    def choose(
+    async def take_slot(
+        self,
+        job: Claimed,
+        models: Sequence[str],
+        tried: frozenset[int],
+        because: Mapping[str, str],
+    ) -> Slot | None:
+        """A slot for a further call of a job, at an endpoint that was not tried.
+
+        Args:
+            models: by which it may be served, the preferred one first.
+            because: what the record of the choice should say.
+
+        Returns:
+            None where there is no room, or Valkey or PostgreSQL is away.
+        """
+        placement: Placement | None = None
+        try:
+            reservation = (await self.reserve(1)).reservation
+            for model in models:
+                fallback = "" if model == job.model else model
+                (placement,) = self._chooser.choose(
+                    reservation, [job], tried, model=fallback, because=because
+                )
+                if placement is not None and placement.target.id not in tried:
+                    break
+                placement = None
+            await self._confirm(reservation, [job], [placement])
+        except (RedisError, NotReady, psycopg.OperationalError):
+            return None
+        return None if placement is None else Slot(placement, job.lease, self)
+
+    async def _confirm(
         self,
         reservation: Reservation,
         jobs: Sequence[Claimed],
-        tried: frozenset[int] = frozenset(),
-        *,
-        model: str = "",
-        because: Mapping[str, str] | None = None,
-    ) -> list[Bound | None]:
-        """An endpoint for each job, None where there is no room after all; `bind` them next.
-
-        Args:
-            model: a fallback in place of the model they ask for.
-            because: what else the record of the choice should say.
-        """
-        table = self.landscape.snapshots(reservation)
-        found: list[Bound | None] = []
-        for job in jobs:
-            bound = self._choose(table, reservation.at, job, tried, model or job.model, because)
-            if bound is not None and len(found) + 1 < len(jobs):
-                # The next one of the group sees what this one took.
-                taken = table[bound.target.id]
-                table[bound.target.id] = replace(
-                    taken,
-                    in_use=taken.in_use + 1,
-                    free=taken.free - 1,
-                    running_cost=taken.running_cost + job.cost,
-                )
-            found.append(bound)
-        return found
-
-    def _choose(
-        self,
-        table: Mapping[int, EndpointSnapshot],
-        now: float,
-        job: Claimed,
-        tried: frozenset[int],
-        model: str,
-        because: Mapping[str, str] | None,
-    ) -> Bound | None:
-        profile = self.rules(model).profile
-        wanted = wanted_of(job, profile, self._memory, model=model, tried=tried)
-        choice = profile.choose(table.values(), wanted, now=now, rng=self._rng)
-        if choice is None:
-            return None
-        if wanted.prefix:
-            self._memory.remember(wanted, choice.endpoint.id)
-        why: dict[str, Any] = explain(profile, choice, table.values(), wanted, now=now)
-        fallback = model if model != job.model else ""
-        why |= {"model": fallback} if fallback else {}
-        why |= {"trial": True} if choice.endpoint.on_trial else {}
-        why |= because or {}
-        return Bound(
-            self.landscape.targets[choice.endpoint.id],
-            orjson.dumps(why).decode(),
-            _first_seconds(choice.endpoint, table, job.stream, wanted.output_tokens),
-            fallback,
-        )
-
-    async def bind(
-        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+        placements: Sequence[Placement | None],
     ) -> None:
         """Turn the reservation into the jobs' slots and give back the rest.
 
-        A job may start meanwhile, its slot is reserved. If Valkey goes away now, the next
-        heartbeat takes the slots of what runs.
+        If Valkey goes away now, the next heartbeat takes the slots of what runs.
         """
         taken: dict[int, list[str]] = {}
-        for job, endpoint in zip(jobs, bound, strict=True):
-            if endpoint is not None:
-                taken.setdefault(endpoint.target.id, []).append(job.lease)
+        for job, placement in zip(jobs, placements, strict=True):
+            if placement is not None:
+                taken.setdefault(placement.target.id, []).append(job.lease)
         try:
-            await self._slots.bind(reservation, taken)
+            await self._slots.confirm(reservation, taken)
         except RedisError as error:
             log.warning("slots.bind_waits", slots=len(jobs), error=str(error))
-            self._unbound |= {(e, lease) for e, leases in taken.items() for lease in leases}
+            self._unconfirmed |= {(e, lease) for e, leases in taken.items() for lease in leases}
         if reservation.allowance is not NOTHING_LIMITED:
-            await self._count(reservation, jobs, bound)
+            await self._count(reservation, jobs, placements)
 
     async def _count(
-        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
+        self,
+        reservation: Reservation,
+        jobs: Sequence[Claimed],
+        placements: Sequence[Placement | None],
     ) -> None:
         """What starts now counts against its endpoint's rate limits; the rest is refunded."""
         started: dict[int, list[tuple[str, int]]] = {}
-        for job, endpoint in zip(jobs, bound, strict=True):
-            if endpoint is not None:
+        for job, placement in zip(jobs, placements, strict=True):
+            if placement is not None:
                 call = job.lease, estimated_tokens(job.body, job.cost)
-                started.setdefault(endpoint.target.id, []).append(call)
+                started.setdefault(placement.target.id, []).append(call)
         try:
-            await self._rates.settle(reservation.allowance, started)
+            await self._rates.count(reservation.allowance, started)
         except RedisError as error:
             log.warning("rates.settle_waits", error=str(error))
+
+    async def renew(self, held: Mapping[int, Sequence[str]]) -> None:
+        """Keep slots; those that could not be confirmed or freed are confirmed or freed now."""
+        await self._slots.renew(held)
+        await self._rates.flush()
+        if self._unconfirmed:
+            running = {(e, lease) for e, leases in held.items() for lease in leases}
+            await self._slots.add(sorted(self._unconfirmed & running))
+            self._unconfirmed.clear()
+        if self._unfreed:
+            waiting, self._unfreed = self._unfreed, []
+            await self._free_group(waiting)
 
     def spent(self, lease: str, tokens: int | None) -> None:
         """A call has ended and used so many tokens; None when its endpoint did not say."""
         self._rates.spent(lease, tokens)
 
-    def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
-        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
-        targets, limits = self.landscape.targets, self.landscape.limits
-        return [
-            (targets[each].max_concurrent, limit, targets[each].model_names)
-            for each, limit in limits.items()
-        ]
+    def free(self, ending: Ending) -> Awaitable[None]:
+        """Free a slot and remember what its call says; later, if Valkey is away.
 
-    def others_serving(self, model: str, tried: frozenset[int], api: str = "chat") -> bool:
-        """Whether an endpoint not yet tried could serve the model by an API."""
-        return bool(self.landscape.serving(model, tried, api))
-
-    async def renew(self, held: Mapping[int, Sequence[str]]) -> None:
-        """Keep slots; those whose binding or release failed are bound or released now."""
-        await self._slots.renew(held)
-        await self._rates.flush()
-        if self._unbound:
-            running = {(e, lease) for e, leases in held.items() for lease in leases}
-            await self._slots.add(sorted(self._unbound & running))
-            self._unbound.clear()
-        if self._unreleased:
-            waiting, self._unreleased = self._unreleased, []
-            await self._release_group(waiting)
-
-    def release(self, ending: Ending) -> Awaitable[None]:
-        """Free a slot and learn from its call; later, if Valkey is away."""
+        The gate knows of the room at once: a ticket is fetched while the slot is being freed, and
+        whoever reserves for it waits for `freed`.
+        """
         self._rates.spent(ending.lease, None)
-        return self._release.soon(ending)
+        freeing = self._free.soon(ending)
+        self._gate.freed()
+        return freeing
 
-    async def released(self) -> None:
-        """Wait until what was released has been sent: a reservation sent from then on sees it."""
-        await self._release.begun()
+    async def freed(self) -> None:
+        """Wait until what was freed has been sent: a reservation sent from then on sees it."""
+        await self._free.begun()
 
-    async def _release_group(self, endings: Sequence[Ending]) -> list[None]:
+    async def _free_group(self, endings: Sequence[Ending]) -> list[None]:
         try:
             verdicts = await self._slots.release(endings, cooldown_seconds=self._cooldown_seconds)
         except RedisError as error:
             log.warning("slots.release_waits", slots=len(endings), error=str(error))
-            self._unreleased.extend(endings)
+            self._unfreed.extend(endings)
         else:
             for verdict in verdicts:
-                await self._ejecting.judge(verdict)
+                await self._ejector.judge(verdict)
         return [None] * len(endings)
-
-
-def _first_seconds(
-    endpoint: EndpointSnapshot,
-    table: Mapping[int, EndpointSnapshot],
-    streamed: bool,
-    output_tokens: int,
-) -> float:
-    """When a call there should say its first word; an answer that is not streamed says all at once.
-
-    An endpoint that was never measured is expected to be like the slowest of its kind.
-    """
-    alike = [endpoint] if endpoint.first_token_seconds else [
-        e for e in table.values() if not e.model_names.isdisjoint(endpoint.model_names)
-    ]  # fmt: skip
-    first = max((e.first_token_seconds for e in alike), default=0.0)
-    if streamed:
-        return first
-    token = endpoint.token_seconds or max((e.token_seconds for e in alike), default=0.0)
-    return first + output_tokens * token if token else 0.0

@@ -9,7 +9,8 @@ from balancing.policies import scorers
 from balancing.policies.prefixes import BLOCK_TOKENS, PrefixMemory
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import Wanted
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
+from scheduling.policies.fairness import output_tokens_of
 from scheduling.specs import CHARS_PER_TOKEN, input_tokens
 
 _BLOCK_CHARS = BLOCK_TOKENS * CHARS_PER_TOKEN
@@ -27,7 +28,7 @@ def wanted_of(
         tried=tried,
         api=job.api,
         input_tokens=tokens,
-        output_tokens=max(0, int((job.cost - tokens) / 2)),
+        output_tokens=int(output_tokens_of(job.cost, tokens)),
         affinity=job.affinity,
         prefix=blocks(job.body) if reads_prompt(profile) else (),
     )

@@ -10,15 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import orjson
 import structlog
 from django.db import close_old_connections, connection
 
 from scheduling import metrics
-from scheduling.dispatch.claims import Claimed
+from scheduling.dispatch.claimed import Claimed
 from scheduling.models import Job, Status
-from scheduling.outbox import FINAL, Feed, Outbox
-from scheduling.signals import job_finished
+from scheduling.outbox import FINAL, JobStream, Outbox, end_of
+from scheduling.signals import is_announced, job_finished
 from scheduling.sweep import Ended
 
 log = structlog.get_logger(__name__)
@@ -51,12 +50,17 @@ class Announcer:
     async def swept(self, job: Ended) -> None:
         """A job that ended without a worker: the same news as any other end."""
         metrics.jobs.labels(metrics.LEVEL_NAMES[job.level], job.status.value).inc()
-        if job.source != "openai":
+        if job.status == Status.FAILED:
+            log.warning(
+                "job.failed",
+                job=str(job.id),
+                request_id=job.request_id,
+                code=job.error_code,
+                attempts=job.attempts,
+            )
+        if is_announced(job.source):
             await self.announce(job, job.status)
-        keep = job.stream or job.source != "openai"
-        feed = Feed(job.id, job.origin, keep, job.attempts + 1)
-        end = {"status": job.status, "code": job.error_code, "message": job.error_message}
-        self._outbox.put(feed, FINAL, orjson.dumps(end).decode())
+        self._outbox.put(JobStream.after(job), FINAL, end_of(job))
 
     def close(self) -> None:
         self._threads.shutdown()

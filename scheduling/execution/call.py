@@ -4,48 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 import orjson
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
+from balancing.endpoints.registry import Target
 from balancing.errors import CallError, TimedOut
-from balancing.live.state import Ending
+from balancing.kinds.call import Call, Timeouts
+from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config_sections import BalancingConfig
-from scheduling.dispatch.claims import Claimed
-from scheduling.dispatch.pool import Bound
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.slot import Placement, Slot
 
-ANSWERED, SILENT, FAILED, BUSY = 1, 0, -1, -2
-# Fewer tokens say more of the first one than of the speed; of a whole answer it is among them.
+# Fewer tokens say more of the first one than of the speed. An unstreamed answer's time includes
+# its first token, so it takes more of them.
 STREAM_TOKENS, WHOLE_TOKENS = 8, 32
 # Below it a stream is as fast as its reader, and says nothing of how crowded the endpoint is.
 CROWDING_TOKEN_SECONDS = 0.005
 
 
-@dataclass(slots=True)
-class Side:
-    """One call of a job and the slot that it holds; times are of the loop's clock."""
+class EndpointCall:
+    """One call of a job and the slot that it holds; times are of the loop's clock.
 
-    bound: Bound
-    lease: str
-    streamed: bool
-    binding: asyncio.Task[None] | None = None
-    is_hedge: bool = False
-    began: float = 0.0
-    spoke_at: float = 0.0
-    holds_slot: bool = True
-    ended: Ending | None = None
+    Attributes:
+        began, spoke_at: when it was sent and when its first word came; 0 before that.
+    """
+
+    __slots__ = ("_ending", "began", "is_hedge", "slot", "spoke_at", "streamed")
+
+    def __init__(self, slot: Slot, *, streamed: bool, is_hedge: bool = False) -> None:
+        self.slot = slot
+        self.streamed = streamed
+        self.is_hedge = is_hedge
+        self.began = 0.0
+        self.spoke_at = 0.0
+        self._ending: Ending | None = None
+
+    @property
+    def placement(self) -> Placement:
+        return self.slot.placement
+
+    @property
+    def target(self) -> Target:
+        return self.slot.placement.target
 
     def begin(self) -> None:
-        self.began = asyncio.get_running_loop().time()
+        self.began = _now()
 
     def spoke(self) -> None:
         if not self.spoke_at:
-            self.spoke_at = asyncio.get_running_loop().time()
+            self.spoke_at = _now()
 
     def answered(self, answer: Answer) -> None:
         """What a whole answer says: time to first token, and time per token."""
-        now = asyncio.get_running_loop().time()
+        now = _now()
         tokens = answer.completion_tokens or 0
         first = self.spoke_at - self.began if self.streamed and self.spoke_at else 0.0
         token, is_stream = 0.0, first > 0.0 and now - self.spoke_at > 0.001
@@ -53,34 +65,39 @@ class Side:
             token = (now - self.spoke_at) / (tokens - 1)
         elif not is_stream and tokens >= WHOLE_TOKENS:
             token = (now - self.began) / tokens
-        self.ended = Ending(
-            self.bound.target.id,
-            self.lease,
-            outcome=ANSWERED,
+        self._ending = Ending(
+            self.target.id,
+            self.slot.lease,
+            outcome=CallOutcome.ANSWERED,
             first_token_seconds=first,
             token_seconds=token,
             is_crowding=is_stream and token >= CROWDING_TOKEN_SECONDS,
         )
 
     def failed(self, error: CallError) -> None:
-        """4xx is the request's fault, and a busy endpoint is none that fails."""
-        outcome = FAILED if error.retryable else SILENT
+        """A 4xx is the request's fault, and a busy endpoint does not count as failing."""
+        outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
         if error.status == 429:
-            outcome = BUSY
-        self.ended = Ending(self.bound.target.id, self.lease, outcome=outcome)
+            outcome = CallOutcome.BUSY
+        self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
 
     def overdue(self) -> None:
-        """It lost to its hedge: that long, at least, its first token takes."""
-        now = asyncio.get_running_loop().time()
-        first = now - self.began if self.streamed and not self.spoke_at else 0.0
-        self.ended = Ending(self.bound.target.id, self.lease, first_token_seconds=first)
+        """It lost to its hedge: its first token takes at least as long as it has waited."""
+        first = _now() - self.began if self.streamed and not self.spoke_at else 0.0
+        self._ending = Ending(self.target.id, self.slot.lease, first_token_seconds=first)
 
-    def ending(self) -> Ending:
-        return self.ended or Ending(self.bound.target.id, self.lease)
+    async def release(self) -> None:
+        """Free its slot, once, with what its course says of the endpoint."""
+        await self.slot.release(self._ending)
 
 
-def prepare(job: Claimed, bound: Bound, config: BalancingConfig) -> Call:
-    """
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def prepare(job: Claimed, placement: Placement, config: BalancingConfig) -> Call:
+    """What is sent to the endpoint.
+
     Raises:
         TimedOut: the deadline has passed.
     """
@@ -95,19 +112,19 @@ def prepare(job: Claimed, bound: Bound, config: BalancingConfig) -> Call:
         stall=config.stall_timeout,
         total=seconds,
     )
-    body = _renamed(job.body, bound.model) if bound.model else job.body
+    body = _renamed(job.body, placement.model) if placement.model else job.body
     return Call(job.id, job.api, body, job.stream, timeouts)
 
 
-def start_of(job: Claimed, bound: Bound) -> str:
+def start_of(job: Claimed, placement: Placement) -> str:
     """What is told when a call begins, as JSON text."""
     started: dict[str, object] = {
         "queue_ms": round(job.waited_seconds * 1000),
-        "endpoint": bound.target.name,
+        "endpoint": placement.target.name,
         "attempt": job.attempts,
     }
-    if bound.model:
-        started["model"] = bound.model
+    if placement.model:
+        started["model"] = placement.model
     return orjson.dumps(started).decode()
 
 

@@ -2,121 +2,158 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 
 from balancing.calls.answer import Answer
 from balancing.errors import CallError, Refused
 from scheduling import metrics, spending
-from scheduling.dispatch.claims import Claimed, Claims, Finish
-from scheduling.execution.run import Running
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.endings import Finish
+from scheduling.execution.contracts import Announces, Entries, Leases
+from scheduling.execution.run import Run
 from scheduling.models import Attempt, Status
-from scheduling.outbox import FINAL, Outbox
+from scheduling.outbox import FINAL
+from scheduling.signals import is_announced
 from scheduling.specs import actual_cost
 from scheduling.spending import Spent
 
-# Tells the app above that a job has ended; returns when it has been told.
-Announce = Callable[[Claimed, Status], Awaitable[None]]
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a job that was not answered.
+
+    Attributes:
+        outcome: of its last attempt.
+        message: for the client.
+        error: the call that failed, where one did.
+    """
+
+    status: Status
+    outcome: Attempt.Outcome
+    code: str
+    message: str
+    error: CallError | None = None
+
+    @classmethod
+    def failed(cls, error: CallError) -> End:
+        return cls(Status.FAILED, Attempt.Outcome.ERROR, error.code, error.public, error)
+
+
+CANCELLED = End(Status.CANCELLED, Attempt.Outcome.CANCELLED, "cancelled", "cancelled on request")
+OUT_OF_TIME = End(Status.TIMEOUT, Attempt.Outcome.TIMEOUT, "timeout", "the request's time was up")
+CRASHED = End(Status.FAILED, Attempt.Outcome.ERROR, "internal_error", "the worker failed")
 
 
 class Outcomes:
-    def __init__(self, *, claims: Claims, outbox: Outbox, announce: Announce) -> None:
+    """Stores and tells the ends of one worker's jobs."""
+
+    def __init__(self, *, claims: Leases, outbox: Entries, announcer: Announces) -> None:
         self._claims = claims
         self._outbox = outbox
-        self._announce = announce
+        self._announcer = announcer
 
-    async def complete(self, run: Running, answer: Answer) -> None:
+    async def complete(self, run: Run, answer: Answer) -> None:
+        """Store an answer; nothing is told where the lease was lost."""
         run.ending = True
         job = run.job
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        target = run.bound.target
-        spent = spending.of_answer(target, run.bound.model or job.model, job.body, answer)
+        spent = spending.of_answer(
+            run.call.target, run.placement.model or job.model, job.body, answer
+        )
         finish = Finish(
-            id=job.id,
-            lease_token=job.lease_token,
+            **_columns(run, spent),
             status=Status.COMPLETED,
-            number=job.attempts,
             outcome=Attempt.Outcome.OK,
-            endpoint_id=target.id,
-            endpoint_name=target.name,
             prompt_tokens=prompt,
             completion_tokens=completion,
             actual_cost=actual_cost(prompt or 0, completion or 0) if prompt is not None else None,
             first_token_at=answer.first_token_at or run.first_token_at,
             result=answer.body,
             text=answer.text,
-            why=run.bound.why,
-            **_columns(spent),
         )
         if await self._claims.finish(finish):
-            if finish.first_token_at is not None:
-                waited = (finish.first_token_at - job.created_at).total_seconds()
-                metrics.first_token_seconds.labels(run.level).observe(max(0.0, waited))
-            metrics.tokens.labels("input").inc(prompt or 0)
-            metrics.tokens.labels("output").inc(completion or 0)
-            metrics.count_spent(job.model, target.name, spent)
+            _count_completed(run, finish, spent)
             await self._tell(run, Status.COMPLETED, {"body": None if job.stream else answer.body})
 
-    async def end(
-        self,
-        run: Running,
-        status: Status,
-        code: str,
-        message: str,
-        outcome: str,
-        error: CallError | None = None,
-    ) -> None:
+    async def end(self, run: Run, end: End) -> None:
+        """Store an end without an answer; nothing is told where the lease was lost."""
         run.ending = True
-        job, target = run.job, run.bound.target
-        spent = spending.of_failure(target, run.bound.model or job.model, job.body, run.pieces)
+        job, target = run.job, run.call.target
+        spent = spending.of_failure(target, run.placement.model or job.model, job.body, run.pieces)
         finish = Finish(
-            id=job.id,
-            lease_token=job.lease_token,
-            status=status,
-            number=job.attempts,
-            outcome=outcome,
-            endpoint_id=target.id,
-            endpoint_name=target.name,
-            error_code=code[:40],
-            error_message=message,
-            detail=str(error) if error else "",
+            **_columns(run, spent),
+            status=end.status,
+            outcome=end.outcome,
+            error_code=end.code[:40],
+            error_message=end.message,
+            detail=str(end.error) if end.error else "",
             first_token_at=run.first_token_at,
-            why=run.bound.why,
-            **_columns(spent),
         )
         if await self._claims.finish(finish):
+            if end.status == Status.FAILED:
+                _log_dead_letter(job, end.code)
             metrics.count_spent(job.model, target.name, spent)
-            refused = isinstance(error, Refused)
+            refusal = end.error if isinstance(end.error, Refused) else None
             details = {
-                "code": code,
-                "message": message,
-                "http_status": error.status if error and refused else 0,
-                "upstream": error.body if error and refused else "",
+                "code": end.code,
+                "message": end.message,
+                "http_status": refusal.status if refusal else 0,
+                "upstream": refusal.body if refusal else "",
             }
-            await self._tell(run, status, details)
+            await self._tell(run, end.status, details)
 
-    async def _tell(self, run: Running, status: Status, details: dict[str, Any]) -> None:
+    async def _tell(self, run: Run, status: Status, details: dict[str, Any]) -> None:
         """The end is stored: tell the app above, then whoever listens."""
         job = run.job
         metrics.jobs.labels(run.level, status.value).inc()
-        if job.source != "openai":
-            await self._announce(job, status)
+        if is_announced(job.source):
+            await self._announcer.announce(job, status)
         summary = {
             "status": status.value,
             "queue_ms": round(run.waited_seconds * 1000),
-            "endpoint": run.bound.target.name,
-            **({"model": run.bound.model} if run.bound.model else {}),
+            "endpoint": run.call.target.name,
+            **({"model": run.placement.model} if run.placement.model else {}),
             **details,
         }
-        self._outbox.put(run.feed, FINAL, orjson.dumps(summary).decode())
+        self._outbox.put(run.stream, FINAL, orjson.dumps(summary).decode())
 
 
-def _columns(spent: Spent) -> dict[str, Any]:
+def _log_dead_letter(job: Claimed, code: str) -> None:
+    log.warning(
+        "job.failed",
+        job=str(job.id),
+        request_id=job.request_id,
+        code=code,
+        attempts=job.attempts,
+    )
+
+
+def _columns(run: Run, spent: Spent) -> dict[str, Any]:
+    """The columns that every end of a job has."""
     return {
+        "id": run.job.id,
+        "lease_token": run.job.lease_token,
+        "number": run.job.attempts,
+        "endpoint_id": run.call.target.id,
+        "endpoint_name": run.call.target.name,
+        "why": run.placement.why,
         "spent_prompt": spent.prompt_tokens,
         "spent_completion": spent.completion_tokens,
         "spent_micros": spent.micros,
         "spent_estimated": spent.estimated,
     }
+
+
+def _count_completed(run: Run, finish: Finish, spent: Spent) -> None:
+    if finish.first_token_at is not None:
+        waited = (finish.first_token_at - run.job.created_at).total_seconds()
+        metrics.first_token_seconds.labels(run.level).observe(max(0.0, waited))
+    metrics.tokens.labels("input").inc(finish.prompt_tokens or 0)
+    metrics.tokens.labels("output").inc(finish.completion_tokens or 0)
+    metrics.count_spent(run.job.model, finish.endpoint_name, spent)

@@ -6,36 +6,45 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
 from scheduling import metrics
-from scheduling.dispatch.claims import Claimed
-from scheduling.dispatch.pool import Bound
-from scheduling.execution.call import Side
-from scheduling.outbox import Feed
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.slot import Placement
+from scheduling.execution.call import EndpointCall
+from scheduling.outbox import JobStream
 
-# Why a running job's task is cancelled; the reason decides what becomes of the job.
-CANCELLED, LOST, SHUTDOWN = "cancelled", "lost", "shutdown"
+
+class Stop(Enum):
+    """Why a running job's task is cancelled; the reason decides what becomes of the job."""
+
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    SHUTDOWN = "shutdown"
 
 
 @dataclass(slots=True)
-class Running:
+class Run:
     """A job in this process.
 
-    `stop` says why its task is being cancelled; once `ending`, its outcome is being stored and
-    nothing stops it any more: its row is no longer `processing`, which a heartbeat would misread.
+    Once `ending`, its outcome is being stored and nothing stops it any more: its row is no longer
+    `processing`, which a heartbeat would take for a lost lease.
 
     Attributes:
-        side: the call whose words count.
+        call: the call whose words count.
         hedge: a second call that may take its place.
+        stop: why its task is being cancelled.
+        pieces: how many pieces of its answer came, about a token each.
+        tried: endpoints that failed it.
     """
 
     job: Claimed
-    side: Side
-    feed: Feed
-    hedge: Side | None = None
+    call: EndpointCall
+    stream: JobStream
+    hedge: EndpointCall | None = None
     task: asyncio.Task[Any] | None = None
-    stop: str = ""
+    stop: Stop | None = None
     spoke: bool = False
     pieces: int = 0
     ending: bool = False
@@ -43,16 +52,16 @@ class Running:
     first_token_at: datetime | None = None
 
     @property
-    def bound(self) -> Bound:
-        return self.side.bound
+    def placement(self) -> Placement:
+        return self.call.placement
 
     @property
     def slots(self) -> list[tuple[int, str]]:
         """Endpoints and leases of the slots it holds."""
         return [
-            (side.bound.target.id, side.lease)
-            for side in (self.side, self.hedge)
-            if side is not None and side.holds_slot
+            (call.target.id, call.slot.lease)
+            for call in (self.call, self.hedge)
+            if call is not None and call.slot.is_held
         ]
 
     @property
@@ -67,3 +76,9 @@ class Running:
     def out_of_time(self) -> bool:
         deadline = self.job.deadline_at
         return deadline is not None and deadline.timestamp() <= time.time()
+
+    def begin_attempt(self) -> None:
+        """The next attempt: nothing was heard of it yet."""
+        self.job.attempts += 1
+        self.stream.attempt, self.stream.seq = self.job.attempts, 0
+        self.spoke, self.pieces, self.first_token_at = False, 0, None

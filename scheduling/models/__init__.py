@@ -1,8 +1,10 @@
 """What waits and what ran: jobs, their attempts, the flows that fairness is between."""
 
 from scheduling.models.enums import FINAL as FINAL
+from scheduling.models.enums import Api as Api
 from scheduling.models.enums import Held as Held
 from scheduling.models.enums import Priority as Priority
+from scheduling.models.enums import Source as Source
 from scheduling.models.enums import Status as Status
 from scheduling.models.flow import Flow as Flow
 from scheduling.models.flow import FlowTag as FlowTag

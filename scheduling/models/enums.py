@@ -1,4 +1,4 @@
-"""The words that jobs are described by: levels, statuses, reasons."""
+"""The words that jobs are described by: levels, statuses, reasons, doors, APIs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ class Status(models.TextChoices):
 
 
 FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMEOUT)
+
+
+class Source(models.TextChoices):
+    """The door that a job came by.
+
+    A client of the OpenAI door waits on its connection. A message is stored: its client comes back
+    for the answer, and the app above is told of its end.
+    """
+
+    OPENAI = "openai", "openai"
+    MESSAGE = "message", "message"
+
+
+class Api(models.TextChoices):
+    """What a job asks of its model: one of OpenAI's three requests."""
+
+    CHAT = "chat", "chat"
+    COMPLETION = "completion", "completion"
+    EMBEDDING = "embedding", "embedding"
 
 
 class Held(models.TextChoices):

@@ -7,6 +7,7 @@ from django.db import models
 
 from balancing.models import validate_finite
 from scheduling.models.enums import Priority
+from scheduling.policies.fairness import LEAST_WEIGHT
 
 
 class Flow(models.Model):
@@ -14,7 +15,9 @@ class Flow(models.Model):
 
     key = models.CharField(max_length=200, unique=True)
     name = models.CharField(max_length=200)
-    weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])
+    weight = models.FloatField(
+        default=1.0, validators=[MinValueValidator(LEAST_WEIGHT), validate_finite]
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import models
 
-from scheduling.models.enums import Held, Priority, Status
+from scheduling.models.enums import Api, Held, Priority, Source, Status
 from scheduling.models.flow import Flow
 from stores.ids import uuid7
 
@@ -27,8 +27,13 @@ class Job(models.Model):
         max_length=200, blank=True, default="", db_default="", help_text="why that priority"
     )
     model = models.CharField(max_length=200)
-    api = models.CharField("API", max_length=12, default="chat")
-    source = models.CharField(max_length=12, default="openai", help_text="the door it came by")
+    api = models.CharField("API", max_length=12, choices=Api.choices, default=Api.CHAT)
+    source = models.CharField(
+        max_length=12,
+        choices=Source.choices,
+        default=Source.OPENAI,
+        help_text="the door it came by",
+    )
     stream = models.BooleanField(default=False)
 
     tenant_id = models.UUIDField(null=True)

@@ -129,6 +129,11 @@ def weighted_tokens(input_tokens: float, output_tokens: float) -> float:
     return INPUT_WEIGHT * input_tokens + OUTPUT_WEIGHT * output_tokens
 
 
+def output_tokens_of(cost: float, input_tokens: float) -> float:
+    """The output tokens of a request of this cost."""
+    return max(0.0, (cost - INPUT_WEIGHT * input_tokens) / OUTPUT_WEIGHT)
+
+
 def place(works: Sequence[float], *, clock: float, last_finish: float) -> Placed:
     """Tag new jobs of one flow, in one pass.
 

@@ -59,27 +59,15 @@ usage as (
      group by f.tenant_id, f.user_id, f.model, i.endpoint_name
 ),
 corrections as (
-    select f.flow_id, f.level, sum(i.actual_cost - f.cost) as amount
-      from finished f join input i using (id)
+    select f.flow_id, f.level,
+           sum(i.actual_cost - f.cost) / greatest(w.weight, {least_weight}) as amount
+      from finished f
+      join input i using (id)
+      join scheduling_flow w on w.id = f.flow_id
      where i.actual_cost is not null
-     group by f.flow_id, f.level
+     group by f.flow_id, f.level, w.weight
 ),
-locked as materialized (
-    select t.flow_id, t.level
-      from scheduling_flowtag t join corrections c using (flow_id, level)
-     order by t.flow_id, t.level
-       for update of t
-),
-settled as (
-    update scheduling_flowtag t
-       set last_finish = greatest(0, t.last_finish + c.amount / greatest(w.weight, 0.001)),
-           settled = t.settled + c.amount / greatest(w.weight, 0.001)
-      from locked l
-      join corrections c using (flow_id, level)
-      join scheduling_flow w on w.id = c.flow_id
-     where t.flow_id = l.flow_id and t.level = l.level
-    returning t.flow_id
-),
+{settlement corrections},
 lengths as (
     select f.flow_id, f.model, count(*) as samples, avg(i.completion_tokens) as mean
       from finished f join input i using (id)

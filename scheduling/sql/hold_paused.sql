@@ -6,9 +6,9 @@ with paused as materialized (
      cross join unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
       join scheduling_job j
         on j.status = 'queued' and j.level = l.level
-           and (p.kind = 'tenant' and j.tenant_id::text = p.key
-                or p.kind = 'flow' and j.flow_id::text = p.key)
-     where p.kind in ('tenant', 'flow')
+           and (p.scope = 'tenant' and j.tenant_id::text = p.key
+                or p.scope = 'flow' and j.flow_id::text = p.key)
+     where p.scope in ('tenant', 'flow')
        for update of j skip locked
 )
 update scheduling_job j

@@ -22,7 +22,7 @@ having_work as (
     select f.level, f.flow_id, count(*) over (partition by f.level) as flows
       from flow f
      where f.flow_id is not null
-       and f.flow_id::text not in (select key from scheduling_pause where kind = 'flow')
+       and f.flow_id::text not in (select key from scheduling_pause where scope = 'flow')
 ),
 room as materialized (
     select l.level,
@@ -57,9 +57,9 @@ heads as materialized (
               for update skip locked) h
 ),
 starts as (
-    select h.id, h.flow_id, h.level, h.cost / greatest(f.weight, 0.001) as work,
+    select h.id, h.flow_id, h.level, h.cost / greatest(f.weight, {least_weight}) as work,
            greatest(c.virtual_time, coalesce(t.last_finish, 0)) + coalesce(
-               sum(h.cost / greatest(f.weight, 0.001)) over (
+               sum(h.cost / greatest(f.weight, {least_weight})) over (
                    partition by h.flow_id, h.level order by h.id
                    rows between unbounded preceding and 1 preceding), 0) as start,
            row_number() over (partition by h.flow_id, h.level order by h.id) = 1
@@ -69,7 +69,7 @@ starts as (
       join scheduling_levelclock c on c.level = h.level
       left join scheduling_flowtag t on t.flow_id = h.flow_id and t.level = h.level
      where coalesce(h.tenant_id::text, '') not in (
-               select key from scheduling_pause where kind = 'tenant')
+               select key from scheduling_pause where scope = 'tenant')
 ),
 chosen as materialized (
     select s.*

@@ -3,7 +3,7 @@
 -- later, only changes its level. Flow tags are locked in (flow, level) order, as in submit.sql.
 with job as materialized (
     select j.id, j.flow_id, j.level, j.fair_tag, j.settled,
-           j.cost / greatest(coalesce(f.weight, 1), 0.001) as work,
+           j.cost / greatest(coalesce(f.weight, 1), {least_weight}) as work,
            j.level <> %(level)s and not (j.status = 'held' and (
                j.held_reason = 'backlog' or j.held_reason = 'due' and j.attempts = 0)) as moves
       from scheduling_job j

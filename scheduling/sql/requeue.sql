@@ -5,7 +5,7 @@
 -- charged again, as in submit.sql: a thousand dead letters queued again pass nobody else.
 with job as materialized (
     select j.id, j.flow_id, j.level, j.sequence_key, j.tenant_id,
-           j.cost / greatest(coalesce(f.weight, 1), 0.001) as work
+           j.cost / greatest(coalesce(f.weight, 1), {least_weight}) as work
       from scheduling_job j
       left join scheduling_flow f on f.id = j.flow_id
      where j.id = %(id)s and j.status in ('failed', 'timeout', 'cancelled')
@@ -30,8 +30,8 @@ turn as (
            exists (
              select 1
                from scheduling_pause p
-               join job on p.kind = 'tenant' and p.key = job.tenant_id::text
-                           or p.kind = 'flow' and p.key = job.flow_id::text) as paused
+               join job on p.scope = 'tenant' and p.key = job.tenant_id::text
+                           or p.scope = 'flow' and p.key = job.flow_id::text) as paused
 )
 update scheduling_job j
    set status = case when turn.taken or turn.paused then 'held' else 'queued' end,

@@ -8,8 +8,8 @@ with over as materialized (
       from scheduling_job j
      where j.status = 'held' and j.held_reason = 'paused' and j.level in (0, 1, 2, 3)
        and not exists (select 1 from scheduling_pause p
-                        where p.kind = 'tenant' and p.key = j.tenant_id::text
-                           or p.kind = 'flow' and p.key = j.flow_id::text)
+                        where p.scope = 'tenant' and p.key = j.tenant_id::text
+                           or p.scope = 'flow' and p.key = j.flow_id::text)
        for update of j skip locked
 ),
 steps as (

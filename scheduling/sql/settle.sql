@@ -27,7 +27,7 @@ behind as materialized (
             limit %(heads)s) h
       join scheduling_flowtag t on t.flow_id = h.flow_id and t.level = m.level
       join scheduling_flow f on f.id = h.flow_id
-     where abs(t.settled - h.settled) > %(works)s * h.cost / greatest(f.weight, 0.001)
+     where abs(t.settled - h.settled) > %(works)s * h.cost / greatest(f.weight, {least_weight})
 ),
 locked as materialized (
     select j.id, b.settled

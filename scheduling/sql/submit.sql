@@ -3,11 +3,12 @@
 --
 -- Start-time fair queueing (scheduling/policies/fairness.py): a job's tag is its virtual start,
 -- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group. What
--- is due later or backlog is charged when it is queued (sweep_due.sql, backlog.sql): its work is 0.
+-- is due later or backlog is charged when it is queued (sweep_due.sql, release_backlog.sql): its
+-- work is 0.
 -- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
 -- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
 with reasons as (
-    select i.*, i.cost / greatest(f.weight, 0.001) as whole_work,
+    select i.*, i.cost / greatest(f.weight, {least_weight}) as whole_work,
            case when i.due_at > now() then 'due'
                 when i.sequence_key is not null
                      and row_number() over (partition by i.sequence_key order by i.place) > 1
@@ -18,8 +19,8 @@ with reasons as (
                                      or j.status = 'held' and (j.held_reason <> 'due'
                                                                or j.attempts > 0))) then 'turn'
                 when i.backlog then 'backlog'
-                when i.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
-                     or i.flow_id::text in (select key from scheduling_pause where kind = 'flow')
+                when i.tenant_id::text in (select key from scheduling_pause where scope = 'tenant')
+                     or i.flow_id::text in (select key from scheduling_pause where scope = 'flow')
                      then 'paused'
                 else '' end as held_reason
       from {rows} i

@@ -18,4 +18,4 @@ update scheduling_job j
   from expired
  where j.id = expired.id
 returning j.id, j.level, j.status, j.source, j.origin, j.sequence_key, j.attempts, j.stream,
-          j.error_code, j.error_message
+          j.error_code, j.error_message, j.request_id

@@ -14,7 +14,7 @@ with due as materialized (
        for update skip locked
 ),
 first as (
-    select d.id, d.flow_id, d.level, d.due_at, d.cost / greatest(f.weight, 0.001) as work
+    select d.id, d.flow_id, d.level, d.due_at, d.cost / greatest(f.weight, {least_weight}) as work
       from due d join scheduling_flow f on f.id = d.flow_id
      where d.is_first
 ),
@@ -37,8 +37,8 @@ placed as (
                              and (o.status in ('queued', 'processing')
                                   or o.status = 'held'
                                      and o.held_reason in ('paused', 'backlog')))) as waits,
-           d.tenant_id::text in (select key from scheduling_pause where kind = 'tenant')
-           or d.flow_id::text in (select key from scheduling_pause where kind = 'flow') as paused
+           d.tenant_id::text in (select key from scheduling_pause where scope = 'tenant')
+           or d.flow_id::text in (select key from scheduling_pause where scope = 'flow') as paused
       from due d left join tagged t using (id)
 )
 update scheduling_job j

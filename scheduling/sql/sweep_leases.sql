@@ -21,7 +21,7 @@ moved as (
       from lost
      where j.id = lost.id
     returning j.id, j.level, j.status, j.source, j.origin, j.sequence_key, j.attempts, j.stream,
-              j.error_code, j.error_message, j.started_at
+              j.error_code, j.error_message, j.request_id, j.started_at
 ),
 tries as (
     insert into scheduling_attempt (
@@ -29,5 +29,6 @@ tries as (
     select id, attempts, '', 'lost', error_code, error_message, started_at, clock_timestamp()
       from moved
 )
-select id, level, status, source, origin, sequence_key, attempts, stream, error_code, error_message
+select id, level, status, source, origin, sequence_key, attempts, stream, error_code,
+       error_message, request_id
   from moved

@@ -1,6 +1,6 @@
 -- What web processes ask once a second: the pauses in force, and whether anything waits or runs.
 -- Indexes job_claim, job_held, job_leases.
-select (select coalesce(json_agg(json_build_array(p.kind, p.key, p.reason)), '[]')
+select (select coalesce(json_agg(json_build_array(p.scope, p.key, p.reason)), '[]')
           from scheduling_pause p) as pauses,
        exists (select 1
                  from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)

@@ -1,9 +1,9 @@
-"""May this worker take another ticket? Only while a slot it could use is free.
+"""May this worker take another ticket, and of which level? Only while a slot it could use is free.
 
-The hub thread asks before each BRPOP and takes; the engine's loop answers with what it sees of
+The thread of Celery's hub asks before each BRPOP; the engine's loop answers with what it sees of
 the endpoints' slots. When room appears after the hub was refused, the engine fetches tickets itself
-(`scheduling/dispatch/puller.py`) or the hub is woken: it sleeps in `poll` otherwise, and a worker
-that is not woken serves 6 requests a second instead of 300.
+(`scheduling/worker/puller.py`) or wakes the hub, which sleeps in `poll` otherwise: a worker whose
+hub is not woken serves 6 requests a second instead of 300.
 """
 
 from __future__ import annotations
@@ -12,27 +12,42 @@ import threading
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
+from scheduling.levels import LEVELS
+from scheduling.policies.levels import LevelPolicy
+from scheduling.tickets.policy import configured_policy
 
-class Gate:
-    """Counts of one process, shared by two threads."""
+# Tickets of one level that are fetched together.
+MOST_AT_ONCE = 16
 
-    def __init__(self) -> None:
+
+class TicketGate:
+    """Counts of one process, shared by two threads.
+
+    Args:
+        policy: the share between levels; the configured one if not given.
+    """
+
+    def __init__(self, policy: LevelPolicy | None = None) -> None:
         self._lock = threading.Lock()
+        self._policy = policy
         self._wake: Callable[[], None] = lambda: None
         self._pull: Callable[[], bool] = lambda: False
         self._consumed: tuple[str, ...] = ()
-        self.reset()
+        self._room = 0
+        self._in_hand = 0
+        self._freed = 0
+        self._closed: set[str] = set()
+        self._paused: frozenset[str] = frozenset()
+        self._capped: frozenset[str] = frozenset()
+        self._active = False
+        self._refused = False
 
-    def reset(self) -> None:
-        with self._lock:
-            self._room = 0
-            self._in_hand = 0
-            self._freed = 0
-            self._closed: set[str] = set()
-            self._paused: frozenset[str] = frozenset()
-            self._capped: frozenset[str] = frozenset()
-            self._active = False
-            self._refused = False
+    @property
+    def policy(self) -> LevelPolicy:
+        """The process's share between levels; made late, because it reads the configuration."""
+        if self._policy is None:
+            self._policy = configured_policy()
+        return self._policy
 
     def activate(self) -> None:
         """From now on levels are gated: an engine runs in this process."""
@@ -79,7 +94,7 @@ class Gate:
 
     @property
     def has_closed(self) -> bool:
-        """Whether some level is closed for want of room for its models."""
+        """Whether some level is closed because the models that wait there have no room."""
         return bool(self._closed)
 
     @property
@@ -94,16 +109,28 @@ class Gate:
         with self._lock:
             return self._room <= self._in_hand or bool(self._closed) or bool(self._capped)
 
+    def burst(self, level: str) -> int:
+        """How many more tickets of a level may be taken now without asking for the order again."""
+        return min(self.spare, MOST_AT_ONCE, self.policy.burst(level, LEVELS))
+
     def take(self, tickets: int = 1) -> None:
+        """So many tickets are in hand from now on."""
         with self._lock:
             self._in_hand += tickets
 
+    def taken(self, level: str, tickets: int = 1) -> int:
+        """Tickets of a level were fetched: they are in hand, and the level is charged for them."""
+        self.take(tickets)
+        for _ in range(tickets):
+            self.policy.charge(level)
+        return tickets
+
     def mark(self) -> int:
-        """A point in time for `settle`: how many slots had been freed so far."""
+        """A point in time for `update`: how many slots had been freed so far."""
         with self._lock:
             return self._freed
 
-    def settle(self, *, tickets: int, room: int, since: int) -> None:
+    def update(self, *, tickets: int, room: int, since: int) -> None:
         """`tickets` have been turned into running jobs or dropped; `room` slots were seen free.
 
         Slots freed since `mark()` gave `since` are not in that count and are added.
@@ -116,6 +143,7 @@ class Gate:
             self._opened()
 
     def freed(self, slots: int = 1) -> None:
+        """Slots of this process are free again."""
         with self._lock:
             self._room += slots
             self._freed += slots
@@ -129,6 +157,14 @@ class Gate:
         with self._lock:
             self._closed.add(level)
 
+    def reopen(self) -> None:
+        """Take tickets of closed levels again."""
+        with self._lock:
+            self._closed.clear()
+            refused = self._refused
+        if refused:
+            self._opened()
+
     def pause(self, levels: frozenset[str]) -> None:
         """Take no tickets of just these levels until told otherwise: an operator paused them."""
         with self._lock:
@@ -137,8 +173,12 @@ class Gate:
         if opened:
             self._opened()
 
+    def is_paused(self, level: str) -> bool:
+        return level in self._paused
+
     @property
     def capped(self) -> frozenset[str]:
+        """The levels that hold as many slots as they may."""
         return self._capped
 
     def cap(self, levels: AbstractSet[str]) -> None:
@@ -153,15 +193,6 @@ class Gate:
         if level in self._capped:
             self.cap(self._capped - {level})
 
-    def is_paused(self, level: str) -> bool:
-        return level in self._paused
 
-    def reopen(self) -> None:
-        with self._lock:
-            self._closed.clear()
-            refused = self._refused
-        if refused:
-            self._opened()
-
-
-gate = Gate()
+# Celery makes the transport and the order of queues itself, without arguments: this is theirs.
+gate = TicketGate()

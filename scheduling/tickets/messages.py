@@ -1,7 +1,7 @@
 """Tickets: Celery messages that say "one more request waits at this level".
 
-A ticket names no request, so a lost one is replaced by a count and a second one is harmless.
-Publishing is one LPUSH of a rendered message; a test pins it against Celery's own.
+A ticket names no request, so a lost one is replaced by a count and a second one is harmless. A
+message is rendered from a template; a test pins it against Celery's own.
 """
 
 from __future__ import annotations
@@ -14,52 +14,10 @@ from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-from django.utils.module_loading import import_string
-
-from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
-from scheduling.policies.levels import LevelPolicy
-from scheduling.tickets.gate import gate
 
 TASK = "scheduling.serve_next"
-MOST_AT_ONCE = 16
 _ID = "00000000-0000-0000-0000-000000000000"
-
-
-@lru_cache(maxsize=1)
-def level_policy() -> LevelPolicy:
-    """The process's share between levels, from settings."""
-    config = configuration().scheduling
-    policy: LevelPolicy = import_string(config.level_policy)(config.floors)
-    return policy
-
-
-class LevelOrder:
-    """kombu's `queue_order_strategy`: BRPOP serves the first key that has a message."""
-
-    def __init__(self, it: Iterable[str] | None = None) -> None:
-        self._levels: list[str] = []
-        self.update(it or ())
-
-    def update(self, it: Iterable[str]) -> None:
-        names, had = set(it), self._levels
-        self._levels = [level for level in LEVELS if level in names]
-        self._others = sorted(names.difference(LEVELS))
-        # Other channels of the process have none of the levels and say nothing of them.
-        if self._levels or had:
-            gate.consume(self._levels)
-
-    def consume(self, n: int) -> list[str]:
-        """Queue names in the order to serve them; a level is absent while it must not be."""
-        del n
-        admitted = gate.admitted(self._levels) if self._levels else []
-        return level_policy().order(admitted) + self._others
-
-    def rotate(self, last_used: str) -> str:
-        if last_used in LEVELS:
-            level_policy().charge(last_used)
-            gate.take()
-        return last_used
 
 
 @lru_cache(maxsize=len(LEVELS))
@@ -110,7 +68,7 @@ def render(level: str) -> str:
 
 
 def pushes(counts: Mapping[str, int]) -> list[tuple[str, list[str]]]:
-    """LPUSH arguments for so many tickets a level."""
+    """Queue and new tickets, for so many tickets of each level."""
     return [
         (level, [render(level) for _ in range(count)]) for level, count in counts.items() if count
     ]

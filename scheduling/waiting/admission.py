@@ -24,7 +24,7 @@ from scheduling.policies.admission import Verdict
 from scheduling.policies.steady import Pace
 from scheduling.specs import JobSpec, Receipt
 from scheduling.statements import LOAD, WATCH
-from scheduling.tickets.messages import level_policy
+from scheduling.tickets.policy import assures_floors
 from scheduling.waiting import caps as level_caps
 from scheduling.waiting.load import Load, Pool, parameters
 from stores.postgres import Database, read
@@ -52,7 +52,7 @@ class Outlook:
 
 def floors() -> list[float]:
     """Each level's floor, highest level first; none under a policy that keeps no floors."""
-    if not getattr(level_policy(), "assures_floors", True):
+    if not assures_floors():
         return [0.0] * len(Priority)
     configured = configuration().scheduling.floors
     return [configured.get(level.queue, 0.0) for level in Priority]
@@ -129,7 +129,7 @@ class Admission:
             Maintenance: intake is paused.
         """
         if self.pauses.intake:
-            reason = self.pauses.reason(Pause.Kind.INTAKE)
+            reason = self.pauses.reason(Pause.Scope.INTAKE)
             raise Maintenance(configuration().scheduling.maintenance_retry_seconds, reason)
 
     def check(self, specs: Sequence[JobSpec], *, batch: bool = False) -> None:

@@ -1,75 +1,58 @@
-"""One event loop a worker process that does the whole of every request.
+"""One event loop a worker process that does the whole of every request: its life.
 
-Celery's threads hand in tickets and wait (task gear); the loop claims, calls, streams, finishes,
-renews leases, listens for cancellations and sweeps.
+Celery's threads hand in tickets; the loop claims, calls, streams and finishes (`parts.py`), and
+does its chores beside that (`chores.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-from uuid import UUID
+from collections.abc import Callable
+from concurrent.futures import Future
 
 import psycopg
 import structlog
 import uvloop
 from django.db import OperationalError
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from balancing import declared
 from balancing.calls.client import Client
-from balancing.discovery import rounds as discovery
-from balancing.health.watch import Watch
-from balancing.live.rates import Rates
-from balancing.live.slots import NotReady, Slots
-from balancing.live.store import Load
+from balancing.live.slots import NotReady
 from llmqueue_project.config import configuration
-from scheduling import usage
-from scheduling.dispatch.claims import Claimed, Claims
-from scheduling.dispatch.dispatcher import Dispatcher
-from scheduling.dispatch.level_slots import LevelSlots
-from scheduling.dispatch.pool import Bound, EndpointPool
-from scheduling.dispatch.puller import Puller
-from scheduling.execution.announcer import Announcer, closing
-from scheduling.execution.outcomes import Outcomes
-from scheduling.execution.run import CANCELLED, LOST, SHUTDOWN
-from scheduling.execution.runner import Runner
+from scheduling.execution.run import Run, Stop
 from scheduling.models import Priority
-from scheduling.outbox import Outbox
-from scheduling.pauses import PAUSES, Pauses
-from scheduling.sweep import Sweeper
-from scheduling.tickets.gate import gate
-from scheduling.waiting import caps as level_caps
-from stores import control
-from stores.postgres import Database, fetch
+from scheduling.tickets.gate import TicketGate
+from scheduling.worker.chores import Chores
+from scheduling.worker.parts import Parts
+from stores.postgres import Database
 from stores.valkey import Valkey
 
 log = structlog.get_logger(__name__)
-REFRESH_SECONDS = 0.25
-WATCH_SECONDS = 1.0
 SWITCH_SECONDS = 0.0005
-USAGE_SECONDS = 5.0
+RETRY_SECONDS = 0.5
 
 
 class Engine:
-    """The loop's thread and everything that lives on it."""
+    """The loop's thread and everything that lives on it.
 
-    def __init__(self, *, worker: str) -> None:
+    Args:
+        worker: the name under which it claims.
+        gate: shared with Celery's hub.
+    """
+
+    def __init__(self, *, worker: str, gate: TicketGate) -> None:
         self._worker = worker
+        self._gate = gate
         self._config = configuration()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._ready: Future[None] = Future()
         self._stopping = asyncio.Event()
-        self._background: set[asyncio.Task[None]] = set()
-        self._discoverer = ThreadPoolExecutor(1, "discover")
+        self._parts: Parts
+        self._chores: Chores
 
     def start(self) -> None:
         """Start the thread; returns when the loop serves.
@@ -89,7 +72,7 @@ class Engine:
 
     def serve_soon(self, level: Priority) -> Future[None]:
         """Serve one ticket; the future ends with the job it got."""
-        return asyncio.run_coroutine_threadsafe(self._serve(level), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._parts.desk.serve(level), self._loop)
 
     def take(self, level: Priority, tickets: int) -> None:
         """Serve tickets without being waited for, from any thread."""
@@ -97,11 +80,15 @@ class Engine:
 
     def _take(self, level: Priority, tickets: int) -> None:
         for _ in range(tickets):
-            self.dispatcher.take(level)
+            self._parts.desk.take(level)
 
     def pull_while(self, is_allowed: Callable[[], bool]) -> None:
         """Fetch tickets from here too, as long as this is true."""
-        self.puller.is_allowed = is_allowed
+        self._parts.puller.is_allowed = is_allowed
+
+    def running(self) -> list[Run]:
+        """What runs now, as seen from any thread."""
+        return list(self._parts.runner.running.values())
 
     def stop(self) -> None:
         """Finish what runs within the grace time, give the rest back, end the thread."""
@@ -109,8 +96,8 @@ class Engine:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
-        self.announcer.close()
-        self._discoverer.shutdown()
+        self._parts.announcer.close()
+        self._chores.close()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -124,212 +111,63 @@ class Engine:
             self._loop.close()
 
     async def _live(self) -> None:
-        config = self._config
         async with contextlib.AsyncExitStack() as stack:
-            database = await stack.enter_async_context(
-                Database(config.scheduling.database_pool_size)
-            )
-            valkey = Valkey.from_url(
-                config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
-            )
-            stack.push_async_callback(valkey.aclose)
-            client = Client()
-            stack.push_async_callback(client.close)
-            self._build(database, valkey, client)
+            self._parts = await self._assemble(stack)
+            self._chores = Chores(self._parts, self._config)
             await self._open()
-            tasks = [
-                asyncio.create_task(chore)
-                for chore in (
-                    self._every(REFRESH_SECONDS, self._look_for_room),
-                    self._every(config.balancing.registry_seconds, self._refresh),
-                    self._every(config.balancing.refresh_seconds, self.pool.look),
-                    self._every(WATCH_SECONDS, self.watch.once),
-                    self._every(config.scheduling.heartbeat_seconds, self._heartbeat),
-                    self._every(config.scheduling.sweep_seconds, self.sweeper.once),
-                    self._every(config.balancing.registry_seconds, self._discover),
-                    self._every(USAGE_SECONDS, self._fold_usage),
-                    self._every(config.scheduling.capacity_seconds, self._refresh_caps),
-                    control.listen(valkey, control.CHANNEL, self._hear),
-                )
-            ]
+            chores = self._chores.start()
             self._ready.set_result(None)
             await self._stopping.wait()
             await self._drain()
-            await self.watch.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._parts.watch.close()
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
 
-    def _build(self, database: Database, valkey: Redis, client: Client) -> None:
+    async def _assemble(self, stack: contextlib.AsyncExitStack) -> Parts:
         config = self._config
-        self._database = database
-        slots = Slots(
-            valkey,
-            lease_seconds=config.scheduling.lease_seconds,
-            reservation_seconds=config.balancing.reservation_seconds,
+        database = await stack.enter_async_context(Database(config.scheduling.database_pool_size))
+        valkey = Valkey.from_url(
+            config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
         )
-        live = Load(valkey)
-        self.pool = EndpointPool(slots, Rates(valkey), live, database)
-        self.watch = Watch(live, self.pool.landscape, worker=self._worker)
-        self.claims = Claims(
-            database, worker=self._worker, lease_seconds=config.scheduling.lease_seconds
-        )
-        self.outbox = Outbox(
-            valkey,
-            flush_seconds=config.streaming.flush_seconds,
-            max_entries=config.streaming.max_entries,
-            expiry_seconds=config.streaming.expiry_seconds,
-        )
-        self.announcer = Announcer(self.outbox)
-        self.runner = Runner(
-            claims=self.claims,
-            pool=self.pool,
-            gate=gate,
+        stack.push_async_callback(valkey.aclose)
+        client = Client()
+        stack.push_async_callback(client.close)
+        return Parts(
+            config,
+            database=database,
+            valkey=valkey,
             client=client,
-            outbox=self.outbox,
-            outcomes=Outcomes(
-                claims=self.claims, outbox=self.outbox, announce=self.announcer.announce
-            ),
+            gate=self._gate,
+            worker=self._worker,
         )
-        self.levels = LevelSlots(
-            valkey,
-            gate,
-            lease_seconds=config.scheduling.lease_seconds,
-            reservation_seconds=config.balancing.reservation_seconds,
-        )
-        self.dispatcher = Dispatcher(
-            claims=self.claims,
-            pool=self.pool,
-            levels=self.levels,
-            gate=gate,
-            client=valkey,
-            start=self._begin,
-        )
-        self.puller = Puller(gate=gate, client=valkey, pool=self.pool, dispatcher=self.dispatcher)
-        self.sweeper = Sweeper(database=database, client=valkey, on_end=self.announcer.swept)
 
     async def _open(self) -> None:
         """Wait for both servers: a worker that starts first is no error."""
         while True:
             try:
-                await self._declare()
-                await self._refresh()
-                self.pool.check_credentials()
-                await self.pool.look()
-                await self._refresh_caps()
-                reservation = await self.pool.reserve(0)
+                await self._chores.prepare()
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
             except NotReady:
                 break
             else:
-                gate.settle(tickets=0, room=self.pool.free(reservation), since=gate.mark())
                 break
-            await asyncio.sleep(0.5)
-        gate.on_room(self.puller.room_appeared)
-        gate.activate()
-
-    async def _serve(self, level: int) -> None:
-        ended = await self.dispatcher.serve(level)
-        if ended is not None:
-            await ended
-
-    def _begin(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
-        task = asyncio.create_task(self.runner.run(job, bound, binding))
-        task.add_done_callback(lambda _: self.levels.release(job))
-        return task
-
-    async def _every(self, seconds: float, chore: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            try:
-                await chore()
-            except (psycopg.OperationalError, OperationalError, RedisError, NotReady) as error:
-                log.info("engine.chore_waits", chore=chore.__qualname__, error=str(error))
-            except Exception:
-                log.exception("engine.chore_failed", chore=chore.__qualname__)
-
-    async def _look_for_room(self) -> None:
-        """Slots that other workers freed, endpoints that were added: nobody else tells us."""
-        if not gate.is_short:
-            return
-        mark = gate.mark()
-        if gate.capped:
-            await self.levels.look()
-        reservation = await self.pool.reserve(0)
-        gate.settle(tickets=0, room=self.pool.free(reservation), since=mark)
-        gate.reopen()
-
-    async def _refresh(self) -> None:
-        """Endpoints and pauses, as operators have set them."""
-        await self.pool.refresh()
-        await self._see_pauses()
-
-    async def _discover(self) -> None:
-        """Endpoints and models that appear and vanish by themselves (balancing/discovery)."""
-        await self._loop.run_in_executor(self._discoverer, closing(discovery.run_due))
-
-    async def _fold_usage(self) -> None:
-        await usage.fold(self._database.relaxed)
-
-    async def _declare(self) -> None:
-        """Have the endpoints that the configuration names."""
-        await self._loop.run_in_executor(self._discoverer, closing(declared.apply_configured))
-
-    async def _refresh_caps(self) -> None:
-        """How many slots each level may hold, by the configured strategy."""
-        await self.levels.follow(await level_caps.compute(self._database, self.pool.allowed()))
-
-    async def _see_pauses(self) -> None:
-        gate.pause(Pauses.of_rows(await fetch(self._database.relaxed, PAUSES)).levels)
-
-    async def _heartbeat(self) -> None:
-        # Slots first: they must not lapse because PostgreSQL is away.
-        await self._keep_slots()
-        runs = [run for run in self.runner.running.values() if not run.ending]
-        if runs:
-            leases = await self.claims.heartbeat([run.job for run in runs])
-            for run in runs:
-                if run.job.id not in leases:
-                    self.runner.stop(run.job.id, LOST)
-                elif leases[run.job.id]:
-                    self.runner.stop(run.job.id, CANCELLED)
-
-    async def _keep_slots(self) -> None:
-        held: dict[int, list[str]] = {}
-        for run in self.runner.running.values():
-            for endpoint, lease in run.slots:
-                held.setdefault(endpoint, []).append(lease)
-        try:
-            await self.pool.renew(held)
-            await self.levels.renew([run.job for run in self.runner.running.values()])
-        except RedisError as error:
-            log.info("slots.renewal_waits", error=str(error))
-
-    def _hear(self, message: bytes) -> None:
-        news = json.loads(message)
-        if "cancel" in news:
-            self.runner.stop(UUID(news["cancel"]), CANCELLED)
-        if "pauses" in news:
-            self._background.add(task := asyncio.create_task(self._hear_pauses()))
-            task.add_done_callback(self._background.discard)
-
-    async def _hear_pauses(self) -> None:
-        try:
-            await self._see_pauses()
-        except psycopg.OperationalError as error:
-            log.info("engine.pauses_wait", error=str(error))
+        self._gate.on_room(self._parts.puller.room_appeared)
+        self._gate.activate()
 
     async def _drain(self) -> None:
         """Shutting down: no more tickets; running jobs get the grace time, then go back."""
-        self.dispatcher.accepting = False
-        self.puller.is_allowed = lambda: False
+        runner = self._parts.runner
+        self._parts.dispatcher.accepting = False
+        self._parts.puller.is_allowed = lambda: False
         deadline = self._loop.time() + self._config.scheduling.shutdown_grace_seconds
-        while self.runner.running and self._loop.time() < deadline:
+        while runner.running and self._loop.time() < deadline:
             await asyncio.sleep(0.05)
-        tasks = [run.task for run in self.runner.running.values() if run.task is not None]
-        for job_id in list(self.runner.running):
-            self.runner.stop(job_id, SHUTDOWN)
+        tasks = [run.task for run in runner.running.values() if run.task is not None]
+        for job_id in list(runner.running):
+            runner.stop(job_id, Stop.SHUTDOWN)
         if tasks:
             await asyncio.wait(tasks, timeout=5)
-        await self.outbox.drain()
+        await self._parts.outbox.drain()

@@ -9,28 +9,21 @@ from prometheus_client import start_http_server
 
 from llmqueue_project.config import configuration
 from scheduling.levels import LEVELS
+from scheduling.tickets.gate import gate
 from scheduling.worker.engine import Engine
 
-_engine: Engine | None = None
 
-
-def engine() -> Engine:
-    """The engine of this worker process.
-
-    Raises:
-        RuntimeError: the process is not a worker of the level queues.
-    """
-    if _engine is None:
-        raise RuntimeError("tickets are served by workers of the level queues only")
-    return _engine
-
-
-def running_engine() -> Engine | None:
-    return _engine
+def engine_of(consumer: Any) -> Engine | None:
+    """The engine of the worker whose consumer this is; None in a housekeeping worker."""
+    found: Engine | None = getattr(consumer.controller, "engine", None)
+    return found
 
 
 class EngineStep(bootsteps.StartStopStep):
-    """Present in workers that consume a level queue; a housekeeping worker has no engine."""
+    """Present in workers that consume a level queue; a housekeeping worker has no engine.
+
+    The engine is an attribute of Celery's worker, as its pool and its consumer are.
+    """
 
     requires = ("celery.worker.components:Pool",)
 
@@ -38,16 +31,16 @@ class EngineStep(bootsteps.StartStopStep):
         return any(name in LEVELS for name in parent.app.amqp.queues.consume_from)
 
     def start(self, parent: Any) -> None:
-        global _engine
-        _engine = Engine(worker=parent.hostname)
-        _engine.start()
+        parent.engine = Engine(worker=parent.hostname, gate=gate)
+        parent.engine.start()
         config = configuration()
         if config.worker_metrics_port:
             start_http_server(config.worker_metrics_port, addr=config.worker_metrics_host)
 
     def stop(self, parent: Any) -> None:
-        if _engine is not None:
-            _engine.stop()
+        engine = getattr(parent, "engine", None)
+        if engine is not None:
+            engine.stop()
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)

@@ -7,7 +7,7 @@
 In the direct gear a ticket is acknowledged when it is taken: tickets are replaced by the sweep's
 count, and from the claim on the row's lease protects the work. Task events are sent only while
 somebody listens to them (Flower); while nobody does, the engine fetches tickets itself when a slot
-frees (`scheduling/dispatch/puller.py`). `inspect active` lists the engine's jobs.
+frees (`puller.py`). `inspect active` lists the engine's jobs.
 """
 
 from __future__ import annotations
@@ -21,47 +21,51 @@ from typing import Any
 
 from celery.worker import control as celery_control
 from celery.worker import strategy as celery_strategy
-from redis.exceptions import RedisError
 
 from llmqueue_project.config import configuration
-from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.tickets.gate import gate
-from scheduling.tickets.messages import MOST_AT_ONCE, TASK, level_policy
+from scheduling.tickets.messages import TASK
+from scheduling.tickets.queue import pop_now
+from scheduling.worker.engine import Engine
+from scheduling.worker.step import engine_of
 
 # A BRPOP that answered sooner than this found its ticket waiting; others may wait behind it.
-BACKLOG_SECONDS = 0.002
+AT_ONCE_SECONDS = 0.002
 Handler = Callable[..., None]
 celery_active: Any = celery_control.Panel.data["active"]
 
 
 def strategy(task: Any, app: Any, consumer: Any, **kwargs: Any) -> Handler:
-    """Celery's `Task.Strategy` of `serve_next`: the configured gear."""
-    if configuration().scheduling.gear == "direct":
-        return direct(task, app, consumer)
+    """Celery's `Task.Strategy` of `serve_next`: the configured gear.
+
+    Celery asks for every task's strategy, in workers of other queues too: there is no engine then,
+    and no ticket will come.
+    """
+    engine = engine_of(consumer)
+    task.engine = engine
+    if engine is not None and configuration().scheduling.gear == "direct":
+        return direct(engine, consumer)
     handler: Handler = celery_strategy.default(task, app, consumer, **kwargs)
     return handler
 
 
-def direct(task: Any, app: Any, consumer: Any) -> Handler:
-    from scheduling.worker.step import engine, running_engine
-
+def direct(engine: Engine, consumer: Any) -> Handler:
+    """The handler of the direct gear."""
     events = consumer.event_dispatcher
-    # Celery asks for every task's strategy, in workers of other queues too.
-    if (serving := running_engine()) is not None:
-        serving.pull_while(lambda: not _somebody_listens(events))
+    engine.pull_while(lambda: not _somebody_listens(events))
 
     def take(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **kwargs: Any) -> None:
         name = message.delivery_info["routing_key"]
         level = Priority.named(name)
         message.ack()
         if _somebody_listens(events):
-            _observed(engine().serve_soon(level), message, events, consumer.hub)
+            _observed(engine.serve_soon(level), message, events, consumer.hub)
             return
         # The first is on its way before we look for more.
-        engine().take(level, 1)
+        engine.take(level, 1)
         if more := _pop_more(message.channel, name):
-            engine().take(level, more)
+            engine.take(level, more)
 
     return take
 
@@ -72,20 +76,10 @@ def _somebody_listens(events: Any) -> bool:
 
 
 def _pop_more(channel: Any, name: str) -> int:
-    """More tickets of a level whose betters were empty a moment ago, and charge for them."""
-    if time.monotonic() - channel._brpop_sent_at > BACKLOG_SECONDS:
+    """More tickets of a level; all higher levels were empty a moment ago."""
+    if time.monotonic() - channel._brpop_sent_at > AT_ONCE_SECONDS:
         return 0
-    wanted = min(gate.spare, MOST_AT_ONCE, level_policy().burst(name, LEVELS))
-    if wanted < 1:
-        return 0
-    try:
-        popped = len(channel.client.rpop(name, wanted) or ())
-    except RedisError:
-        return 0
-    for _ in range(popped):
-        level_policy().charge(name)
-    gate.take(popped)
-    return popped
+    return gate.taken(name, pop_now(channel.client, name, gate.burst(name)))
 
 
 def _observed(ended: Future[None], message: Any, events: Any, hub: Any) -> None:
@@ -116,10 +110,8 @@ def _observed(ended: Future[None], message: Any, events: Any, hub: Any) -> None:
 @celery_control.inspect_command(alias="dump_active")
 def active(state: Any, safe: bool = False) -> list[dict[str, Any]]:
     """`celery inspect active`: Celery's own tasks, and in the direct gear the engine's jobs."""
-    from scheduling.worker.step import running_engine
-
     requests: list[dict[str, Any]] = celery_active(state, safe=safe)
-    engine = running_engine()
+    engine = engine_of(state.consumer)
     if engine is None or configuration().scheduling.gear != "direct":
         return requests
     return requests + [
@@ -127,13 +119,13 @@ def active(state: Any, safe: bool = False) -> list[dict[str, Any]]:
             "id": str(run.job.id),
             "name": TASK,
             "type": TASK,
-            "args": [Priority(run.job.level).queue],
-            "kwargs": {"endpoint": run.bound.target.name, "model": run.job.model},
+            "args": [run.level],
+            "kwargs": {"endpoint": run.call.target.name, "model": run.job.model},
             "hostname": state.hostname,
             "time_start": run.job.started_at.timestamp(),
             "acknowledged": True,
-            "delivery_info": {"routing_key": Priority(run.job.level).queue},
+            "delivery_info": {"routing_key": run.level},
             "worker_pid": os.getpid(),
         }
-        for run in list(engine.runner.running.values())
+        for run in engine.running()
     ]

@@ -9,12 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 from redis.asyncio import Redis
 
-from scheduling.dispatch.claims import Claims, Finish
+from scheduling.dispatch.claims import Claims
+from scheduling.dispatch.endings import Finish
 from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
-from scheduling.sweep import LEAST_QUEUED, Ended, Sweeper
+from scheduling.sweep import LEAST_QUEUED, Sweeper
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)
@@ -99,16 +100,16 @@ async def test_a_batch_leaves_its_own_flows_next_request_in_front(database: Db) 
     assert receipt.fair_tag == 4 * 10.0
 
 
-@pytest.mark.parametrize("kind", ["tenant", "flow"])
-async def test_what_is_paused_stays(database: Db, kind: str) -> None:
+@pytest.mark.parametrize("scope", ["tenant", "flow"])
+async def test_what_is_paused_stays(database: Db, scope: str) -> None:
     paused, free = await database.flow("paused"), await database.flow("free")
     tenant = uuid4()
     await database.submit(*backlog(paused, 5, tenant_id=tenant), *backlog(free, 5))
-    key = str(tenant) if kind == "tenant" else str(paused)
+    key = str(tenant) if scope == "tenant" else str(paused)
     await database.run(
-        "insert into scheduling_pause (kind, key, reason, since, operator)"
-        " values (%(kind)s, %(key)s, '', now(), '')",
-        kind=kind,
+        "insert into scheduling_pause (scope, key, reason, since, operator)"
+        " values (%(scope)s, %(key)s, '', now(), '')",
+        scope=scope,
         key=key,
     )
 
@@ -130,13 +131,10 @@ async def test_a_turn_waits_behind_a_turn_that_is_backlog(database: Db) -> None:
 async def test_the_sweep_lets_them_in_and_publishes_their_tickets(
     database: Db, valkey: Redis
 ) -> None:
-    async def unexpected(job: Ended) -> None:
-        pytest.fail(f"{job} ended")
-
     await database.submit(*backlog(await database.flow(), 100))
-    sweeper = Sweeper(database=database.pools, client=valkey, on_end=unexpected)
+    sweeper = Sweeper(database=database.pools, client=valkey)
 
-    await sweeper.once()
+    assert await sweeper.once() == []
 
     assert await valkey.llen(Priority.NORMAL.queue) == LEAST_QUEUED
     count = "select count(*) from scheduling_job where status = 'queued'"

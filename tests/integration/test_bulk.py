@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from django.db import connection
 
-from balancing.endpoints import registry
 from balancing.services import register
 from llmqueue_project.config import configuration
 from scheduling.errors import QueueFull
@@ -68,7 +67,6 @@ def test_what_does_not_fit_below_the_cap_is_refused_and_the_rest_stays(
     flow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
     config = configuration()
     small = config.model_copy(
         update={"scheduling": config.scheduling.model_copy(update={"max_queued": 7})}

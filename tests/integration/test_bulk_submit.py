@@ -13,11 +13,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from balancing.endpoints import registry
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
-from scheduling import maintenance, services
+from scheduling import pauses, services
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status
 from scheduling.submit import estimates
 from scheduling.waiting import admission
@@ -30,12 +29,10 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 @pytest.fixture(autouse=True)
 def tenant() -> Iterator[Tenant]:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    registry.forget()
     admission.forget()
     estimates.forget()
     services._flows.clear()
     yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
-    registry.forget()
     admission.forget()
     estimates.forget()
     services._flows.clear()
@@ -135,7 +132,7 @@ def test_it_goes_on_after_the_lines_to_skip(tmp_path: Path) -> None:
 
 
 def test_paused_intake_is_said(tmp_path: Path) -> None:
-    maintenance.pause_intake(reason="new disks")
+    pauses.pause_intake(reason="new disks")
 
     with pytest.raises(CommandError, match="new disks"):
         submit(file_of(tmp_path, CHAT))

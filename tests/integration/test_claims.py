@@ -9,9 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from scheduling.dispatch.claims import Claimed, Claims, Finish
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.claims import Claims
+from scheduling.dispatch.endings import FailedAttempt, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
+from scheduling.sweep import Ended
 from stores.postgres import fetch
 from tests.hot_path import MODEL, Db, spec
 
@@ -47,17 +50,14 @@ async def expire(database: Db, job_id: UUID) -> None:
 
 
 async def retry(claims: Claims, job: Claimed, *, delay_seconds: float) -> bool:
-    return await claims.retry(
-        job,
-        delay_seconds=delay_seconds,
+    failed = FailedAttempt(
         endpoint_id=1,
         endpoint_name="one",
         error_code="http_503",
         error_message="no \0 good",
         public="no endpoint could answer",
-        first_token_at=None,
-        why=None,
     )
+    return await claims.retry(job, failed, delay_seconds=delay_seconds)
 
 
 class TestSubmit:
@@ -494,7 +494,7 @@ class TestSweep:
     async def test_a_lost_lease_that_may_not_run_again_ends(
         self, database: Db, claims: Claims, change: str, status: str
     ) -> None:
-        await database.submit(spec(await database.flow()))
+        await database.submit(spec(await database.flow(), request_id="asked-7"))
         (job,) = await take(claims)
         await expire(database, job.id)
         await database.run(f"update scheduling_job set {change}")
@@ -502,6 +502,7 @@ class TestSweep:
         (row,) = await database.rows(SWEEP_LEASES)
 
         assert row[2] == status
+        assert Ended.of_row(row).request_id == "asked-7"
         ended, finished = await database.job(job.id, "status, finished_at is not null")
         assert (ended, finished) == (status, True)
 
@@ -524,7 +525,7 @@ class TestSweep:
 
         rows = await database.rows(SWEEP_DEADLINES)
 
-        assert {row[0] for row in rows} == {queued.job_id, held.job_id}
+        assert {Ended.of_row(row).id for row in rows} == {queued.job_id, held.job_id}
         assert await database.job(queued.job_id, "status, error_code") == (
             "timeout",
             "queue_timeout",

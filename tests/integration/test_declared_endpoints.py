@@ -20,6 +20,17 @@ pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
 GPU: dict[str, Any] = {"name": "gpu", "base_url": "http://gpu/v1", "models": ["m"], "weight": 2}
 CPU: dict[str, Any] = {"name": "cpu", "base_url": "http://cpu/v1", "models": ["m", "n"]}
+# Empty values of another kind than the field's own, as YAML has them.
+FOREIGN: dict[str, list[Any]] = {
+    "extra_headers": [[], "", None, 0, False],
+    "prices": [[], "", None],
+    "model_aliases": [[], "", None],
+    "apis": [{}, "", None],
+    "api_key_variable": [[], {}, None],
+    "proxy_url": [[], {}, None],
+    "discover": [[], {}, None],
+    "connect_timeout": [[], {}, ""],
+}
 
 
 def actions(changes: list[declared.Change]) -> dict[str, str]:
@@ -59,6 +70,18 @@ class TestApply:
         assert Endpoint.objects.get().state == "draining"
         apply([GPU | {"state": "enabled"}])
         assert Endpoint.objects.get().state == "enabled"
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [("extra_headers", []), ("apis", 5), ("model_names", 5), ("base_url", "http://[")],
+    )
+    def test_a_row_that_cannot_be_read_is_mended(self, column: str, value: Any) -> None:
+        apply([GPU])
+        Endpoint.objects.update(**{column: value})
+
+        (change,) = apply([GPU])
+
+        assert (change.action, change.fields) == ("changed", (column,))
 
     def test_a_row_made_by_hand_is_taken_over(self) -> None:
         services.register(name="gpu", base_url="http://old/v1", model_names=["x"])
@@ -109,6 +132,16 @@ class TestApply:
             ([GPU | {"base_url": "ftp://x"}], "base_url: Enter an http"),
             ([GPU | {"prices": {"m": {"inputs": 1}}}], "prices: m: input, output"),
             ([GPU | {"model_aliases": {"x": "m"}}], "model_aliases: Not among the models"),
+            *(
+                ([CPU, GPU | {field: value}], rf"endpoint 2 \(gpu\): {field}: Enter ")
+                for field, values in FOREIGN.items()
+                for value in values
+            ),
+            ([CPU, GPU | {"prices": 0}], r"endpoint 2 \(gpu\): prices: A JSON object"),
+            ([CPU, GPU | {"state": []}], r"endpoint 2 \(gpu\): state: one of"),
+            ([CPU, GPU | {"extra_headers": {1: "x"}}], r"\(gpu\): extra_headers: '1' is not"),
+            ([CPU, GPU | {"prices": {1: {"input": 1}}}], r"\(gpu\): prices: Model names"),
+            ([CPU, GPU | {"weight": None}], r"\(gpu\): weight: "),
         ],
     )
     def test_a_mistake_changes_nothing_and_is_named(self, entries: list[Any], text: str) -> None:
@@ -136,10 +169,16 @@ class TestConfigured:
 
         assert actions(declared.apply_configured()) == {"gpu": "added", "cpu": "pruned"}
 
-    def test_a_mistake_stops_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.use(monkeypatch, endpoints=[GPU | {"colour": 1}])
+    @pytest.mark.parametrize(
+        "mistake", [{"colour": 1}, {"extra_headers": None}, {"prices": ""}, {"state": []}]
+    )
+    def test_a_mistake_stops_nothing(
+        self, monkeypatch: pytest.MonkeyPatch, mistake: dict[str, Any]
+    ) -> None:
+        self.use(monkeypatch, endpoints=[GPU | mistake])
 
         assert declared.apply_configured() == []
+        assert not Endpoint.objects.exists()
 
 
 class TestCommand:
@@ -161,6 +200,17 @@ class TestCommand:
         self.run("remove", "gpu")
         assert not Endpoint.objects.exists()
 
+    def test_the_list_tells_of_a_price_that_is_none(self) -> None:
+        self.run("add", "gpu", "http://gpu/v1", "--model", "m")
+        Endpoint.objects.update(prices={"m": {"input": "dear"}})
+
+        (row,) = json.loads(self.run("list", "--json"))
+
+        assert (row["state"], row["note"]) == (
+            "enabled",
+            "m: prices are numbers from 0 to 1,000,000",
+        )
+
     def test_apply(self, tmp_path: Path) -> None:
         path = tmp_path / "endpoints.yaml"
         path.write_text(json.dumps({"endpoints": [GPU]}))
@@ -171,7 +221,19 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("content", "text"),
-        [("{", "endpoints.yaml"), ("a: 1", "a list of endpoints"), ("- name: x", "base_url")],
+        [
+            ("{", "endpoints.yaml"),
+            ("a: 1", "a list of endpoints"),
+            ("- name: x", "base_url"),
+            (
+                "- {name: x, base_url: http://x/v1, models: [m], extra_headers: []}",
+                r"endpoint 1 \(x\): extra_headers: Enter an object, or {} for none",
+            ),
+            (
+                "- name: x\n  base_url: http://x/v1\n  models: [m]\n  prices:\n",
+                r"endpoint 1 \(x\): prices: Enter an object, or {} for none",
+            ),
+        ],
     )
     def test_a_bad_file_is_one_clear_error(self, tmp_path: Path, content: str, text: str) -> None:
         path = tmp_path / "endpoints.yaml"

@@ -57,13 +57,6 @@ class FakeLister:
             raise ListingFailed("GET /models answered 503") from None
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    registry.forget()
-    yield
-    registry.forget()
-
-
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """Slots in use by endpoint, as burying sees them; nothing runs unless a test says so."""
@@ -92,7 +85,6 @@ def members() -> dict[str, Endpoint]:
 def look(resolver: Resolver | None = None, lister: Lister | None = None) -> int:
     """A refresh of everything, whether its time has come or not."""
     Endpoint.objects.update(refresh_at=None)
-    registry.forget()
     return discovery.run_due(resolver or FakeResolver(), lister or FakeLister())
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduling.dispatch.claims import Finish, finishes
+from scheduling.dispatch.endings import Finish, finishes
 from scheduling.models import Priority, Status
 from scheduling.policies.estimates import Estimate
 from scheduling.policies.fairness import SETTLED_WORKS, Level, Share

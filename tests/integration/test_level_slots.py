@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from scheduling.dispatch import level_slots
 from scheduling.dispatch.level_slots import CAPS, LevelSlots, key
 from scheduling.models import Priority
-from scheduling.tickets.gate import Gate
+from scheduling.tickets.gate import TicketGate
 from tests.hot_path import claimed
 
 Worker = Callable[..., LevelSlots]
@@ -22,7 +22,7 @@ Worker = Callable[..., LevelSlots]
 def worker(valkey: Redis) -> Worker:
     def made(**seconds: float) -> LevelSlots:
         times = {"lease_seconds": 30.0, "reservation_seconds": 2.0, **seconds}
-        gate = Gate()
+        gate = TicketGate()
         gate.activate()
         return LevelSlots(valkey, gate, **times)
 

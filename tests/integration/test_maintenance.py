@@ -13,10 +13,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from redis.asyncio import Redis
 
-from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.models import Tenant
-from scheduling import maintenance, services
+from scheduling import pauses, services
 from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
@@ -28,15 +27,14 @@ from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()
 PAUSE = """
-insert into scheduling_pause (kind, key, reason, since, operator)
-values (%(kind)s, %(key)s, '', now(), '')
+insert into scheduling_pause (scope, key, reason, since, operator)
+values (%(scope)s, %(key)s, '', now(), '')
 """
 
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
     def forget() -> None:
-        registry.forget()
         admission.forget()
         services._flows.clear()
         outlook._board = None
@@ -61,28 +59,28 @@ class TestTenant:
     def test_what_waits_is_held_and_others_are_not(self) -> None:
         mine, theirs = waiting(), waiting(OTHER)
 
-        held = maintenance.pause_tenant(tenant_id=TENANT, reason="late", operator="ada")
+        held = pauses.pause_tenant(tenant_id=TENANT, reason="late", operator="ada")
 
         assert held == 1
         assert state(mine) == (Status.HELD, Held.PAUSED)
         assert state(theirs) == (Status.QUEUED, "")
         row = Pause.objects.get()
-        assert (row.kind, row.key) == ("tenant", str(TENANT))
+        assert (row.scope, row.key) == ("tenant", str(TENANT))
         assert (row.reason, row.operator) == ("late", "ada")
 
     def test_new_jobs_are_held_by_the_statement_that_stores_them(self) -> None:
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
 
         assert state(waiting()) == (Status.HELD, Held.PAUSED)
         assert state(waiting(OTHER)) == (Status.QUEUED, "")
 
     def test_resumed_jobs_keep_their_order_and_get_no_credit(self) -> None:
         jobs = [waiting(cost=10.0) for _ in range(3)]
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
         jobs += [waiting(cost=10.0) for _ in range(2)]
         LevelClock.objects.filter(level=Priority.NORMAL).update(virtual_time=1000.0)
 
-        assert maintenance.resume_tenant(tenant_id=TENANT) == 5
+        assert pauses.resume_tenant(tenant_id=TENANT) == 5
 
         rows = Job.objects.filter(pk__in=jobs).order_by("fair_tag")
         assert [row.pk for row in rows] == jobs
@@ -90,29 +88,29 @@ class TestTenant:
         assert Job.objects.get(pk=waiting(cost=10.0)).fair_tag == 1050
 
     def test_pausing_twice_is_pausing_once(self) -> None:
-        maintenance.pause_tenant(tenant_id=TENANT, reason="a")
-        maintenance.pause_tenant(tenant_id=TENANT, reason="b")
+        pauses.pause_tenant(tenant_id=TENANT, reason="a")
+        pauses.pause_tenant(tenant_id=TENANT, reason="b")
 
         assert Pause.objects.get().reason == "b"
-        maintenance.resume_tenant(tenant_id=TENANT)
+        pauses.resume_tenant(tenant_id=TENANT)
         with pytest.raises(NotPaused):
-            maintenance.resume_tenant(tenant_id=TENANT)
+            pauses.resume_tenant(tenant_id=TENANT)
 
     def test_a_flow_paused_as_well_goes_on_waiting(self) -> None:
         job = waiting()
         flow_id = Job.objects.get(pk=job).flow_id
-        maintenance.pause_tenant(tenant_id=TENANT)
-        maintenance.pause_flow(flow_id=flow_id)
+        pauses.pause_tenant(tenant_id=TENANT)
+        pauses.pause_flow(flow_id=flow_id)
 
-        assert maintenance.resume_tenant(tenant_id=TENANT) == 0
+        assert pauses.resume_tenant(tenant_id=TENANT) == 0
         assert state(job) == (Status.HELD, Held.PAUSED)
-        assert maintenance.resume_flow(flow_id=flow_id) == 1
+        assert pauses.resume_flow(flow_id=flow_id) == 1
         assert state(job) == (Status.QUEUED, "")
 
     def test_the_next_turn_waits_behind_a_paused_one(self) -> None:
         key = uuid4()
         first, second = waiting(sequence_key=key), waiting(sequence_key=key)
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
 
         assert state(first) == (Status.HELD, Held.PAUSED)
         assert state(second) == (Status.HELD, Held.TURN)
@@ -122,20 +120,20 @@ class TestTenant:
         assert services.next_held_turn(sequence_key=key) == second
         assert services.release_turn(job_id=second, body="{}")
         assert state(second) == (Status.HELD, Held.PAUSED)
-        assert maintenance.resume_tenant(tenant_id=TENANT) == 1
+        assert pauses.resume_tenant(tenant_id=TENANT) == 1
         assert state(second) == (Status.QUEUED, "")
 
     def test_a_dead_letter_queued_again_is_held(self) -> None:
         job = waiting()
         Job.objects.filter(pk=job).update(status=Status.FAILED, finished_at=timezone.now())
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
 
         assert services.requeue(job_id=job) == Status.HELD
         assert state(job) == (Status.HELD, Held.PAUSED)
 
     def test_a_held_job_can_be_cancelled(self) -> None:
         job = waiting()
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
 
         assert services.cancel(job_id=job) == Status.CANCELLED
 
@@ -143,19 +141,19 @@ class TestTenant:
 @pytest.mark.django_db
 class TestWhole:
     def test_a_drain_pauses_intake_and_every_level(self) -> None:
-        maintenance.drain(reason="move")
+        pauses.drain(reason="move")
 
-        seen = maintenance.in_force()
+        seen = pauses.in_force()
         assert seen.intake
         assert seen.levels == {"realtime", "high", "normal", "low"}
-        maintenance.resume_all()
-        assert not maintenance.in_force().reasons
+        pauses.resume_all()
+        assert not pauses.in_force().reasons
 
     def test_resuming_everything_queues_what_was_held(self) -> None:
         job = waiting()
-        maintenance.pause_tenant(tenant_id=TENANT)
+        pauses.pause_tenant(tenant_id=TENANT)
 
-        maintenance.resume_all()
+        pauses.resume_all()
 
         assert state(job) == (Status.QUEUED, "")
 
@@ -165,7 +163,7 @@ async def test_a_job_that_comes_due_while_paused_is_held(database: Db) -> None:
     (job,) = await database.submit(
         spec(flow, tenant_id=TENANT, due_at=datetime(2099, 1, 1, tzinfo=UTC))
     )
-    await database.run(PAUSE, kind="tenant", key=str(TENANT))
+    await database.run(PAUSE, scope="tenant", key=str(TENANT))
     await database.run("update scheduling_job set due_at = now() - interval '1 s'")
 
     await database.rows(SWEEP_DUE)
@@ -174,19 +172,16 @@ async def test_a_job_that_comes_due_while_paused_is_held(database: Db) -> None:
 
 
 async def test_the_sweep_mends_what_a_pause_and_its_end_missed(database: Db, valkey: Redis) -> None:
-    async def nothing(_: Any) -> None:
-        raise AssertionError("no job ended")
-
-    sweeper = Sweeper(database=database.pools, client=valkey, on_end=nothing)
+    sweeper = Sweeper(database=database.pools, client=valkey)
     flow = await database.flow()
     (job,) = await database.submit(spec(flow, tenant_id=TENANT))
-    await database.run(PAUSE, kind="tenant", key=str(TENANT))
+    await database.run(PAUSE, scope="tenant", key=str(TENANT))
 
-    await sweeper.once()
+    assert await sweeper.once() == []
     assert await database.job(job.job_id, "status, held_reason") == ("held", "paused")
 
     await database.run("delete from scheduling_pause")
-    await sweeper.once()
+    assert await sweeper.once() == []
     assert await database.status(job.job_id) == Status.QUEUED
     assert await valkey.llen("normal") >= 1
 
@@ -196,7 +191,7 @@ async def test_pauses_of_others_leave_the_claim_alone(database: Db) -> None:
     flow = await database.flow()
     first, second = await database.submit(*(spec(flow, tenant_id=TENANT) for _ in range(2)))
     await claims.claim(int(Priority.NORMAL), limit=1, room={MODEL: 1})
-    await database.run(PAUSE, kind="tenant", key=str(OTHER))
+    await database.run(PAUSE, scope="tenant", key=str(OTHER))
 
     await database.rows(RESUME_PAUSED)
 
@@ -253,9 +248,9 @@ class TestCommands:
             waiting(level=Priority.LOW)
         waiting(model="nowhere", level=Priority.HIGH)
         waiting(due_at=datetime(2099, 1, 1, tzinfo=UTC))
-        maintenance.pause_tenant(tenant_id=OTHER)
+        pauses.pause_tenant(tenant_id=OTHER)
         waiting(OTHER)
-        maintenance.pause_level(level=Priority.LOW)
+        pauses.pause_level(level=Priority.LOW)
 
         told = command("capacity")
 

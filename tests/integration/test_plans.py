@@ -9,12 +9,11 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scheduling.dispatch.claims import Finish, finishes
+from scheduling.dispatch.endings import Finish, finishes
 from scheduling.models import Attempt, Status
 from scheduling.reports.levels import parameters as outlook_parameters
 from scheduling.specs import parameters as submit_parameters
 from scheduling.statements import (
-    BACKLOG,
     CANCEL,
     CLAIM,
     FINISH,
@@ -23,6 +22,7 @@ from scheduling.statements import (
     HOLD_PAUSED,
     LOAD,
     OUTLOOK,
+    QUEUED,
     RELEASE_BACKLOG,
     RESUME_PAUSED,
     SETTLE,
@@ -118,7 +118,7 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         pytest.param(SWEEP_LEASES, None, {"job_leases"}, id="sweep_leases"),
         pytest.param(SWEEP_DEADLINES, None, {"job_deadlines"}, id="sweep_deadlines"),
         pytest.param(SWEEP_DUE, None, {"job_due", "job_sequence"}, id="sweep_due"),
-        pytest.param(BACKLOG, {"cap": 100}, {"job_claim"}, id="backlog"),
+        pytest.param(QUEUED, {"cap": 100}, {"job_claim"}, id="queued"),
         pytest.param(
             OUTLOOK,
             outlook_parameters(["m1", "m2"]),

@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from scheduling import usage
-from scheduling.dispatch.claims import Claimed, Claims, Finish
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.claims import Claims
+from scheduling.dispatch.endings import FailedAttempt, Finish
 from scheduling.models import Attempt, Priority, Status
 from scheduling.spending import Spent
 from scheduling.statements import FOLD_USAGE
@@ -52,18 +54,15 @@ def done(job: Claimed, **fields: Any) -> Finish:
 
 
 async def fail(claims: Claims, job: Claimed, spent: Spent, delay_seconds: float = 0) -> bool:
-    return await claims.retry(
-        job,
-        delay_seconds=delay_seconds,
+    failed = FailedAttempt(
         endpoint_id=1,
         endpoint_name="old",
         error_code="broken",
         error_message="broke off",
         public="broke off",
-        first_token_at=None,
-        why=None,
         spent=spent,
     )
+    return await claims.retry(job, failed, delay_seconds=delay_seconds)
 
 
 async def test_a_finish_is_on_the_job_the_attempt_and_the_day(database: Db, claims: Claims) -> None:

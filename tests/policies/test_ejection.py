@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancing.policies.ejection import WELL, Ejection, Standing, out_of_pool
+from balancing.policies.ejection import WELL, Ejection, Standing, count_out
 
 RULE = Ejection()
 
 
 def failing(standing: Standing, times: int, *, now: float, pool: int = 6) -> Standing:
     for _ in range(times):
-        standing = RULE.failed(standing, now=now, out=0, pool=pool)
+        standing = RULE.failed(standing, now=now, out=0, of=pool)
     return standing
 
 
@@ -39,10 +39,10 @@ def test_a_success_between_them_starts_the_count_again() -> None:
 def test_a_trial_that_fails_ejects_at_once_and_for_longer() -> None:
     out = failing(WELL, 5, now=100.0)
 
-    again = RULE.failed(out, now=131.0, out=0, pool=6)
+    again = RULE.failed(out, now=131.0, out=0, of=6)
 
     assert again.ejected_until == 131.0 + 60.0
-    assert RULE.failed(again, now=200.0, out=0, pool=6).ejected_until == 200.0 + 90.0
+    assert RULE.failed(again, now=200.0, out=0, of=6).ejected_until == 200.0 + 90.0
 
 
 def test_a_trial_that_succeeds_brings_it_back() -> None:
@@ -58,7 +58,7 @@ def test_what_began_before_the_ejection_proves_nothing() -> None:
     out = failing(WELL, 5, now=100.0)
 
     assert RULE.succeeded(out, now=101.0) == out
-    assert RULE.failed(out, now=101.0, out=0, pool=6).ejected_until == out.ejected_until
+    assert RULE.failed(out, now=101.0, out=0, of=6).ejected_until == out.ejected_until
 
 
 def test_good_times_are_credited() -> None:
@@ -81,15 +81,15 @@ def test_a_lone_endpoint_is_never_ejected() -> None:
 def test_one_on_trial_counts_as_out() -> None:
     out = failing(WELL, 5, now=100.0)
 
-    assert out_of_pool([out, WELL, out]) == 2
-    assert not RULE.failed(failing(WELL, 4, now=200.0), now=200.0, out=1, pool=2).is_out(200.0)
+    assert count_out([out, WELL, out]) == 2
+    assert not RULE.failed(failing(WELL, 4, now=200.0), now=200.0, out=1, of=2).is_out(200.0)
 
 
 def test_a_share_of_nothing_ejects_none() -> None:
     rule = Ejection(most=0.0)
     standing = WELL
     for _ in range(50):
-        standing = rule.failed(standing, now=1.0, out=0, pool=10)
+        standing = rule.failed(standing, now=1.0, out=0, of=10)
 
     assert standing.ejected_until == 0.0
 
@@ -113,11 +113,9 @@ def test_never_more_than_its_share_of_a_pool_is_out(
         if succeeded:
             standings[who] = rule.succeeded(standings[who], now=now)
         else:
-            standings[who] = rule.failed(
-                standings[who], now=now, out=out_of_pool(others), pool=pool
-            )
+            standings[who] = rule.failed(standings[who], now=now, out=count_out(others), of=pool)
 
-        assert out_of_pool(standings) <= most * pool
+        assert count_out(standings) <= most * pool
         assert standings[who].ejected_until <= now + rule.longest_seconds
 
 

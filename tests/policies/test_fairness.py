@@ -194,3 +194,14 @@ def test_after_a_pause_a_flow_keeps_its_order_and_gains_nothing(
 
 def test_a_weight_of_nothing_is_a_small_weight() -> None:
     assert Share("f", 1.0, 0.0).work == 1.0 / fairness.LEAST_WEIGHT
+
+
+@given(st.integers(0, 100_000), st.integers(0, 100_000))
+def test_a_cost_tells_the_output_that_it_was_estimated_by(inputs: int, outputs: int) -> None:
+    cost = fairness.weighted_tokens(inputs, outputs)
+
+    assert fairness.output_tokens_of(cost, inputs) == outputs
+
+
+def test_a_cost_below_its_input_has_no_output() -> None:
+    assert fairness.output_tokens_of(5.0, 10) == 0.0

@@ -12,8 +12,11 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from balancing import declared, services
+from balancing.admin.listing import joined
+from balancing.endpoints.registry import unreadable
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
+from balancing.prices import wrong_prices
 
 MOVES: dict[str, Callable[..., None]] = {
     "drain": services.drain,
@@ -117,12 +120,13 @@ def _shown(row: Endpoint, used: int | None) -> tuple[str, ...]:
     is_group = row.discover == Endpoint.Discover.DNS
     slots = "group" if is_group else f"{'-' if used is None else used}/{row.max_concurrent}"
     state = f"{row.state}, gone" if row.vanished_at else row.state
+    reason = unreadable(row)
     return (
         row.name,
-        state,
+        f"{state}, unreadable" if reason else state,
         slots,
-        ",".join(map(str, row.model_names)) or "-",
+        joined(row.model_names, ",") or "-",
         row.managed_by or "hand",
         row.base_url,
-        row.refresh_error or "-",
+        reason or wrong_prices(row.prices) or row.refresh_error or "-",
     )

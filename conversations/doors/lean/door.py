@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
-from balancing.endpoints.registry import ENDPOINTS, Target, apis_of, model_names, targets
+from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader, apis_of, model_names
 from conversations.access import keys
 from conversations.access.keys import Caller
 from conversations.doors.lean.errors import ApiError
@@ -23,7 +23,7 @@ from conversations.priority.classify import Choice
 from conversations.streams.listener import Listener
 from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
-from scheduling.models import Priority
+from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec, Receipt, affinity_of, estimate_cost
 from scheduling.submit import estimates
 from scheduling.submit.intake import Intake
@@ -53,6 +53,7 @@ class Door:
         self.listener = Listener(self.valkey, self.database)
         self.intake = Intake(self.database, self.valkey)
         self.rules = RuleReader(self.database)
+        self._reader = TargetReader()
         self._targets: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
@@ -108,7 +109,8 @@ class Door:
     async def models(self) -> list[str]:
         """Every model that can be asked for, a few seconds old at the most."""
         if time.monotonic() >= self._models_until:
-            self._targets = targets(await read(self.database.relaxed, ENDPOINTS))
+            rows = await read(self.database.relaxed, ENDPOINTS)
+            self._targets = tuple(self._reader.read(rows))
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
@@ -132,8 +134,8 @@ class Door:
             level=choice.level,
             priority_reason=choice.reason,
             model=request.model,
-            api=request.api,
-            source="openai",
+            api=Api(request.api),
+            source=Source.OPENAI,
             stream=request.stream,
             body=request.upstream,
             tenant_id=caller.tenant_id,
@@ -210,7 +212,7 @@ class Door:
 
 def _cost(request: Completion, flow_id: int) -> float:
     """Estimated weighted tokens; an embedding generates none."""
-    if request.api == "embedding":
+    if request.api == Api.EMBEDDING:
         return estimate_cost(request.upstream, 0)
     return estimates.here().cost(
         request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens

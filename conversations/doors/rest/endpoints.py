@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from balancing import services as balancing
+from balancing.endpoints.registry import unreadable
 from balancing.models import Endpoint, served_apis
 from conversations.doors.rest import fields, occupancy, render, shapes
 from conversations.doors.rest.authentication import IsOperator
@@ -58,19 +60,19 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "api_key_variable": row.api_key_variable,
         "credential": _described(row),
         "kind": row.kind,
-        "apis": sorted(served_apis(row.kind, row.apis)),
+        "apis": _apis(row),
         "api_version": row.api_version,
         "extra_headers": row.extra_headers,
         "ca_bundle": row.ca_bundle,
         "verify_tls": row.verify_tls,
         "proxy_url": row.proxy_url,
-        "connect_timeout": row.connect_timeout,
-        "first_token_timeout": row.first_token_timeout,
-        "stall_timeout": row.stall_timeout,
-        "total_timeout": row.total_timeout,
+        "connect_timeout": _finite(row.connect_timeout),
+        "first_token_timeout": _finite(row.first_token_timeout),
+        "stall_timeout": _finite(row.stall_timeout),
+        "total_timeout": _finite(row.total_timeout),
         "requests_per_minute": row.requests_per_minute,
         "tokens_per_minute": row.tokens_per_minute,
-        "weight": row.weight,
+        "weight": _finite(row.weight),
         "max_concurrent": row.max_concurrent,
         "state": row.state,
         "model_aliases": row.model_aliases,
@@ -85,6 +87,16 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
+
+
+def _apis(row: Endpoint) -> Any:
+    """Those that it serves; what its column holds where the row cannot be read."""
+    return row.apis if unreadable(row) else sorted(served_apis(row.kind, row.apis))
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON has no other numbers; only a row that cannot be read has one."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 class Endpoints(Resource):

@@ -49,7 +49,8 @@ class ModelPools(Resource):
         if ModelPool.objects.filter(pattern=pattern).exists():
             raise ApiError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")
         values = _named(self.document)
-        return success(shown(_valid(lambda: balancing.set_pool(pattern=pattern, **values))), 201)
+        row = _valid(lambda: balancing.set_model_pool(pattern=pattern, **values))
+        return success(shown(row), 201)
 
     @extend_schema(
         operation_id="list_model_pools",
@@ -74,7 +75,8 @@ class OneModelPool(Resource):
         """Change the fields that the body names."""
         row = _find(pool_id)
         values = _named(self.document)
-        return success(shown(_valid(lambda: balancing.set_pool(pattern=row.pattern, **values))))
+        row = _valid(lambda: balancing.set_model_pool(pattern=row.pattern, **values))
+        return success(shown(row))
 
     @extend_schema(
         operation_id="delete_model_pool",

@@ -44,7 +44,7 @@ def shown(row: PriorityRule) -> dict[str, Any]:
         "max_chars": row.max_chars,
         "metadata_key": row.metadata_key,
         "metadata_value": row.metadata_value,
-        "priority": Priority(row.level).label,
+        "priority": str(row.get_level_display()),
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }

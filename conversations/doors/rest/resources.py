@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from balancing import services as balancing
+from balancing.endpoints.registry import unreadable
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
 from conversations.doors.rest import fields, shapes
@@ -76,7 +77,7 @@ class ResourceStats(Resource):
         """Slots altogether and by model; a slot counts for every model that may use it."""
         rows = list(_rows())
         used = slots_in_use([row.pk for row in rows])
-        working = [row for row in rows if row.state == State.ENABLED]
+        working = [row for row in rows if row.state == State.ENABLED and not unreadable(row)]
         models = sorted({name for row in working for name in row.model_names})
         by_model = [
             {"model": name, **_sums([r for r in working if name in r.model_names], used)}

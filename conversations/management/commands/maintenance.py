@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from conversations.models import Tenant
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.errors import NotPaused
 from scheduling.models import Flow, Pause, Priority
 
@@ -46,35 +46,35 @@ class Command(BaseCommand):
     def _do(self, action: str, name: str, why: dict[str, str], wait: float | None) -> str:
         match action:
             case "pause-intake":
-                maintenance.pause_intake(**why)
+                pauses.pause_intake(**why)
                 return "intake is paused: both doors answer 503 within two seconds"
             case "resume-intake":
-                maintenance.resume_intake()
+                pauses.resume_intake()
                 return "intake is open"
             case "pause-level":
-                maintenance.pause_level(level=_level(name), **why)
+                pauses.pause_level(level=_level(name), **why)
                 return f"level {name} is paused: what is queued there waits"
             case "resume-level":
-                maintenance.resume_level(level=_level(name))
+                pauses.resume_level(level=_level(name))
                 return f"level {name} runs"
             case "pause-tenant":
-                held = maintenance.pause_tenant(tenant_id=_tenant(name).pk, **why)
+                held = pauses.pause_tenant(tenant_id=_tenant(name).pk, **why)
                 return f"tenant {name} is paused: {held} waiting requests are held"
             case "resume-tenant":
-                queued = maintenance.resume_tenant(tenant_id=_tenant(name).pk)
+                queued = pauses.resume_tenant(tenant_id=_tenant(name).pk)
                 return f"tenant {name} runs: {queued} requests are queued again"
             case "drain":
-                maintenance.drain(**why)
+                pauses.drain(**why)
                 return self._drained(wait)
             case "resume-all":
-                maintenance.resume_all()
+                pauses.resume_all()
                 return "nothing is paused"
             case _:
                 return _status()
 
     def _drained(self, wait: float | None) -> str:
         deadline = time.monotonic() + (wait or 0.0)
-        while (running := maintenance.running()) and time.monotonic() < deadline:
+        while (running := pauses.running()) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         if running and wait is not None:
             raise CommandError(f"{running} requests still run after {wait:g} s")
@@ -84,15 +84,15 @@ class Command(BaseCommand):
 def _status() -> str:
     tenants = {str(pk): name for pk, name in Tenant.objects.values_list("pk", "name")}
     flows = {str(pk): name for pk, name in Flow.objects.values_list("pk", "name")}
-    named = {Pause.Kind.TENANT.value: tenants, Pause.Kind.FLOW.value: flows}
+    named = {Pause.Scope.TENANT.value: tenants, Pause.Scope.FLOW.value: flows}
     lines = []
     for row in Pause.objects.all():
-        name = named.get(row.kind, {}).get(row.key, row.key)
+        name = named.get(row.scope, {}).get(row.key, row.key)
         who = f" by {row.operator}" if row.operator else ""
         why = f": {row.reason}" if row.reason else ""
         since = row.since.isoformat(timespec="seconds")
-        lines.append(f"{row.kind} {name}".strip() + f" paused since {since}{who}{why}")
-    lines.append(f"{maintenance.running()} requests run")
+        lines.append(f"{row.scope} {name}".strip() + f" paused since {since}{who}{why}")
+    lines.append(f"{pauses.running()} requests run")
     return "\n".join(lines if len(lines) > 1 else ["nothing is paused", *lines])
 
 

@@ -11,7 +11,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from balancing.endpoints import registry
 from balancing.models import Endpoint
 from conversations.access import keys
 from conversations.doors.rest import throughput
@@ -92,7 +91,6 @@ def forgotten() -> Iterator[None]:
     def forget() -> None:
         keys.forget()
         rulebook.forget()
-        registry.forget()
         services._flows.clear()
         outlook._board = None
         admission.forget()

@@ -13,11 +13,11 @@ from django.urls import reverse
 from pydantic import SecretStr
 
 from balancing.endpoints import credentials
-from balancing.models import Endpoint
+from balancing.models import Endpoint, ModelPool
 from conversations.dialogue import services
 from conversations.models import ApiKey, Conversation, Message, Operator, Tenant
 from llmqueue_project.config import configuration
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.models import Flow, Job, Pause, Priority, Status
 from tests.fake_llm import running_fake_llm
 from tests.integration.rest.conftest import Api, finish
@@ -183,6 +183,11 @@ class TestEndpoints:
             {"extra_headers": '{"Authorization": "x"}'},
             {"extra_headers": "no"},
             {"credential": "no key is configured"},
+            *(
+                {field: value}
+                for field in ("extra_headers", "model_aliases", "prices")
+                for value in ("[]", '""', "null", "0", "false")
+            ),
         ],
     )
     def test_bad_input_is_shown_at_its_field(self, staff: Client, fields: Any) -> None:
@@ -190,6 +195,23 @@ class TestEndpoints:
 
         assert answer.status_code == 200
         assert not Endpoint.objects.filter(name="new").exists()
+
+    def test_an_emptied_box_is_none(self, staff: Client) -> None:
+        boxes = ("extra_headers", "model_aliases", "prices")
+        filled = {
+            "extra_headers": '{"X-Team": "red"}',
+            "model_aliases": '{"big": "big-q4"}',
+            "prices": '{"*": {"input": 1}}',
+        }
+        staff.post(page(Endpoint, "add"), self.form(**filled))
+        row = Endpoint.objects.get(name="new")
+
+        cleared = self.form(**dict.fromkeys(boxes, ""))
+        answer = staff.post(page(Endpoint, "change", row.pk), cleared)
+
+        assert answer.status_code == 302, text(answer)
+        row.refresh_from_db()
+        assert [getattr(row, name) for name in boxes] == [{}, {}, {}]
 
     def test_a_credential_is_set_kept_and_taken_out(
         self, staff: Client, monkeypatch: pytest.MonkeyPatch
@@ -240,6 +262,35 @@ class TestEndpoints:
 
         assert "new, model big: answered in" in tested
         assert "connect_failed" in act(staff, Endpoint, "test", row.pk)
+
+
+class TestModelPools:
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            ("{}", "Enter a list, or [] for none"),
+            ('""', "Enter a list, or [] for none"),
+            ("null", "Enter a list, or [] for none"),
+            ("0", "List at least one model name"),
+            ("false", "List at least one model name"),
+        ],
+    )
+    def test_fallbacks_are_a_list(self, staff: Client, value: str, told: str) -> None:
+        form = {"pattern": "m", "hedging": "on", "fallback_models": value}
+
+        answer = staff.post(page(ModelPool, "add"), form)
+
+        assert answer.status_code == 200
+        assert told in text(answer)
+        assert not ModelPool.objects.exists()
+
+    def test_an_emptied_box_is_none(self, staff: Client) -> None:
+        form = {"pattern": "m", "hedging": "on", "fallback_models": ""}
+
+        answer = staff.post(page(ModelPool, "add"), form)
+
+        assert answer.status_code == 302, text(answer)
+        assert ModelPool.objects.get().fallback_models == []
 
 
 class TestKeys:
@@ -339,7 +390,7 @@ def test_the_first_page_shows_levels_and_endpoints(staff: Client, world: dict[st
 def test_the_first_page_says_what_is_paused_and_why_requests_wait(
     staff: Client, world: dict[str, str]
 ) -> None:
-    maintenance.pause_level(level=Priority.LOW, reason="night shift")
+    pauses.pause_level(level=Priority.LOW, reason="night shift")
 
     shown = text(staff.get(reverse("admin:index")))
 
@@ -361,10 +412,10 @@ class TestMaintenance:
         )
 
     def test_a_pause_is_added_and_deleted(self, staff: Client, world: dict[str, str]) -> None:
-        self.add(staff, kind="level", key="low", reason="new disks")
+        self.add(staff, scope="level", key="low", reason="new disks")
 
         row = Pause.objects.get()
-        assert (row.kind, row.key, row.reason, row.operator) == (
+        assert (row.scope, row.key, row.reason, row.operator) == (
             "level",
             "low",
             "new disks",
@@ -374,19 +425,19 @@ class TestMaintenance:
         assert not Pause.objects.exists()
 
     def test_a_drain_is_intake_and_every_level(self, staff: Client) -> None:
-        self.add(staff, kind="intake")
-        self.add(staff, kind="drain", reason="move")
+        self.add(staff, scope="intake")
+        self.add(staff, scope="drain", reason="move")
 
-        assert sorted(Pause.objects.values_list("kind", flat=True)) == ["intake", *["level"] * 4]
+        assert sorted(Pause.objects.values_list("scope", flat=True)) == ["intake", *["level"] * 4]
         act(staff, Pause, "resume", *Pause.objects.values_list("pk", flat=True))
         assert not Pause.objects.exists()
 
     @pytest.mark.parametrize(
-        ("kind", "key"),
+        ("scope", "key"),
         [("intake", "low"), ("level", "urgent"), ("tenant", "acme"), ("flow", "0"), ("flow", "x")],
     )
-    def test_a_wrong_key_is_refused(self, staff: Client, kind: str, key: str) -> None:
-        self.add(staff, kind=kind, key=key)
+    def test_a_wrong_key_is_refused(self, staff: Client, scope: str, key: str) -> None:
+        self.add(staff, scope=scope, key=key)
 
         assert not Pause.objects.exists()
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from conversations.models import Tenant
 from llmqueue_project.config import configuration
-from scheduling import maintenance
+from scheduling import pauses
 from scheduling.models import Job, Status
 from scheduling.waiting import admission
 from tests.integration.rest.conftest import Api, stored
@@ -74,7 +74,7 @@ def test_a_hard_cap_refuses_batches_too(api: Api, monkeypatch: pytest.MonkeyPatc
 
 
 def test_paused_intake_is_maintenance(api: Api) -> None:
-    maintenance.pause_intake(reason="new disks")
+    pauses.pause_intake(reason="new disks")
     admission.forget()
 
     for refused in (
@@ -85,13 +85,13 @@ def test_paused_intake_is_maintenance(api: Api) -> None:
         assert refused.headers["Retry-After"] == "30"
         assert "new disks" in refused.body["details"]["reason"]
     assert stored()[:2] == (0, 0)
-    maintenance.resume_intake()
+    pauses.resume_intake()
     admission.forget()
     assert api.post("/messages", DRAFT).status == 201
 
 
 def test_a_paused_tenants_message_is_held(api: Api, tenant: Tenant) -> None:
-    maintenance.pause_tenant(tenant_id=tenant.pk)
+    pauses.pause_tenant(tenant_id=tenant.pk)
 
     message = api.send()
 

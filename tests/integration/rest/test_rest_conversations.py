@@ -17,7 +17,7 @@ from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
 from llmqueue_project.config_sections import ConversationsConfig
 from scheduling import services as scheduling
-from scheduling.models import Job, JobPayload, Status
+from scheduling.models import Job, JobPayload, Source, Status
 from scheduling.signals import job_finished
 from scheduling.specs import JobSpec, Receipt
 from tests.integration.rest.conftest import Api, finish, stored
@@ -254,7 +254,7 @@ class TestTurns:
         job_finished.send(
             sender=Job,
             job_id=job(first).pk,
-            source="openai",
+            source=Source.OPENAI,
             status=Status.COMPLETED,
             sequence_key=None,
         )

@@ -16,6 +16,7 @@ from conversations.doors.rest.messages import Messages
 from conversations.models import Message, Tenant, User
 from llmqueue_project.config import configuration
 from scheduling.models import Job, JobPayload, Priority, Status
+from stores.memory import Memory, kept
 from tests.integration.rest.conftest import Api, api_of, finish, stored
 
 pytestmark = pytest.mark.integration
@@ -459,7 +460,7 @@ class TestBatch:
         items = [{"user_id": f"u{n % 7}", "content": f"c{n}"} for n in range(500)]
 
         # Two of them are looks at the queue and at what was learned, made every second or few.
-        with django_assert_max_num_queries(24):
+        with kept(Memory()), django_assert_max_num_queries(24):
             data = api.post("/messages/batch", {"messages": items}).data
 
         assert (data["count"], len(data["messages"])) == (500, 500)

@@ -167,6 +167,35 @@ class TestEndpoints:
         operator.post("/endpoints", NEW | body).refused(400, 1014, field)
         assert Endpoint.objects.count() == 1
 
+    @pytest.mark.parametrize(
+        ("field", "values"),
+        [
+            ("extra_headers", [[], "", None, 0, False]),
+            ("prices", [[], "", None, 0, False]),
+            ("model_aliases", [[], "", None, 0, False]),
+            ("apis", [{}, "", None, 0, False]),
+            ("models", [{}, "", None, 0, False]),
+            ("api_key_variable", [[], {}, None]),
+            ("api_version", [[], {}, None]),
+            ("ca_bundle", [[], {}, None]),
+            ("proxy_url", [[], {}, None]),
+            ("discover", [[], {}, None]),
+            ("connect_timeout", [[], {}, ""]),
+            ("requests_per_minute", [[], {}, ""]),
+        ],
+    )
+    def test_an_empty_value_of_another_kind_is_refused(
+        self, operator: Api, endpoint: Endpoint, field: str, values: list[Any]
+    ) -> None:
+        for value in values:
+            body = NEW | {"discover_models": True, field: value}
+            operator.post("/endpoints", body).refused(400, 1014, field)
+            changed = {"discover_models": True, field: value}
+            operator.patch(f"/endpoints/{endpoint.pk}", changed).refused(400, 1014, field)
+
+        assert Endpoint.objects.count() == 1
+        assert operator.get("/endpoints").data["pagination"]["total"] == 1
+
     def test_a_credential_is_written_and_never_read(
         self, operator: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -261,6 +290,10 @@ class TestModelPools:
             ({"pattern": ""}, "pattern"),
             ({"fallback_models": "tiny"}, "fallback_models"),
             ({"fallback_models": [1]}, "fallback_models"),
+            ({"fallback_models": ""}, "fallback_models"),
+            ({"fallback_models": {}}, "fallback_models"),
+            ({"fallback_models": None}, "fallback_models"),
+            ({"fallback_models": False}, "fallback_models"),
             ({"hedging": "yes"}, "hedging"),
         ],
     )

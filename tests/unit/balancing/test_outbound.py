@@ -12,10 +12,10 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from django.core.exceptions import ValidationError
 
 from balancing import outbound
-from balancing.calls.answer import Call, Timeouts
 from balancing.calls.client import Client
 from balancing.endpoints.registry import Target
 from balancing.errors import Unavailable
+from balancing.kinds.call import Call, Timeouts
 from balancing.validators import origin, validate_base_url
 from llmqueue_project.config import configuration
 
@@ -51,6 +51,17 @@ METADATA = (
 def test_metadata_and_link_local_hosts_are_refused(host: str) -> None:
     with pytest.raises(ValidationError, match="may not be called"):
         validate_base_url(f"http://{host}/v1")
+
+
+@pytest.mark.parametrize("host", ["a" * 64, f"gpu.{'a' * 64}.local", "gpu..local"])
+def test_a_name_that_no_resolver_takes_is_refused(host: str) -> None:
+    with pytest.raises(ValidationError, match="1 to 63 characters"):
+        validate_base_url(f"http://{host}:8000/v1")
+
+
+@pytest.mark.parametrize("host", ["a" * 63, "gpu.local.", "_http._tcp.llm.local", "bücher.local"])
+def test_a_name_that_resolvers_take_is_taken(host: str) -> None:
+    validate_base_url(f"http://{host}:8000/v1")
 
 
 @pytest.mark.parametrize(

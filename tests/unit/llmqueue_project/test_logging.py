@@ -13,6 +13,7 @@ from llmqueue_project.config import configuration
 def test_local_variables_are_not_logged(capsys: object) -> None:
     import structlog
 
+    before = structlog.get_config()
     llmqueue_logging.configure(format="json", level="INFO")
     formatter = logging.getLogger().handlers[0].formatter
     assert formatter is not None
@@ -25,6 +26,7 @@ def test_local_variables_are_not_logged(capsys: object) -> None:
     line = formatter.format(record)
 
     llmqueue_logging.configure(format=configuration().log_format, level=configuration().log_level)
-    structlog.reset_defaults()
+    # The very same: loggers that are in use already keep its list of processors.
+    structlog.configure(**before)
     assert "hunter2" not in line
     assert json.loads(line)["exception"][0]["exc_type"] == "ValueError"

@@ -12,7 +12,6 @@ from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.registry import Collector
 
-from balancing.endpoints import registry
 from balancing.live.slots import key
 from balancing.models import Endpoint
 from llmqueue_project import metrics
@@ -29,7 +28,6 @@ from tests.hot_path import spec
 @pytest.fixture(autouse=True)
 def nothing_remembered(db: None) -> Iterator[None]:
     def forget() -> None:
-        registry.forget()
         outlook._board = None
         admission.forget()
 
@@ -126,7 +124,6 @@ def test_desired_replicas_follow_the_queue(endpoint: Endpoint) -> None:
     flow = flow_for(key="k", name="k")
     submit_many([spec(flow, level=Priority.LOW) for _ in range(3)])
     Endpoint.objects.update(state=Endpoint.State.DRAINING)
-    registry.forget()
     admission.forget()
 
     found = samples(QueueCollector())
@@ -140,7 +137,6 @@ def test_a_model_that_nobody_serves_wants_an_endpoint_beside_those_of_others(
     submit_many([spec(flow_for(key="k", name="k"), level=Priority.LOW)])
     Endpoint.objects.update(state=Endpoint.State.DRAINING)
     other = Endpoint.objects.create(name="two", base_url="http://two/v1", model_names=["n"])
-    registry.forget()
     admission.forget()
 
     found = samples(QueueCollector())

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
 import orjson
 import pytest
+import redis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from scheduling.outbox import DELTA, FINAL, STARTED, Feed, Outbox, mailbox, stream_key
+from llmqueue_project.embedded.services import Services
+from scheduling.models import Job, Source, Status
+from scheduling.outbox import (
+    DELTA,
+    FINAL,
+    STARTED,
+    JobStream,
+    Outbox,
+    drop_stream,
+    keeps_stream,
+    mailbox,
+    post_end,
+    stream_key,
+)
+from tests.hot_path import claimed
 
 HOUR = 3600.0
 
@@ -21,11 +36,11 @@ def outbox(client: Redis, *, flush_seconds: float = HOUR, max_entries: int = 100
     return Outbox(client, flush_seconds=flush_seconds, max_entries=max_entries, expiry_seconds=60)
 
 
-def feed(**fields: Any) -> Feed:
-    return Feed(**{"job_id": uuid4(), "origin": "web1", "keep": True, "attempt": 1, **fields})
+def feed(**fields: Any) -> JobStream:
+    return JobStream(**{"job_id": uuid4(), "origin": "web1", "keep": True, "attempt": 1, **fields})
 
 
-async def stream(valkey: Redis, source: Feed) -> list[tuple[str, str, str]]:
+async def stream(valkey: Redis, source: JobStream) -> list[tuple[str, str, str]]:
     rows: Any = await valkey.xrange(stream_key(source.job_id))
     return [(i.decode(), f[b"k"].decode(), f[b"d"].decode()) for i, f in rows]
 
@@ -224,3 +239,64 @@ async def test_a_letter_lost_after_the_stream_was_written_adds_nothing_twice(
 
     await letters.until(FINAL)
     assert await stream(valkey, source) == [("1-1", FINAL, "{}")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [
+        pytest.param({"source": Source.OPENAI, "stream": False}, False, id="whole answer"),
+        pytest.param({"source": Source.OPENAI, "stream": True}, True, id="streamed"),
+        pytest.param({"source": Source.MESSAGE, "stream": False}, True, id="message"),
+    ],
+)
+def test_a_job_keeps_a_stream_where_a_client_can_come_back(
+    fields: dict[str, Any], kept: bool
+) -> None:
+    job = claimed(**fields)
+
+    assert keeps_stream(job) is kept
+    assert JobStream.of(job, 2) == JobStream(job.id, job.origin, kept, 2)
+
+
+@pytest.fixture
+def plain(services: Services, valkey: Redis) -> Iterator[redis.Redis]:
+    """A client for synchronous code, of the same database."""
+    with redis.Redis.from_url(services.redis_url.rsplit("/", 1)[0] + "/9") as client:
+        yield client
+
+
+def cancelled(**fields: Any) -> Job:
+    values: dict[str, Any] = {"source": Source.MESSAGE, "stream": True, "origin": "web1"}
+    return Job(status=Status.CANCELLED, error_code="cancelled", attempts=2, **values | fields)
+
+
+async def test_an_end_without_a_worker_is_posted_behind_every_attempt(
+    valkey: Redis, letters: Mailbox, plain: redis.Redis
+) -> None:
+    job = cancelled()
+
+    post_end(plain, job)
+
+    ((name, attempt, seq, event, text),) = await letters.until(FINAL)
+    assert (name, attempt, seq, event) == (job.id.hex, 3, 1, FINAL)
+    assert orjson.loads(text) == {"status": "cancelled", "code": "cancelled", "message": ""}
+    assert await stream(valkey, JobStream.after(job)) == [("3-1", FINAL, text)]
+    assert await valkey.ttl(stream_key(job.id)) > 0
+
+
+async def test_a_stream_is_dropped_when_its_job_begins_anew(
+    valkey: Redis, plain: redis.Redis
+) -> None:
+    job = cancelled(origin="")
+    post_end(plain, job)
+
+    drop_stream(plain, job.id)
+
+    assert not await valkey.exists(stream_key(job.id))
+
+
+def test_a_valkey_that_is_away_keeps_nobody_from_ending_a_job() -> None:
+    away = redis.Redis(port=1, socket_connect_timeout=0.1)
+
+    post_end(away, cancelled())
+    drop_stream(away, cancelled().id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def test_every_file_is_a_statement_without_comments(name: str) -> None:
 
     assert getattr(statements, name.upper()) == text.replace("{rows}", statements.GIVEN)
     assert "--" not in text
+    assert not re.search(r"\{\w", text.replace("{rows}", "")), "a part or a constant is missing"
     assert "%" not in text.replace("%(", ""), "psycopg would take it for a parameter"
 
 

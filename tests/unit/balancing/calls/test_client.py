@@ -15,10 +15,11 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.calls.client import Client, upstream
 from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.kinds.call import Call, Timeouts
 from tests.fake_llm import FakeLLM
 
 PATIENT = Timeouts(connect=5, first_token=5, stall=5, total=10)
@@ -473,6 +474,12 @@ class TestBreaks:
         assert isinstance(error, Broken)
         assert error.code == "broken"
 
+    async def test_a_host_that_no_resolver_takes(self, client: Client) -> None:
+        error = await failure(client, target(f"http://{'a' * 64}/v1"), chat())
+
+        assert isinstance(error, Unavailable)
+        assert error.code == "connect_failed"
+
     async def test_an_endpoint_that_is_not_there(self, client: Client, llm: FakeLLM) -> None:
         await llm.stop()
 
@@ -517,7 +524,7 @@ class TestBreaks:
     async def test_an_answer_without_end(
         self, client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool
     ) -> None:
-        monkeypatch.setattr("balancing.calls.answer.LARGEST_ANSWER", 1000)
+        monkeypatch.setattr("balancing.calls.reading.LARGEST_ANSWER", 1000)
         huge = {
             "choices": [
                 {"index": 0, "delta": {"content": "x" * 2_000_000}, "finish_reason": "stop"}

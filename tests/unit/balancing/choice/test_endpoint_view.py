@@ -9,16 +9,17 @@ import pytest
 from django.core.checks import Error
 
 from balancing import checks
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.choice.explanation import explain, in_words
-from balancing.endpoints.model_pools import Pools
+from balancing.endpoints import model_pools
+from balancing.endpoints.model_pools import ModelPools
 from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import Live
 from balancing.models import ModelPool
 from balancing.policies.profiles import expected_work, least_connections, session_affinity
 from balancing.policies.snapshot import Wanted
-from balancing.profiles import UnknownProfile, names, resolve
+from balancing.profile_names import UnknownProfile, names, resolve
 
 NOW = 1_000_000.0
 
@@ -28,10 +29,10 @@ def target(number: int, *models: str, state: str = "enabled", slots: int = 4) ->
     return Target(number, f"e{number}", "http://e", served, "", 1.0, slots, state)
 
 
-def landscape(*targets: Target, **live: Live) -> Landscape:
-    made = Landscape()
-    made.learn_targets(targets)
-    made.learn_live(NOW, {int(name[1:]): state for name, state in live.items()})
+def view(*targets: Target, **live: Live) -> EndpointView:
+    made = EndpointView()
+    made.update_targets(targets)
+    made.update_live(NOW, {int(name[1:]): state for name, state in live.items()})
     return made
 
 
@@ -49,38 +50,49 @@ class TestLimits:
         ],
     )
     def test_what_is_known_bounds_the_slots(self, live: Live, limit: int) -> None:
-        assert landscape(target(1), e1=live).limits == {1: limit}
+        assert view(target(1), e1=live).limits == {1: limit}
 
     def test_only_what_takes_work_has_any(self) -> None:
-        found = landscape(target(1), target(2, state="draining"), target(3, state="disabled"))
+        found = view(target(1), target(2, state="draining"), target(3, state="disabled"))
 
         assert found.limits == {1: 4}
 
     def test_each_model_by_its_own_profile(self) -> None:
         """`not_slow` keeps one out of `fast`; `any` is balanced without it."""
-        found = landscape(
+        found = view(
             target(1, "fast"), target(2, "fast", "any"), target(3, "fast"),
             e1=Live(token=0.01, token_at=NOW), e2=Live(token=1.0, token_at=NOW),
             e3=Live(token=1.0, token_at=NOW),
         )  # fmt: skip
-        found.pools.learn([("any", "least_connections", [], True)])
-        found.settle()
+        found.model_pools.update([("any", "least_connections", [], True)])
+        found.work_out_limits()
 
         assert found.limits == {1: 4, 2: 4, 3: 0}
 
-    def test_others_of_its_pool(self) -> None:
-        found = landscape(
+    def test_profiles_of_one_name_are_told_apart(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Modules of operators may have profiles of the same name."""
+        twin = replace(least_connections, name=expected_work.name)
+        monkeypatch.setattr(model_pools, "resolve", lambda name: twin)
+        found = view(target(1, "a"), target(2, "b"))
+
+        found.model_pools.update([("a", "their.module.expected_work", [], True)])
+        found.work_out_limits()
+
+        assert found.limits == {1: 4, 2: 4}
+
+    def test_its_peers(self) -> None:
+        found = view(
             target(1, "a"), target(2, "a", "b"), target(3, "b"), target(4, "a", state="draining")
         )
 
-        assert found.others_of(1) == [2]
-        assert found.others_of(2) == [1, 3]
-        assert found.others_of(9) == []
+        assert found.peers_of(1) == [2]
+        assert found.peers_of(2) == [1, 3]
+        assert found.peers_of(9) == []
 
 
 class TestSnapshots:
     def test_reservation_rows_and_live_state_meet(self) -> None:
-        found = landscape(
+        found = view(
             target(1), e1=Live(limit=3.9, token=0.02, first_token=0.5, peak=0.5, waiting=7)
         )
         reservation = Reservation("t", 2, {1: Room(2, 1, room=1, cost=30), 9: Room(0, 1)}, NOW)
@@ -91,7 +103,7 @@ class TestSnapshots:
         assert (seen.token_seconds, seen.first_token_seconds, seen.waiting) == (0.02, 0.5, 7)
 
     def test_on_trial_only_the_trial_counts(self) -> None:
-        found = landscape(target(1), e1=Live(ejected_until=NOW - 1))
+        found = view(target(1), e1=Live(ejected_until=NOW - 1))
         reservation = Reservation("t", 1, {1: Room(3, 1, room=1, on_trial=True)}, NOW)
 
         (seen,) = found.snapshots(reservation).values()
@@ -101,7 +113,7 @@ class TestSnapshots:
         assert choice is not None
 
     def test_a_failure_counts_here_at_once(self) -> None:
-        found = landscape(target(1))
+        found = view(target(1))
         reservation = Reservation("t", 1, {1: Room(0, 1)}, NOW)
 
         found.mark_failing(1)
@@ -112,35 +124,35 @@ class TestSnapshots:
 
 class TestPools:
     def test_the_longest_pattern_counts(self) -> None:
-        pools = Pools()
-        pools.learn(
+        pools = ModelPools()
+        pools.update(
             [
                 ("*", "least_connections", "[]", True),
                 ("llama-*", "session_affinity", '["tiny"]', False),
             ]
         )
 
-        assert pools.of("llama-8b").profile is session_affinity
-        assert pools.of("llama-8b").fallback_models == ("tiny",)
-        assert not pools.of("llama-8b").hedging
-        assert pools.of("other").profile is least_connections
+        assert pools.rules_for("llama-8b").profile is session_affinity
+        assert pools.rules_for("llama-8b").fallback_models == ("tiny",)
+        assert not pools.rules_for("llama-8b").hedging
+        assert pools.rules_for("other").profile is least_connections
 
     def test_a_change_counts_and_no_change_is_none(self) -> None:
-        pools = Pools()
+        pools = ModelPools()
         rows: list[tuple[object, ...]] = [("m", "session_affinity", [], True)]
 
-        assert pools.learn(rows)
-        assert not pools.learn(list(rows))
-        assert pools.of("m").profile is session_affinity
-        assert pools.learn([])
-        assert pools.of("m").profile is expected_work
+        assert pools.update(rows)
+        assert not pools.update(list(rows))
+        assert pools.rules_for("m").profile is session_affinity
+        assert pools.update([])
+        assert pools.rules_for("m").profile is expected_work
 
     def test_a_profile_of_another_version_is_the_settings(self) -> None:
-        pools = Pools()
+        pools = ModelPools()
 
-        pools.learn([("m", "of_the_future", [], True)])
+        pools.update([("m", "of_the_future", [], True)])
 
-        assert pools.of("m").profile is expected_work
+        assert pools.rules_for("m").profile is expected_work
 
 
 class TestProfileNames:
@@ -171,7 +183,7 @@ class TestProfileNames:
 
 class TestWhy:
     def test_scores_and_refusals(self) -> None:
-        found = landscape(
+        found = view(
             target(1), target(2), target(3), target(4, "other"), target(5),
             e2=Live(healthy=False), e3=Live(ejected_until=NOW + 9),
         )  # fmt: skip
@@ -187,7 +199,7 @@ class TestWhy:
         assert why["refused"] == {"e2": "is_healthy", "e3": "not_ejected", "e5": "below_limit"}
 
     def test_a_preference_is_a_reason_too(self) -> None:
-        found = landscape(target(1), target(2))
+        found = view(target(1), target(2))
         rooms = {1: Room(0, 1), 2: Room(0, 1)}
         table = list(found.snapshots(Reservation("t", 1, rooms, NOW)).values())
         wanted = replace(Wanted("m"), tried=frozenset({1}))

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from django.core.exceptions import ValidationError
 
-from balancing.calls.answer import Call, Timeouts
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
 from balancing.endpoints.registry import Target
 from balancing.errors import CallError, TimedOut, Unavailable
 from balancing.health.probes import Prober
+from balancing.kinds.call import Call, Timeouts
 from balancing.validators import validate_ca_bundle
 from tests.fake_llm import FakeLLM
 
@@ -140,7 +140,7 @@ class TestTls:
             url = f"https://127.0.0.1:{port}/v1"
             plain = Target(1, "e", url, frozenset(["m"]), "", 1.0, 8, "enabled")
             trusting = replace(plain, access=Access(ca_bundle=bundle))
-            seen = [await prober.look(target, in_use=0) for target in (plain, trusting)]
+            seen = [await prober.probe(target, in_use=0) for target in (plain, trusting)]
         await prober.close()
 
         assert "certificate verify failed" in seen[0].error
@@ -155,7 +155,7 @@ async def test_probes_go_where_calls_may_go() -> None:
     prober = Prober(timeout_seconds=5)
     metadata = Target(1, "e", "http://169.254.169.254/v1", frozenset(["m"]), "", 1.0, 8, "enabled")
 
-    seen = await prober.look(metadata, in_use=0)
+    seen = await prober.probe(metadata, in_use=0)
 
     await prober.close()
     assert "refused to connect" in seen.error
@@ -203,5 +203,5 @@ async def test_its_own_timeouts(client: Client, access: Any, prompt: str, code: 
 def test_no_timeout_of_an_endpoint_outlasts_the_jobs_own() -> None:
     own = Access(connect_timeout=1, first_token_timeout=2, stall_timeout=3, total_timeout=100)
 
-    assert PATIENT.of(own) == Timeouts(1, 2, 3, 10)
-    assert PATIENT.of(Access()) == PATIENT
+    assert PATIENT.at(own) == Timeouts(1, 2, 3, 10)
+    assert PATIENT.at(Access()) == PATIENT

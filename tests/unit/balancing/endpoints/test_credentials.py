@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -27,17 +26,9 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 HOME: dict[str, Any] = {"base_url": "https://home/v1", "model_names": ["m"]}
 
 
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    credentials.decrypt.cache_clear()
-    yield
-    credentials.decrypt.cache_clear()
-
-
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> Any:
     def use(*configured: str) -> None:
-        credentials.decrypt.cache_clear()
         monkeypatch.setattr(configuration(), "credential_keys", SecretStr(",".join(configured)))
 
     use(OLD)
@@ -55,7 +46,7 @@ class TestStoring:
 
         assert SECRET not in str(Endpoint.objects.values().get())
         assert credentials.decrypt(row.encrypted_credential) == SECRET
-        assert credentials.described(row).endswith("ends in …1234")
+        assert credentials.describe(row).endswith("ends in …1234")
         assert row.credential_set_at is not None
         assert target_of(row).access.credential("") == SECRET
         assert SECRET not in repr(target_of(row))
@@ -97,8 +88,8 @@ class TestStoring:
         access = target_of(stored).access
 
         assert access.credential("LLM_KEY") == SECRET
-        assert credentials.of("", "LLM_KEY") == "from the environment"
-        assert credentials.of("", "DATABASE_URL") == ""
+        assert credentials.resolve("", "LLM_KEY") == "from the environment"
+        assert credentials.resolve("", "DATABASE_URL") == ""
 
 
 class TestKeys:

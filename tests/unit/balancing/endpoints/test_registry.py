@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,26 +10,20 @@ from django.test.utils import CaptureQueriesContext
 
 from balancing.endpoints import registry
 from balancing.endpoints.registry import (
+    KnownEndpoints,
     Target,
     default_model,
-    known_endpoints,
     known_models,
     targets,
 )
 from balancing.models import Endpoint
 from balancing.prices import Price
 from llmqueue_project.config import configuration
+from stores.memory import Memory, kept
 
 REST: tuple[Any, ...] = ([], None, None, "openai", "", "", {}, "", True, "", None, None, None, None)
 MEMBER: tuple[Any, ...] = ("", {}, {})
 ROW = (1, "one", "http://one/v1/", ["a", "b"], "KEY", 2.0, 4, "enabled", *REST, *MEMBER)
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    registry.forget()
-    yield
-    registry.forget()
 
 
 def create(name: str, models: list[str], state: str = "enabled") -> Endpoint:
@@ -69,28 +62,39 @@ def test_models_are_named_once_and_sorted() -> None:
 
 
 @pytest.mark.django_db
-def test_rows_are_read_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_read_once_in_a_while() -> None:
     now = 1000.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    known = KnownEndpoints(clock=lambda: now)
     create("one", ["a"])
 
     with CaptureQueriesContext(connection) as queries:
-        known_endpoints()
-        known_endpoints()
+        known.current()
+        known.current()
         assert len(queries) == 1
         create("two", ["b"])
-        assert known_models() == ["a"]
+        assert registry.model_names(known.current()) == ["a"]
 
     now += 60.0
-    assert known_models() == ["a", "b"]
+    assert registry.model_names(known.current()) == ["a", "b"]
 
 
 @pytest.mark.django_db
-def test_forget_reads_them_again() -> None:
-    assert known_models() == []
-    create("one", ["a"])
+def test_expired_rows_are_read_again() -> None:
+    with kept(Memory()):
+        assert known_models() == []
+        create("one", ["a"])
+        assert known_models() == []
 
-    registry.forget()
+        registry.expire()
+
+        assert known_models() == ["a"]
+
+
+@pytest.mark.django_db
+def test_where_nobody_keeps_a_memory_rows_are_read_each_time() -> None:
+    assert known_models() == []
+
+    create("one", ["a"])
 
     assert known_models() == ["a"]
 
@@ -103,7 +107,6 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
     create("gone", ["a"], state="disabled")
     create("old", ["n", "m"])
     create("new", ["b"])
-    registry.forget()
 
     assert default_model() == "m"
 
@@ -148,7 +151,6 @@ def test_a_chat_without_a_model_gets_one_that_chats() -> None:
         name="v", base_url="http://v/v1", model_names=["a-vector"], apis=["embedding"]
     )
     create("old", ["m"])
-    registry.forget()
 
     assert default_model() == "m"
     assert known_models("chat") == ["m"]

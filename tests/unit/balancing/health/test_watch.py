@@ -10,13 +10,13 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from balancing.choice.endpoint_view import Landscape
+from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints.registry import Target
-from balancing.health.probes import MOST_WAITING, Prober, Seen
+from balancing.health.probes import MOST_WAITING, Prober, ProbeResult
 from balancing.health.watch import Watch
 from balancing.live.slots import Slots
-from balancing.live.state import EMPTY, Ending, Live, live_key
-from balancing.live.store import Load
+from balancing.live.state import EMPTY, CallOutcome, Ending, Live, live_key
+from balancing.live.store import LiveStore
 from balancing.policies.probing import Health, Probing
 
 
@@ -81,12 +81,13 @@ class TestProbe:
     ) -> None:
         server.paths = paths
 
-        assert (await prober.look(server.target(), in_use=0)).error == error
+        assert (await prober.probe(server.target(), in_use=0)).error == error
 
-    async def test_a_server_that_is_gone(self, server: Server, prober: Prober) -> None:
-        target = Target(1, "e", "http://127.0.0.1:9/v1", frozenset("m"), "", 1.0, 8, "enabled")
+    @pytest.mark.parametrize("host", ["127.0.0.1:9", "a" * 64])
+    async def test_a_server_that_is_gone(self, prober: Prober, host: str) -> None:
+        target = Target(1, "e", f"http://{host}/v1", frozenset("m"), "", 1.0, 8, "enabled")
 
-        assert (await prober.look(target, in_use=0)).error
+        assert (await prober.probe(target, in_use=0)).error
 
     @pytest.mark.parametrize(
         ("paths", "waiting"),
@@ -110,13 +111,13 @@ class TestProbe:
     ) -> None:
         server.paths = {"/health": (200, ""), **paths}
 
-        assert await prober.look(server.target(), in_use=5) == Seen(waiting=waiting)
+        assert await prober.probe(server.target(), in_use=5) == ProbeResult(waiting=waiting)
 
     async def test_what_is_absent_is_not_asked_each_time(
         self, server: Server, prober: Prober
     ) -> None:
         for _ in range(2):
-            await prober.look(server.target(), in_use=0)
+            await prober.probe(server.target(), in_use=0)
 
         assert server.asked == ["/health", "/v1/models", "/metrics", "/slots", "/v1/models"]
 
@@ -125,7 +126,7 @@ class TestProbe:
     ) -> None:
         monkeypatch.setenv("LLM_TEST", "secret")
 
-        await prober.look(server.target(api_key_variable="LLM_TEST"), in_use=0)
+        await prober.probe(server.target(api_key_variable="LLM_TEST"), in_use=0)
 
         sent = dict(zip(server.asked, server.credentials, strict=True))
         assert sent == {"/health": "", "/v1/models": "Bearer secret", "/metrics": "", "/slots": ""}
@@ -145,9 +146,9 @@ class TestRule:
 class TestWatch:
     @pytest.fixture
     async def watch(self, valkey: Redis, server: Server) -> AsyncIterator[Watch]:
-        landscape = Landscape()
-        landscape.learn_targets([server.target()])
-        made = Watch(Load(valkey), landscape, worker="w")
+        view = EndpointView()
+        view.update_targets([server.target()])
+        made = Watch(LiveStore(valkey), view, worker="w")
         yield made
         await made.close()
 
@@ -156,7 +157,7 @@ class TestWatch:
             watch._due.clear()
             await watch.once()
             await asyncio.gather(*watch._running.values())
-        return (await Load(valkey).read([1]))[1][1]
+        return (await LiveStore(valkey).read([1]))[1][1]
 
     async def test_three_failures_and_two_answers(
         self, watch: Watch, valkey: Redis, server: Server
@@ -179,14 +180,14 @@ class TestWatch:
     ) -> None:
         server.paths["/health"] = (503, "")
         slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
-        await slots.release([Ending(1, "lease", outcome=1)])
+        await slots.release([Ending(1, "lease", outcome=CallOutcome.ANSWERED)])
 
         assert (await self.probes(watch, valkey, 4)).healthy
 
     async def test_one_prober_over_all_workers(
         self, watch: Watch, valkey: Redis, server: Server
     ) -> None:
-        other = Watch(Load(valkey), watch._landscape, worker="w")
+        other = Watch(LiveStore(valkey), watch._view, worker="w")
         await watch.once()
 
         await other.once()
@@ -200,10 +201,12 @@ class TestWatch:
         await slots.add([(1, f"running{n}") for n in range(8)])
 
         async def look(token_seconds: float) -> Live:
-            ending = Ending(1, "x", 1, token_seconds=token_seconds, is_crowding=True)
+            ending = Ending(
+                1, "x", CallOutcome.ANSWERED, token_seconds=token_seconds, is_crowding=True
+            )
             await slots.release([ending])
             await watch.once()
-            return (await Load(valkey).read([1]))[1][1]
+            return (await LiveStore(valkey).read([1]))[1][1]
 
         assert (await look(0.02)).limit == 8.0
         crowded = [(await look(0.2)).limit for _ in range(3)]
@@ -211,7 +214,7 @@ class TestWatch:
         assert crowded[-1] < 7
 
     async def test_without_endpoints_there_is_nothing_to_do(self, valkey: Redis) -> None:
-        await Watch(Load(valkey), Landscape(), worker="w").once()
+        await Watch(LiveStore(valkey), EndpointView(), worker="w").once()
 
         assert await valkey.exists(live_key(1)) == 0
 

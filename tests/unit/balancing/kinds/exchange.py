@@ -10,11 +10,12 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from balancing.calls.answer import Answer, Call, Timeouts
+from balancing.calls.answer import Answer
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
 from balancing.endpoints.registry import Target
 from balancing.errors import CallError
+from balancing.kinds.call import Call, Timeouts
 
 PATIENT = Timeouts(connect=5, first_token=5, stall=5, total=10)
 HELLO = [{"role": "user", "content": "hello"}]

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from balancing.calls.answer import UNKNOWN_SHAPE, Call, Timeouts
 from balancing.endpoints.access import Access
 from balancing.endpoints.registry import Target
 from balancing.errors import CallError
 from balancing.kinds import KINDS
+from balancing.kinds.call import Call, Timeouts
+from balancing.kinds.contract import UNKNOWN_SHAPE
 
 PATIENT = Timeouts(1, 1, 1, 1)
 EXPECTED = (CallError, *UNKNOWN_SHAPE)

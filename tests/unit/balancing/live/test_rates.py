@@ -64,7 +64,7 @@ async def test_a_look_counts_nothing(rates: Rates) -> None:
 async def test_what_was_not_used_is_refunded(rates: Rates) -> None:
     allowance = await rates.take([REQUESTS], 4)
 
-    await rates.settle(allowance, {1: [("lease", 10)]})
+    await rates.count(allowance, {1: [("lease", 10)]})
 
     assert await left(rates, REQUESTS) == 4
 
@@ -82,7 +82,7 @@ async def test_the_limit_holds_for_any_sixty_seconds(rates: Rates, valkey: Redis
 
 async def test_tokens_are_counted_by_estimate_and_corrected(rates: Rates) -> None:
     allowance = await rates.take([TOKENS], 2)
-    await rates.settle(allowance, {1: [("a", 900), ("b", 300)]})
+    await rates.count(allowance, {1: [("a", 900), ("b", 300)]})
     assert await left(rates, TOKENS) == 0
 
     rates.spent("a", 50)
@@ -97,7 +97,7 @@ async def test_tokens_are_counted_by_estimate_and_corrected(rates: Rates) -> Non
 
 async def test_tokens_found_out_late_count_from_then_on(rates: Rates, valkey: Redis) -> None:
     allowance = await rates.take([TOKENS], 2)
-    await rates.settle(allowance, {1: [("more", 100), ("less", 100)]})
+    await rates.count(allowance, {1: [("more", 100), ("less", 100)]})
     seconds, _ = await valkey.time()
     for lease in ("more", "less"):
         endpoint, second, estimate = rates._charged[lease]
@@ -115,7 +115,7 @@ async def test_tokens_found_out_late_count_from_then_on(rates: Rates, valkey: Re
 
 async def test_a_request_larger_than_the_minute_still_runs(rates: Rates) -> None:
     allowance = await rates.take([TOKENS], 1)
-    await rates.settle(allowance, {1: [("huge", 50_000)]})
+    await rates.count(allowance, {1: [("huge", 50_000)]})
 
     assert allowance.taken == {1: 1}
     assert await left(rates, TOKENS) == 0
@@ -131,7 +131,7 @@ async def test_many_workers_together_stay_within_the_limit(valkey: Redis) -> Non
             allowance = await rates.take([target], 3)
             started = [(f"{id(rates)}{used}", 1)] if allowance.taken[1] else []
             used += len(started)
-            await rates.settle(allowance, {1: started})
+            await rates.count(allowance, {1: started})
         return used
 
     assert sum(await asyncio.gather(*map(work, workers))) == 37
@@ -145,6 +145,6 @@ async def test_reserved_slots_are_no_more_than_allowed(rates: Rates, valkey: Red
     reservation = (await slots.reserve({1: 8, 2: 8}, 5)).within(allowance)
 
     assert {e: room.reserved for e, room in reservation.rooms.items()} == {1: 2, 2: 5}
-    await slots.bind(reservation, {})
+    await slots.confirm(reservation, {})
     again = await slots.reserve({1: 8, 2: 8}, 0)
     assert {e: room.used for e, room in again.rooms.items()} == {1: 0, 2: 0}

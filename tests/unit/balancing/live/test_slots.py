@@ -49,7 +49,7 @@ async def members(valkey: Redis, endpoint: int) -> set[str]:
 
 async def take(slots: Slots, endpoint: int, *leases: str) -> Reservation:
     reservation = await slots.reserve({endpoint: 100}, len(leases))
-    await slots.bind(reservation, {endpoint: leases})
+    await slots.confirm(reservation, {endpoint: leases})
     return reservation
 
 
@@ -115,7 +115,7 @@ class TestReserve:
             for turn in range(15):
                 reservation = await workers[number].reserve({1: limit}, 3)
                 leases = [f"{number}.{turn}.{n}" for n in range(reservation.rooms[1].reserved)][:2]
-                await workers[number].bind(reservation, {1: leases})
+                await workers[number].confirm(reservation, {1: leases})
                 running.update(leases)
                 most = max(most, len(running))
                 assert await valkey.zcard(key(1)) <= limit
@@ -129,13 +129,13 @@ class TestReserve:
         assert await used(slots) == {1: 0, 2: 0}
 
 
-class TestBind:
+class TestConfirm:
     async def test_leases_take_the_place_of_what_was_reserved(
         self, slots: Slots, valkey: Redis
     ) -> None:
         reservation = await slots.reserve(LIMITS, 3)
 
-        await slots.bind(reservation, {1: ["a", "b"]})
+        await slots.confirm(reservation, {1: ["a", "b"]})
 
         assert await members(valkey, 1) == {"a", "b"}
         assert await members(valkey, 2) == set(), "the rest is given back"
@@ -143,7 +143,7 @@ class TestBind:
     async def test_it_leaves_the_reservations_of_others(self, slots: Slots, valkey: Redis) -> None:
         mine, theirs = await slots.reserve(LIMITS, 1), await worker(valkey).reserve(LIMITS, 1)
 
-        await slots.bind(mine, {1: ["a"]})
+        await slots.confirm(mine, {1: ["a"]})
 
         assert await used(slots) == {1: 2, 2: 0}
         assert theirs.rooms[1].reserved == 1
@@ -153,14 +153,14 @@ class TestBind:
         await slots.open_epoch(quiet_seconds=0)
         reservation = await slots.reserve(LIMITS, 1)
 
-        await slots.bind(reservation, {1: ["a"]})
+        await slots.confirm(reservation, {1: ["a"]})
 
         seconds, _ = await valkey.time()
         score: Any = await valkey.zscore(key(1), "a")
         assert 55 <= score / 1000 - seconds <= 61
 
     async def test_nothing_reserved_is_nothing_to_do(self, slots: Slots, valkey: Redis) -> None:
-        await slots.bind(await slots.reserve(LIMITS, 0), {})
+        await slots.confirm(await slots.reserve(LIMITS, 0), {})
 
         assert await members(valkey, 1) == set()
 

@@ -10,11 +10,13 @@ import pytest
 from redis.asyncio import Redis
 
 from balancing.live.slots import Slots, key
-from balancing.live.state import EMPTY, Ending, Live, Verdict, live_key
-from balancing.live.store import Load
+from balancing.live.state import EMPTY, CallOutcome, Ending, Live, Verdict, live_key
+from balancing.live.store import LiveStore
 from balancing.policies.ejection import Ejection
 
 LEASE = "a" * 32
+ANSWERED, SILENT = CallOutcome.ANSWERED, CallOutcome.SILENT
+FAILED, BUSY = CallOutcome.FAILED, CallOutcome.BUSY
 RULE = Ejection(failures=3)
 
 
@@ -26,8 +28,8 @@ async def slots(valkey: Redis) -> Slots:
 
 
 @pytest.fixture
-def live(valkey: Redis) -> Load:
-    return Load(valkey)
+def live(valkey: Redis) -> LiveStore:
+    return LiveStore(valkey)
 
 
 def worker(valkey: Redis, *, reservation_seconds: float = 60) -> Slots:
@@ -36,23 +38,25 @@ def worker(valkey: Redis, *, reservation_seconds: float = 60) -> Slots:
 
 async def take(slots: Slots, endpoint: int, *leases: str) -> None:
     reservation = await slots.reserve({endpoint: 100}, len(leases))
-    await slots.bind(reservation, {endpoint: leases})
+    await slots.confirm(reservation, {endpoint: leases})
 
 
 async def cost(slots: Slots, endpoint: int = 1) -> int:
     return (await slots.reserve({endpoint: 100}, 0)).rooms[endpoint].cost
 
 
-async def state(live: Load, endpoint: int = 1) -> Live:
+async def state(live: LiveStore, endpoint: int = 1) -> Live:
     return (await live.read([endpoint]))[1][endpoint]
 
 
 async def fail(slots: Slots, endpoint: int = 1, times: int = 1) -> list[Verdict]:
-    endings = [Ending(endpoint, f"gone{n}", outcome=-1) for n in range(times)]
+    endings = [Ending(endpoint, f"gone{n}", outcome=FAILED) for n in range(times)]
     return await slots.release(endings, cooldown_seconds=5)
 
 
-async def eject(slots: Slots, live: Load, endpoint: int = 1, *, others: tuple[int, ...]) -> bool:
+async def eject(
+    slots: Slots, live: LiveStore, endpoint: int = 1, *, others: tuple[int, ...]
+) -> bool:
     verdict = (await fail(slots, endpoint, times=3))[-1]
     return await live.judge(verdict, RULE, others=others, away=0) is not None
 
@@ -107,7 +111,7 @@ class TestCost:
             for turn in range(10):
                 leases = [f"{number}.{turn}.{n}/{n + 3}" for n in range(3)]
                 await take(mine, 1, *leases)
-                await mine.release([Ending(1, lease, outcome=1) for lease in leases])
+                await mine.release([Ending(1, lease, outcome=ANSWERED) for lease in leases])
 
         await asyncio.gather(*(work(number) for number in range(4)))
 
@@ -116,17 +120,17 @@ class TestCost:
 
 
 class TestSpeed:
-    async def test_the_first_sample_counts_whole(self, slots: Slots, live: Load) -> None:
-        await slots.release([Ending(1, LEASE, 1, first_token_seconds=0.4, token_seconds=0.02)])
+    async def test_the_first_sample_counts_whole(self, slots: Slots, live: LiveStore) -> None:
+        await slots.release([Ending(1, LEASE, ANSWERED, 0.4, 0.02)])
 
         seen = await state(live)
         assert (seen.first_token, seen.peak) == (0.4, 0.4)
         assert (seen.token, seen.best_token) == (0.02, 0.02)
         assert abs(seen.measured_at - time.time()) < 5
 
-    async def test_further_ones_move_it(self, slots: Slots, live: Load) -> None:
-        await slots.release([Ending(1, LEASE, 1, first_token_seconds=0.4, token_seconds=0.02)])
-        await slots.release([Ending(1, LEASE, 1, first_token_seconds=2.4, token_seconds=0.04)])
+    async def test_further_ones_move_it(self, slots: Slots, live: LiveStore) -> None:
+        await slots.release([Ending(1, LEASE, ANSWERED, 0.4, 0.02)])
+        await slots.release([Ending(1, LEASE, ANSWERED, 2.4, 0.04)])
 
         seen = await state(live)
         assert 0.4 < seen.first_token < 2.4
@@ -135,21 +139,21 @@ class TestSpeed:
         assert seen.best_token == pytest.approx(0.02, rel=0.01), "it rises slowly"
 
     async def test_after_a_long_silence_the_newest_counts(
-        self, slots: Slots, live: Load, valkey: Redis
+        self, slots: Slots, live: LiveStore, valkey: Redis
     ) -> None:
-        await slots.release([Ending(1, LEASE, 1, token_seconds=0.02)])
+        await slots.release([Ending(1, LEASE, ANSWERED, token_seconds=0.02)])
         await valkey.hincrby(live_key(1), "token_at", -100_000)
 
-        await slots.release([Ending(1, LEASE, 1, token_seconds=0.04)])
+        await slots.release([Ending(1, LEASE, ANSWERED, token_seconds=0.04)])
 
         assert (await state(live)).token == pytest.approx(0.04, rel=0.01)
 
     async def test_a_workers_own_clock_does_not_matter(
-        self, slots: Slots, live: Load, monkeypatch: pytest.MonkeyPatch
+        self, slots: Slots, live: LiveStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        await slots.release([Ending(1, LEASE, -1)], cooldown_seconds=5)
+        await slots.release([Ending(1, LEASE, FAILED)], cooldown_seconds=5)
         monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
-        await slots.release([Ending(1, LEASE, -1)], cooldown_seconds=5)
+        await slots.release([Ending(1, LEASE, FAILED)], cooldown_seconds=5)
 
         at, states = await live.read([1])
 
@@ -162,40 +166,40 @@ class TestSpeed:
         assert 1.0 < seen.peak_seconds(1030.0) < 1.5
 
     async def test_a_lost_race_teaches_slowness_but_no_outcome(
-        self, slots: Slots, live: Load
+        self, slots: Slots, live: LiveStore
     ) -> None:
-        await slots.release([Ending(1, LEASE, 0, first_token_seconds=9.0)])
+        await slots.release([Ending(1, LEASE, SILENT, first_token_seconds=9.0)])
 
         seen = await state(live)
         assert (seen.first_token, seen.requests, seen.errors) == (9.0, 0, 0)
 
 
 class TestFailures:
-    async def test_they_are_counted_until_a_success(self, slots: Slots, live: Load) -> None:
+    async def test_they_are_counted_until_a_success(self, slots: Slots, live: LiveStore) -> None:
         (first, second) = await fail(slots, times=2)
 
         assert (first.standing.failures, second.standing.failures) == (1, 2)
-        assert await slots.release([Ending(1, LEASE, 1)]) == [], "nothing to judge"
+        assert await slots.release([Ending(1, LEASE, ANSWERED)]) == [], "nothing to judge"
         seen = await state(live)
         assert (seen.failures, seen.requests, seen.errors) == (0, 3, 2)
 
     async def test_a_busy_endpoint_is_avoided_and_not_blamed(
-        self, slots: Slots, live: Load
+        self, slots: Slots, live: LiveStore
     ) -> None:
-        assert await slots.release([Ending(1, LEASE, -2)], cooldown_seconds=5) == []
+        assert await slots.release([Ending(1, LEASE, BUSY)], cooldown_seconds=5) == []
 
         seen = await state(live)
         assert seen.failures == 0
         assert seen.failing_until > time.time()
 
-    async def test_what_says_nothing_changes_nothing(self, slots: Slots, live: Load) -> None:
-        await slots.release([Ending(1, LEASE, 0)])
+    async def test_what_says_nothing_changes_nothing(self, slots: Slots, live: LiveStore) -> None:
+        await slots.release([Ending(1, LEASE, SILENT)])
 
         assert await state(live) == EMPTY
 
 
 class TestEjection:
-    async def test_an_ejected_endpoint_has_no_room(self, slots: Slots, live: Load) -> None:
+    async def test_an_ejected_endpoint_has_no_room(self, slots: Slots, live: LiveStore) -> None:
         assert await eject(slots, live, others=(2,))
 
         rooms = (await slots.reserve({1: 4, 2: 4}, 2)).rooms
@@ -203,7 +207,7 @@ class TestEjection:
         seen = await state(live)
         assert (seen.failures, seen.ejections, seen.ejected_times) == (0, 1, 1)
 
-    async def test_two_workers_eject_it_once(self, slots: Slots, live: Load) -> None:
+    async def test_two_workers_eject_it_once(self, slots: Slots, live: LiveStore) -> None:
         verdicts = (await fail(slots, times=4))[-2:]
 
         moved = [await live.judge(v, RULE, others=(2,), away=0) for v in verdicts]
@@ -211,7 +215,9 @@ class TestEjection:
         assert [found is not None for found in moved] == [True, False]
         assert (await state(live)).ejections == 1
 
-    async def test_together_they_eject_no_more_than_half(self, slots: Slots, live: Load) -> None:
+    async def test_together_they_eject_no_more_than_half(
+        self, slots: Slots, live: LiveStore
+    ) -> None:
         """Neither has seen the other's ejection: the script has."""
         assert await eject(slots, live, 1, others=(2,))
         await eject(slots, live, 2, others=(1,))
@@ -220,7 +226,7 @@ class TestEjection:
         assert (rooms[1].reserved, rooms[2].reserved) == (0, 1)
         assert (await state(live, 2)).ejected_until == 0.0
 
-    async def test_the_only_endpoint_stays(self, slots: Slots, live: Load) -> None:
+    async def test_the_only_endpoint_stays(self, slots: Slots, live: LiveStore) -> None:
         await eject(slots, live, others=())
 
         assert (await slots.reserve({1: 4}, 1)).rooms[1].reserved == 1
@@ -228,7 +234,7 @@ class TestEjection:
 
 class TestTrial:
     @pytest.fixture
-    async def on_trial(self, slots: Slots, live: Load, valkey: Redis) -> None:
+    async def on_trial(self, slots: Slots, live: LiveStore, valkey: Redis) -> None:
         await eject(slots, live, others=(2,))
         await let_it_return(valkey)
 
@@ -236,7 +242,7 @@ class TestTrial:
         mine = worker(valkey)
         reservation = await mine.reserve({1: 4}, 3)
         got = reservation.rooms[1].reserved
-        await mine.bind(reservation, {1: [lease]} if got else {})
+        await mine.confirm(reservation, {1: [lease]} if got else {})
         return got == 1 and reservation.rooms[1].on_trial
 
     @pytest.mark.usefixtures("on_trial")
@@ -255,11 +261,11 @@ class TestTrial:
 
     @pytest.mark.usefixtures("on_trial")
     async def test_its_success_brings_the_endpoint_back(
-        self, slots: Slots, live: Load, valkey: Redis
+        self, slots: Slots, live: LiveStore, valkey: Redis
     ) -> None:
         await self.trial(slots, valkey)
 
-        (verdict,) = await slots.release([Ending(1, LEASE, 1)])
+        (verdict,) = await slots.release([Ending(1, LEASE, ANSWERED)])
         await live.judge(verdict, RULE, others=(2,), away=0)
 
         seen = await state(live)
@@ -269,11 +275,11 @@ class TestTrial:
 
     @pytest.mark.usefixtures("on_trial")
     async def test_its_failure_ejects_for_longer(
-        self, slots: Slots, live: Load, valkey: Redis
+        self, slots: Slots, live: LiveStore, valkey: Redis
     ) -> None:
         await self.trial(slots, valkey)
 
-        (verdict,) = await slots.release([Ending(1, LEASE, -1)])
+        (verdict,) = await slots.release([Ending(1, LEASE, FAILED)])
         await live.judge(verdict, RULE, others=(2,), away=0)
 
         seen = await state(live)
@@ -281,8 +287,10 @@ class TestTrial:
         assert seen.ejected_times == 2
 
     @pytest.mark.usefixtures("on_trial")
-    @pytest.mark.parametrize("outcome", [1, -1])
-    async def test_a_call_from_before_decides_nothing(self, slots: Slots, outcome: int) -> None:
+    @pytest.mark.parametrize("outcome", [ANSWERED, FAILED])
+    async def test_a_call_from_before_decides_nothing(
+        self, slots: Slots, outcome: CallOutcome
+    ) -> None:
         assert await slots.release([Ending(1, "old", outcome)]) == []
 
     @pytest.mark.usefixtures("on_trial")
@@ -292,7 +300,7 @@ class TestTrial:
         await self.trial(slots, valkey)
         assert not await self.trial(slots, valkey, "second")
 
-        await slots.release([Ending(1, LEASE, 0)])
+        await slots.release([Ending(1, LEASE, SILENT)])
 
         assert await self.trial(slots, valkey, "third")
 
@@ -312,54 +320,54 @@ class TestTrial:
         self, slots: Slots, valkey: Redis
     ) -> None:
         mine = worker(valkey)
-        await mine.bind(await mine.reserve({1: 4}, 1), {})
+        await mine.confirm(await mine.reserve({1: 4}, 1), {})
 
         assert await self.trial(slots, valkey)
 
 
 class TestLeader:
-    async def test_one_worker_leads(self, live: Load) -> None:
-        assert await live.lead("a", seconds=60)
-        assert not await live.lead("b", seconds=60)
-        assert await live.lead("a", seconds=60)
+    async def test_one_worker_holds_it(self, live: LiveStore) -> None:
+        assert await live.hold_leadership("a", seconds=60)
+        assert not await live.hold_leadership("b", seconds=60)
+        assert await live.hold_leadership("a", seconds=60)
 
-    async def test_another_follows_a_dead_one(self, live: Load, valkey: Redis) -> None:
-        await live.lead("a", seconds=60)
+    async def test_another_follows_a_dead_one(self, live: LiveStore, valkey: Redis) -> None:
+        await live.hold_leadership("a", seconds=60)
 
         await valkey.pexpire("llmq:leader", 1)
         await asyncio.sleep(0.01)
 
-        assert await live.lead("b", seconds=60)
+        assert await live.hold_leadership("b", seconds=60)
 
 
 class TestCrowding:
-    async def test_samples_are_taken_once(self, slots: Slots, live: Load) -> None:
+    async def test_samples_are_taken_once(self, slots: Slots, live: LiveStore) -> None:
         await take(slots, 1, "running")
         await slots.release(
-            [Ending(1, LEASE, 1, token_seconds=t, is_crowding=True) for t in (0.02, 0.04)]
-            + [Ending(1, LEASE, 1, token_seconds=9.0)]
+            [Ending(1, LEASE, ANSWERED, token_seconds=t, is_crowding=True) for t in (0.02, 0.04)]
+            + [Ending(1, LEASE, ANSWERED, token_seconds=9.0)]
         )
 
-        _, first = await live.crowding([1, 2])
-        _, second = await live.crowding([1, 2])
+        _, first = await live.take_crowding([1, 2])
+        _, second = await live.take_crowding([1, 2])
 
         assert first[1][0] == 1
         assert first[1][1] == pytest.approx(0.03)
         assert first[2][:2] == (0, 0.0)
         assert second[1][1] == 0.0
 
-    async def test_what_was_learned_is_kept(self, live: Load) -> None:
+    async def test_what_was_learned_is_kept(self, live: LiveStore) -> None:
         fields: dict[Any, Any] = {"limit": "3.5", "usual": "0.02", "learned_at": 1_000_000}
         await live.store([(1, fields)])
 
-        _, found = await live.crowding([1])
+        _, found = await live.take_crowding([1])
 
         learned = found[1][2]
         assert (learned.limit, learned.usual_token_seconds, learned.at) == (3.5, 0.02, 1000.0)
         assert (await state(live)).limit == 3.5
 
 
-async def test_state_that_was_never_written(live: Load) -> None:
+async def test_state_that_was_never_written(live: LiveStore) -> None:
     at, states = await live.read([1, 2])
 
     assert states == {1: EMPTY, 2: EMPTY}

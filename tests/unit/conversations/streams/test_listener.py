@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from conversations.streams.listener import LOOK_SECONDS, Entry, Listener, Waiter, sse, sse_comment
-from scheduling.outbox import DELTA, FINAL, STARTED, Feed, Outbox, mailbox, stream_key
+from scheduling.outbox import DELTA, FINAL, STARTED, JobStream, Outbox, mailbox, stream_key
 from tests.hot_path import Db, spec
 
 TICK = 0.01
@@ -146,7 +146,7 @@ class TestLetters:
                 await asyncio.sleep(0.005)
             mine, other = listener.expect(uuid4()), listener.expect(uuid4())
             outbox = Outbox(valkey, flush_seconds=0.01, max_entries=100, expiry_seconds=60)
-            feed = Feed(mine.job_id, listener.origin, keep=False, attempt=1)
+            feed = JobStream(mine.job_id, listener.origin, keep=False, attempt=1)
 
             outbox.put(feed, STARTED, "{}")
             outbox.put(feed, FINAL, END)

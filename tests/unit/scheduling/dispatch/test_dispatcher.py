@@ -11,21 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from balancing.live.slots import NotReady
-from scheduling.dispatch import dispatcher as dispatch
 from scheduling.dispatch.level_slots import key
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.policies.levels import Floors
-from tests.unit.scheduling.execution.world import World, tickets
+from tests.unit.scheduling.world import World, tickets
 
 REALTIME, LOW = 0, 3
-
-
-@pytest.fixture(autouse=True)
-def policy(monkeypatch: pytest.MonkeyPatch) -> Floors:
-    made = Floors({"low": 0.5})
-    monkeypatch.setattr(dispatch, "level_policy", lambda: made)
-    return made
 
 
 async def test_a_ticket_starts_the_next_job(valkey: Redis) -> None:
@@ -35,7 +27,7 @@ async def test_a_ticket_starts_the_next_job(valkey: Redis) -> None:
 
     assert ending is not None
     assert [job.level for job in world.started] == [LOW]
-    assert world.pool.bound == world.started
+    assert world.pool.placed == world.started
     assert world.in_hand() == 0
     assert await tickets(valkey) == {}
 
@@ -54,7 +46,7 @@ async def test_tickets_of_one_moment_are_served_together_best_level_first(valkey
     await world.serve(LOW, LOW, REALTIME, REALTIME)
 
     assert [job.level for job in world.started] == [REALTIME, REALTIME, LOW]
-    assert world.pool.binds == 1
+    assert world.pool.rounds == 1
     assert await tickets(valkey) == {"low": 1}, "it has a job, but no slot"
 
 
@@ -134,7 +126,7 @@ class Away:
     def register_script(self, _script: str) -> None:
         return None
 
-    def pipeline(self, **_: Any) -> Any:
+    async def rpush(self, *_: Any) -> int:
         raise RedisConnectionError("away")
 
 
@@ -168,12 +160,13 @@ async def test_a_failed_claim_gives_the_reserved_slots_back(valkey: Redis) -> No
 
     assert await world.serve(LOW) == [None]
 
-    assert (world.pool.binds, world.pool.bound) == (1, [])
+    assert (world.pool.rounds, world.pool.placed) == (1, [])
     assert world.in_hand() == 0
 
 
-async def test_a_pick_that_found_nothing_is_refunded(valkey: Redis, policy: Floors) -> None:
-    world = World(valkey)
+async def test_a_pick_that_found_nothing_is_refunded(valkey: Redis) -> None:
+    policy = Floors({"low": 0.5})
+    world = World(valkey, policy=policy)
     for _ in range(6):
         policy.order(LEVELS)
         policy.charge("realtime")
@@ -190,7 +183,7 @@ async def test_a_capped_level_gets_its_slots_and_no_more(valkey: Redis) -> None:
     world = World(valkey, slots=8, queued={Priority.LOW: 5, Priority.HIGH: 2})
     await world.levels.follow({"low": 2})
 
-    await world.serve(Priority.LOW, Priority.HIGH, Priority.LOW, Priority.LOW, Priority.HIGH)
+    await world.begin(Priority.LOW, Priority.HIGH, Priority.LOW, Priority.LOW, Priority.HIGH)
 
     assert sorted(job.level for job in world.started) == [1, 1, 3, 3]
     assert await valkey.llen("low") == 1, "the third ticket went back"
@@ -199,6 +192,7 @@ async def test_a_capped_level_gets_its_slots_and_no_more(valkey: Redis) -> None:
     world.levels.release(first)
     await asyncio.gather(*world.levels._releasing)
     assert world.gate.admitted(["high", "low"]) == ["high", "low"]
+    world.finish.set()
 
 
 async def test_a_job_without_an_endpoint_frees_its_levels_slot(valkey: Redis) -> None:

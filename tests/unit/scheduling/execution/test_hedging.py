@@ -11,13 +11,13 @@ import pytest
 
 from balancing.calls.answer import Answer, OnChunk
 from balancing.errors import Broken, Unavailable
-from scheduling.dispatch.claims import Claimed
-from scheduling.dispatch.pool import Bound
-from scheduling.execution.run import CANCELLED, SHUTDOWN
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.slot import Slot
+from scheduling.execution.run import Stop
 from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, FINAL, STARTED
 from tests.hot_path import claimed
-from tests.unit.scheduling.execution.test_runner import StubClient, StubPool, World, settled, target
+from tests.unit.scheduling.execution.test_runner import StubClient, StubPool, World, settled
 
 ANSWER = Answer(body='{"a":1}', text="hello", prompt_tokens=3, completion_tokens=2)
 FAILED = Unavailable("http_503", "no")
@@ -59,18 +59,9 @@ class HedgedWorld(World):
         hedger.rule = type(hedger.rule)(factor=1.0, extra_seconds=0.0)
         hedger._budget = type(hedger._budget)(budget)
         self.hedger = hedger
-        self.notes: list[dict[str, Any]] = []
-        self.claims.note = self.note  # type: ignore[attr-defined]
-
-    async def note(self, job: Claimed, **values: Any) -> None:
-        self.notes.append(values)
 
     def begin(self, job: Claimed, first_seconds: float = 0.001) -> asyncio.Task[None]:
-        async def nothing() -> None:
-            return
-
-        bound = Bound(target(1), '{"to":1}', first_seconds)
-        return asyncio.create_task(self.runner.run(job, bound, asyncio.create_task(nothing())))
+        return super().begin(job, first_seconds)
 
     @property
     def texts(self) -> list[str]:
@@ -78,7 +69,7 @@ class HedgedWorld(World):
 
     @property
     def lost(self) -> list[tuple[int, str, str]]:
-        return [(n["endpoint_id"], n["outcome"].value, n["error_code"]) for n in self.notes]
+        return [(n.endpoint_id, n.outcome.value, n.error_code) for n in self.claims.notes]
 
 
 def urgent(**fields: Any) -> Claimed:
@@ -213,8 +204,8 @@ class TestFailures:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("reason", [CANCELLED, SHUTDOWN])
-    async def test_both_slots_are_freed(self, reason: str) -> None:
+    @pytest.mark.parametrize("reason", [Stop.CANCELLED, Stop.SHUTDOWN])
+    async def test_both_slots_are_freed(self, reason: Stop) -> None:
         first, second = Slow(), Slow()
         world = HedgedWorld(first, second)
         job = urgent()
@@ -236,7 +227,7 @@ class TestStopping:
         await second.called.wait()
         await second.does("from 2")
 
-        world.runner.stop(job.id, CANCELLED)
+        world.runner.stop(job.id, Stop.CANCELLED)
         await task
 
         assert second.stopped
@@ -246,13 +237,13 @@ class TestStopping:
     async def test_a_slot_that_was_being_taken_is_freed(self) -> None:
         first, gate = Slow(), asyncio.Event()
         world = HedgedWorld(first)
-        bind = world.pool.bind
+        take_slot = world.pool.take_slot
 
-        async def slow_bind(*values: Any) -> None:
+        async def slowly(*values: Any) -> Slot | None:
             await gate.wait()
-            await bind(*values)
+            return await take_slot(*values)
 
-        world.pool.bind = slow_bind  # type: ignore[method-assign,assignment]
+        world.pool.take_slot = slowly  # type: ignore[method-assign,assignment]
         task = world.begin(urgent())
         await overdue()
 
@@ -323,7 +314,7 @@ class TestWhetherAtAll:
         await task
 
         assert world.hedger._budget.hedges >= 1.0
-        assert world.notes == []
+        assert world.claims.notes == []
 
     async def test_a_call_that_spoke_in_time_is_left_alone(self) -> None:
         first = Slow()

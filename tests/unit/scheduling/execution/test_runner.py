@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import orjson
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
-from balancing.calls.answer import Answer, Call, OnChunk
-from balancing.calls.client import Client
+from balancing.calls.answer import Answer, OnChunk
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
-from balancing.live.slots import NotReady, Reservation
+from balancing.kinds.call import Call
 from balancing.live.state import Ending
 from balancing.policies.profiles import expected_work
-from scheduling.dispatch.claims import Claimed, Claims, Finish
-from scheduling.dispatch.pool import Bound, EndpointPool
+from scheduling.dispatch.claimed import Claimed
+from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall
+from scheduling.dispatch.slot import Placement, Slot
 from scheduling.execution.outcomes import Outcomes
-from scheduling.execution.run import CANCELLED, LOST, SHUTDOWN
+from scheduling.execution.run import Stop
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
-from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, Feed, Outbox
-from scheduling.tickets.gate import Gate
+from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream
+from scheduling.tickets.gate import TicketGate
 from tests.hot_path import MODEL, claimed
 
 Step = Exception | Answer | Callable[[OnChunk], Any]
@@ -58,22 +60,27 @@ class StubClaims:
         self.finished: list[Finish] = []
         self.retries: list[dict[str, Any]] = []
         self.returned: list[tuple[Claimed, bool]] = []
+        self.notes: list[SideCall] = []
         self.ours = True
         self.away = False
 
-    async def finish(self, finish: Finish) -> bool:
-        self.finished.append(finish)
+    async def finish(self, outcome: Finish) -> bool:
+        self.finished.append(outcome)
         return self.ours
 
-    async def retry(self, job: Claimed, **values: Any) -> bool:
+    async def retry(self, job: Claimed, failed: FailedAttempt, *, delay_seconds: float) -> bool:
         if self.away:
             raise psycopg.OperationalError("away")
-        self.retries.append({"number": job.attempts, **values})
+        values = {"number": job.attempts, "delay_seconds": delay_seconds, **asdict(failed)}
+        self.retries.append(values)
         return self.ours
 
     async def give_back(self, jobs: Sequence[Claimed], *, wrote: bool) -> int:
         self.returned += [(job, wrote) for job in jobs]
         return len(jobs) if self.ours else 0
+
+    async def note(self, job: Claimed, call: SideCall) -> None:
+        self.notes.append(call)
 
 
 class StubPool:
@@ -82,6 +89,7 @@ class StubPool:
     def __init__(self, size: int = 1, offers: Sequence[int | None] = ()) -> None:
         self.size = size
         self.offers = list(offers)
+        self.gate = TicketGate()
         self.not_ready = False
         self.asked: list[tuple[str, ...]] = []
         self.bound: list[int] = []
@@ -99,30 +107,27 @@ class StubPool:
     def others_serving(self, model: str, tried: frozenset[int], api: str) -> bool:
         return bool(set(range(1, self.size + 1)) - tried)
 
-    async def reserve(self, wanted: int) -> Reservation:
-        if self.not_ready:
-            raise NotReady(1)
-        return Reservation("t", wanted, {})
-
-    def choose(
+    async def take_slot(
         self,
-        reservation: Reservation,
-        jobs: Sequence[Claimed],
+        job: Claimed,
+        models: Sequence[str],
         tried: frozenset[int],
-        *,
-        model: str = "",
         because: Mapping[str, str],
-    ) -> list[Bound | None]:
-        self.asked.append((model, *because))
-        offer = self.offers.pop(0)
-        return [Bound(target(offer), f'{{"to":{offer}}}', model=model) if offer else None]
+    ) -> Slot | None:
+        if self.not_ready:
+            return None
+        for model in models:
+            self.asked.append(("" if model == job.model else model, *because))
+            offer = self.offers.pop(0)
+            if offer and offer not in tried:
+                self.bound.append(offer)
+                fallback = "" if model == job.model else model
+                placement = Placement(target(offer), f'{{"to":{offer}}}', model=fallback)
+                return Slot(placement, job.lease, self)
+        return None
 
-    async def bind(
-        self, reservation: Reservation, jobs: Sequence[Claimed], bound: Sequence[Bound | None]
-    ) -> None:
-        self.bound += [found.target.id for found in bound if found]
-
-    async def release(self, ending: Ending) -> None:
+    async def free(self, ending: Ending) -> None:
+        self.gate.freed()
         self.released.append(ending.endpoint_id)
         self.endings.append(ending)
 
@@ -140,9 +145,9 @@ class StubOutbox:
     def __init__(self) -> None:
         self.entries: list[tuple[int, str, str]] = []
 
-    def put(self, feed: Feed, event: str, data: str) -> None:
-        feed.seq += 1
-        self.entries.append((feed.attempt, event, data))
+    def put(self, stream: JobStream, event: str, data: str) -> None:
+        stream.seq += 1
+        self.entries.append((stream.attempt, event, data))
 
     @property
     def kinds(self) -> list[str]:
@@ -163,30 +168,24 @@ class World:
         self.pool = pool or StubPool()
         self.claims = StubClaims()
         self.outbox = StubOutbox()
-        self.gate = Gate()
+        self.gate = self.pool.gate
         self.announced: list[Status] = []
         self.runner = Runner(
-            claims=cast(Claims, self.claims),
-            pool=cast(EndpointPool, self.pool),
-            gate=self.gate,
-            client=cast(Client, client),
-            outbox=cast(Outbox, self.outbox),
-            outcomes=Outcomes(
-                claims=cast(Claims, self.claims),
-                outbox=cast(Outbox, self.outbox),
-                announce=self.announce,
-            ),
+            claims=self.claims,
+            pool=self.pool,
+            client=client,
+            outbox=self.outbox,
+            outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announcer=self),
         )
 
     async def announce(self, job: Claimed, status: Status) -> None:
         self.announced.append(status)
 
-    def begin(self, job: Claimed) -> asyncio.Task[None]:
-        async def nothing() -> None:
-            return
-
-        binding = asyncio.create_task(nothing())
-        return asyncio.create_task(self.runner.run(job, Bound(target(1), '{"to":1}'), binding))
+    def begin(self, job: Claimed, first_seconds: float = 0.0) -> asyncio.Task[None]:
+        confirming = asyncio.create_task(asyncio.sleep(0))
+        placement = Placement(target(1), '{"to":1}', first_seconds)
+        slot = Slot(placement, job.lease, self.pool, confirming)
+        return asyncio.create_task(self.runner.run(job, slot))
 
     async def run(self, job: Claimed) -> None:
         await self.begin(job)
@@ -322,6 +321,30 @@ class TestFailure:
         assert (world.ending.status, world.ending.number) == (Status.FAILED, 3)
         assert world.outbox.end["http_status"] == 0, "an endpoint's 5xx is not passed on"
         assert world.claims.retries == []
+
+    async def test_a_dead_letter_is_logged(self) -> None:
+        world, job = World(StubClient(Unavailable("http_503", "no"))), claimed(attempts=3)
+
+        with capture_logs() as logs:
+            await world.run(job)
+
+        assert logs[-1] == {
+            "event": "job.failed",
+            "log_level": "warning",
+            "job": str(job.id),
+            "request_id": job.request_id,
+            "code": "http_503",
+            "attempts": 3,
+        }
+
+    async def test_a_failure_that_another_worker_stores_is_no_dead_letter_here(self) -> None:
+        world = World(StubClient(Unavailable("http_503", "no")))
+        world.claims.ours = False
+
+        with capture_logs() as logs:
+            await world.run(claimed(attempts=3))
+
+        assert [line["event"] for line in logs] == ["attempt.failed"]
 
     async def test_an_unexpected_error_fails_the_job(self) -> None:
         world = World(StubClient(KeyError("bug")))
@@ -484,7 +507,7 @@ class TestStopping:
         task = world.begin(job)
         await settled()
 
-        world.runner.stop(job.id, CANCELLED)
+        world.runner.stop(job.id, Stop.CANCELLED)
         await task
 
         assert (world.ending.status, world.ending.outcome) == (Status.CANCELLED, "cancelled")
@@ -497,7 +520,7 @@ class TestStopping:
         task = world.begin(job)
         await settled()
 
-        world.runner.stop(job.id, LOST)
+        world.runner.stop(job.id, Stop.LOST)
         await task
 
         assert world.claims.finished == []
@@ -521,7 +544,7 @@ class TestStopping:
         task = world.begin(job)
         await settled()
 
-        world.runner.stop(job.id, SHUTDOWN)
+        world.runner.stop(job.id, Stop.SHUTDOWN)
         await task
 
         assert world.claims.returned == [(job, True)], "its stream has entries of this attempt"
@@ -535,8 +558,8 @@ class TestStopping:
         task = world.begin(job)
         await settled()
 
-        world.runner.stop(job.id, LOST)
-        world.runner.stop(job.id, CANCELLED)
+        world.runner.stop(job.id, Stop.LOST)
+        world.runner.stop(job.id, Stop.CANCELLED)
         await task
 
         assert world.claims.finished == []
@@ -546,22 +569,22 @@ class TestStopping:
         job, stored = claimed(), asyncio.Event()
         store = world.claims.finish
 
-        async def slow(finish: Finish) -> bool:
+        async def slow(outcome: Finish) -> bool:
             await stored.wait()
-            return await store(finish)
+            return await store(outcome)
 
         world.claims.finish = slow  # type: ignore[method-assign]
         task = world.begin(job)
         await settled()
 
-        world.runner.stop(job.id, CANCELLED)
+        world.runner.stop(job.id, Stop.CANCELLED)
         stored.set()
         await task
 
         assert world.ending.status == Status.COMPLETED
 
     async def test_a_job_that_is_not_here_is_nobodys(self) -> None:
-        World(StubClient()).runner.stop(claimed().id, CANCELLED)
+        World(StubClient()).runner.stop(claimed().id, Stop.CANCELLED)
 
 
 async def test_a_spent_retry_budget_holds_the_job_instead_of_failing_over(

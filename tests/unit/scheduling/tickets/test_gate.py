@@ -8,29 +8,29 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from scheduling.levels import LEVELS
-from scheduling.tickets.gate import Gate
+from scheduling.tickets.gate import TicketGate
 
 
 @pytest.fixture
-def gate() -> Gate:
-    made = Gate()
+def gate() -> TicketGate:
+    made = TicketGate()
     made.activate()
     return made
 
 
-def see(gate: Gate, room: int, *, tickets: int = 0) -> None:
+def see(gate: TicketGate, room: int, *, tickets: int = 0) -> None:
     """What the engine tells after a look at the slots."""
-    gate.settle(tickets=tickets, room=room, since=gate.mark())
+    gate.update(tickets=tickets, room=room, since=gate.mark())
 
 
 def test_nothing_is_admitted_before_an_engine_runs() -> None:
-    gate = Gate()
+    gate = TicketGate()
     see(gate, 4)
 
     assert gate.admitted(LEVELS) == []
 
 
-def test_room_admits_every_level_in_order(gate: Gate) -> None:
+def test_room_admits_every_level_in_order(gate: TicketGate) -> None:
     assert gate.admitted(LEVELS) == []
 
     see(gate, 1)
@@ -39,7 +39,7 @@ def test_room_admits_every_level_in_order(gate: Gate) -> None:
     assert gate.admitted(["low", "high"]) == ["low", "high"]
 
 
-def test_tickets_in_hand_use_up_the_room(gate: Gate) -> None:
+def test_tickets_in_hand_use_up_the_room(gate: TicketGate) -> None:
     see(gate, 2)
 
     gate.take()
@@ -51,7 +51,7 @@ def test_tickets_in_hand_use_up_the_room(gate: Gate) -> None:
     assert gate.is_short
 
 
-def test_a_settled_ticket_leaves_the_hand(gate: Gate) -> None:
+def test_a_settled_ticket_leaves_the_hand(gate: TicketGate) -> None:
     see(gate, 2)
     gate.take(2)
 
@@ -60,46 +60,46 @@ def test_a_settled_ticket_leaves_the_hand(gate: Gate) -> None:
     assert gate.spare == 1
 
 
-def test_more_tickets_settled_than_taken_is_none_in_hand(gate: Gate) -> None:
+def test_more_tickets_settled_than_taken_is_none_in_hand(gate: TicketGate) -> None:
     see(gate, 2, tickets=5)
 
     assert gate.spare == 2
 
 
-def test_a_freed_slot_is_room(gate: Gate) -> None:
+def test_a_freed_slot_is_room(gate: TicketGate) -> None:
     gate.freed()
 
     assert gate.spare == 1
 
 
-def test_slots_freed_after_the_look_are_added_to_it(gate: Gate) -> None:
+def test_slots_freed_after_the_look_are_added_to_it(gate: TicketGate) -> None:
     since = gate.mark()
     gate.freed(2)
 
-    gate.settle(tickets=0, room=1, since=since)
+    gate.update(tickets=0, room=1, since=since)
 
     assert gate.spare == 3
 
 
-def test_slots_freed_before_the_look_are_not_counted_twice(gate: Gate) -> None:
+def test_slots_freed_before_the_look_are_not_counted_twice(gate: TicketGate) -> None:
     gate.freed(2)
     since = gate.mark()
 
-    gate.settle(tickets=0, room=2, since=since)
+    gate.update(tickets=0, room=2, since=since)
 
     assert gate.spare == 2
 
 
-def test_a_negative_count_is_no_room(gate: Gate) -> None:
+def test_a_negative_count_is_no_room(gate: TicketGate) -> None:
     since = gate.mark()
     gate.freed()
 
-    gate.settle(tickets=0, room=-3, since=since)
+    gate.update(tickets=0, room=-3, since=since)
 
     assert gate.spare == 1
 
 
-def test_a_closed_level_stays_out_until_a_slot_frees(gate: Gate) -> None:
+def test_a_closed_level_stays_out_until_a_slot_frees(gate: TicketGate) -> None:
     see(gate, 5)
 
     gate.close("high")
@@ -115,7 +115,7 @@ def test_a_closed_level_stays_out_until_a_slot_frees(gate: Gate) -> None:
     assert not gate.is_short
 
 
-def test_reopen_admits_closed_levels(gate: Gate) -> None:
+def test_reopen_admits_closed_levels(gate: TicketGate) -> None:
     see(gate, 5)
     gate.close("low")
 
@@ -125,13 +125,15 @@ def test_reopen_admits_closed_levels(gate: Gate) -> None:
 
 
 @pytest.fixture
-def wakes(gate: Gate) -> list[str]:
+def wakes(gate: TicketGate) -> list[str]:
     found: list[str] = []
     gate.on_open(lambda: found.append("woken"))
     return found
 
 
-def test_a_hub_that_was_refused_is_woken_when_room_appears(gate: Gate, wakes: list[str]) -> None:
+def test_a_hub_that_was_refused_is_woken_when_room_appears(
+    gate: TicketGate, wakes: list[str]
+) -> None:
     gate.take()
     assert gate.admitted(LEVELS) == []
 
@@ -143,7 +145,7 @@ def test_a_hub_that_was_refused_is_woken_when_room_appears(gate: Gate, wakes: li
     assert len(wakes) == 1
 
 
-def test_a_freed_slot_wakes_it_too(gate: Gate, wakes: list[str]) -> None:
+def test_a_freed_slot_wakes_it_too(gate: TicketGate, wakes: list[str]) -> None:
     assert gate.admitted(LEVELS) == []
 
     gate.freed()
@@ -151,7 +153,7 @@ def test_a_freed_slot_wakes_it_too(gate: Gate, wakes: list[str]) -> None:
     assert len(wakes) == 1
 
 
-def test_a_hub_that_was_admitted_is_let_be(gate: Gate, wakes: list[str]) -> None:
+def test_a_hub_that_was_admitted_is_let_be(gate: TicketGate, wakes: list[str]) -> None:
     see(gate, 1)
     assert gate.admitted(LEVELS)
     wakes.clear()
@@ -163,9 +165,9 @@ def test_a_hub_that_was_admitted_is_let_be(gate: Gate, wakes: list[str]) -> None
     assert wakes == []
 
 
-@pytest.mark.parametrize("opens", [Gate.reopen, Gate.freed])
+@pytest.mark.parametrize("opens", [TicketGate.reopen, TicketGate.freed])
 def test_a_hub_refused_one_level_is_woken_when_it_opens(
-    gate: Gate, wakes: list[str], opens: Callable[[Gate], None]
+    gate: TicketGate, wakes: list[str], opens: Callable[[TicketGate], None]
 ) -> None:
     see(gate, 5)
     gate.close("low")
@@ -178,18 +180,16 @@ def test_a_hub_refused_one_level_is_woken_when_it_opens(
     assert "low" in gate.admitted(LEVELS)
 
 
-def test_reset_forgets_everything_but_whom_to_wake(gate: Gate) -> None:
-    see(gate, 5)
-    gate.close("low")
-
-    gate.reset()
+def test_a_new_gate_has_no_room_and_nothing_closed() -> None:
+    gate = TicketGate()
+    gate.activate()
 
     assert gate.spare == 0
     assert not gate.has_closed
     assert gate.admitted(LEVELS) == []
 
 
-def test_counts_survive_two_threads(gate: Gate) -> None:
+def test_counts_survive_two_threads(gate: TicketGate) -> None:
     turns = 5_000
 
     def hub() -> None:
@@ -200,7 +200,7 @@ def test_counts_survive_two_threads(gate: Gate) -> None:
         for _ in range(turns):
             since = gate.mark()
             gate.freed()
-            gate.settle(tickets=0, room=0, since=since)
+            gate.update(tickets=0, room=0, since=since)
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(hub), pool.submit(loop)]:
@@ -210,7 +210,7 @@ def test_counts_survive_two_threads(gate: Gate) -> None:
     assert gate.spare == 3, "every ticket taken is still in hand"
 
 
-def test_a_paused_level_stays_out_whatever_frees(gate: Gate) -> None:
+def test_a_paused_level_stays_out_whatever_frees(gate: TicketGate) -> None:
     see(gate, 5)
 
     gate.pause(frozenset({"high"}))
@@ -224,7 +224,7 @@ def test_a_paused_level_stays_out_whatever_frees(gate: Gate) -> None:
     assert gate.admitted(LEVELS) == list(LEVELS)
 
 
-def test_the_hub_is_woken_when_a_pause_ends_that_refused(gate: Gate) -> None:
+def test_the_hub_is_woken_when_a_pause_ends_that_refused(gate: TicketGate) -> None:
     wakes: list[str] = []
     gate.on_open(lambda: wakes.append("woken"))
     see(gate, 5)

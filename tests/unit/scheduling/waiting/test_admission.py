@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -327,19 +326,3 @@ def test_the_next_look_is_due_by_time_sooner_by_use_and_later_by_cost(clock: lis
     assert not seen.is_due, "a look of 0.1 s every two seconds at the most"
     clock[0] += 1.0
     assert seen.is_due
-
-
-def test_pauses_by_kind() -> None:
-    tenant = uuid4()
-    seen = Pauses.of_json(
-        f'[["tenant", "{tenant}", "late"], ["flow", "7", ""], ["level", "low", ""]]'
-    )
-
-    assert not seen.intake
-    assert seen.levels == {"low"}
-    assert seen.stops(Priority.LOW)
-    assert not seen.stops(Priority.HIGH)
-    assert seen.holds(tenant_id=tenant, flow_id=1)
-    assert seen.holds(tenant_id=None, flow_id=7)
-    assert not seen.holds(tenant_id=uuid4(), flow_id=1)
-    assert seen.reason("tenant", str(tenant)) == "late"

@@ -1,63 +1,64 @@
-"""A dispatcher with stub collaborators and a real Valkey, for tests of what serves tickets."""
+"""A ticket desk with stub neighbours and a real Valkey, for tests of what serves tickets."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, cast
 
 from redis.asyncio import Redis
 
 from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation
-from scheduling.dispatch.claims import Claimed, Claims
+from balancing.live.slots import Room as EndpointRoom
+from balancing.live.state import Ending
+from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.dispatcher import Dispatcher
 from scheduling.dispatch.level_slots import LevelSlots
-from scheduling.dispatch.pool import Bound, EndpointPool
+from scheduling.dispatch.pool import Placed
+from scheduling.dispatch.room import ModelRoom
+from scheduling.dispatch.slot import Placement, Slot
 from scheduling.levels import LEVELS
-from scheduling.tickets.gate import Gate
+from scheduling.policies.levels import LevelPolicy
+from scheduling.tickets.gate import TicketGate
+from scheduling.tickets.queue import TicketQueue
+from scheduling.worker.desk import TicketDesk
 from tests.hot_path import MODEL, claimed
+
+TARGET = Target(1, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
 
 
 class StubPool:
+    """One endpoint with so many free slots."""
+
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.error: Exception | None = None
         self.homeless = False
-        self.bound: list[Claimed] = []
-        self.binds = 0
+        self.placed: list[Claimed] = []
+        self.rounds = 0
 
-    async def reserve(self, wanted: int) -> Reservation:
+    async def reserve(self, wanted: int) -> ModelRoom:
         if self.error:
             raise self.error
-        return Reservation("t", wanted, {})
+        rooms = {TARGET.id: EndpointRoom(0, min(self.slots, wanted), self.slots)}
+        return ModelRoom(Reservation("t", wanted, rooms), {TARGET.id: TARGET})
 
-    def free(self, reservation: Reservation) -> int:
-        return self.slots
-
-    def room_by_model(
-        self, reservation: Reservation, claimed: Sequence[Claimed] = ()
-    ) -> dict[str, int]:
-        left = min(self.slots, reservation.wanted) - len(claimed)
-        return {MODEL: left} if left > 0 else {}
-
-    def apis_by_model(self, reservation: Reservation) -> dict[str, frozenset[str]]:
-        return {MODEL: frozenset({"chat"})}
-
-    def choose(
-        self, reservation: Reservation, jobs: Sequence[Claimed], tried: frozenset[int] = frozenset()
-    ) -> list[Bound | None]:
+    def place(self, room: ModelRoom, jobs: Sequence[Claimed]) -> Placed:
+        self.rounds += 1
+        done = asyncio.create_task(asyncio.sleep(0))
         if self.homeless:
-            return [None for _ in jobs]
-        target = Target(1, "e", "http://e", frozenset([MODEL]), "", 1.0, 4, "enabled")
-        return [Bound(target, "{}") for _ in jobs]
+            return Placed([None for _ in jobs], done)
+        self.placed += jobs
+        return Placed([Slot(Placement(TARGET, "{}"), job.lease, self, done) for job in jobs], done)
 
-    async def released(self) -> None:
-        pass
+    async def give_back(self, room: ModelRoom) -> None:
+        self.rounds += 1
 
-    async def bind(self, reservation: Any, jobs: Sequence[Claimed], bound: Any) -> None:
-        self.binds += 1
-        self.bound += [job for job, found in zip(jobs, bound, strict=True) if found]
+    async def free(self, ending: Ending) -> None:
+        return
+
+    async def freed(self) -> None:
+        return
 
 
 class StubClaims:
@@ -93,41 +94,55 @@ class StubClaims:
 
 class World:
     def __init__(
-        self, client: Redis, *, slots: int = 4, queued: Mapping[int, int] | None = None
+        self,
+        client: Redis,
+        *,
+        slots: int = 4,
+        queued: Mapping[int, int] | None = None,
+        policy: LevelPolicy | None = None,
     ) -> None:
         self.pool = StubPool(slots)
         self.claims = StubClaims(queued or {})
-        self.gate = Gate()
+        self.gate = TicketGate(policy)
         self.gate.activate()
         self.started: list[Claimed] = []
         self.finish = asyncio.Event()
         self.levels = LevelSlots(client, self.gate, lease_seconds=30, reservation_seconds=2)
+        self.queue = TicketQueue(client)
         self.dispatcher = Dispatcher(
-            claims=cast(Claims, self.claims),
-            pool=cast(EndpointPool, self.pool),
+            claims=self.claims,
+            pool=self.pool,
             levels=self.levels,
             gate=self.gate,
-            client=client,
-            start=self.start,
+            queue=self.queue,
+        )
+        self.desk = TicketDesk(
+            gate=self.gate,
+            pool=self.pool,
+            levels=self.levels,
+            dispatcher=self.dispatcher,
+            runner=self,
         )
 
-    def start(self, job: Claimed, bound: Bound, binding: asyncio.Task[None]) -> Awaitable[None]:
-        async def run() -> None:
-            await self.finish.wait()
-
+    async def run(self, job: Claimed, slot: Slot) -> None:
         self.started.append(job)
-        return asyncio.create_task(run())
+        await self.finish.wait()
+
+    async def begin(self, *levels: int) -> list[Awaitable[None] | None]:
+        """Serve tickets; the ends of the jobs that they got and that run now."""
+        self.gate.take(len(levels))
+        return await asyncio.gather(*map(self.desk._serve, levels))
 
     async def serve(self, *levels: int) -> list[Awaitable[None] | None]:
-        self.gate.take(len(levels))
-        found = await asyncio.gather(*map(self.dispatcher.serve, levels))
+        """Serve tickets to the ends of the jobs that they got."""
+        found = await self.begin(*levels)
         self.finish.set()
         await asyncio.gather(*(ending for ending in found if ending is not None))
         return found
 
     def in_hand(self) -> int:
         """Tickets that the gate believes to be under way."""
-        self.gate.settle(tickets=0, room=100, since=self.gate.mark())
+        self.gate.update(tickets=0, room=100, since=self.gate.mark())
         return 100 - self.gate.spare
 
 

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import cast
 
-import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from balancing.live.slots import NotReady
-from scheduling.dispatch import dispatcher as dispatch
-from scheduling.dispatch import puller as pulling
-from scheduling.dispatch.pool import EndpointPool
-from scheduling.dispatch.puller import Puller
 from scheduling.levels import LEVELS
 from scheduling.models import Priority
 from scheduling.policies.levels import Floors
-from tests.unit.scheduling.execution.world import World, tickets
+from scheduling.worker.puller import Puller
+from tests.unit.scheduling.world import World, tickets
 
 REALTIME, HIGH, NORMAL, LOW = range(4)
-
-
-@pytest.fixture(autouse=True)
-def policy(monkeypatch: pytest.MonkeyPatch) -> Floors:
-    made = Floors({"low": 0.25})
-    monkeypatch.setattr(dispatch, "level_policy", lambda: made)
-    monkeypatch.setattr(pulling, "level_policy", lambda: made)
-    return made
 
 
 class Pulling(World):
     """A worker whose hub was refused: all its slots were taken."""
 
     def __init__(self, client: Redis, *, slots: int, queued: Mapping[int, int]) -> None:
-        super().__init__(client, slots=slots, queued=queued)
+        super().__init__(client, slots=slots, queued=queued, policy=Floors({"low": 0.25}))
         self.client = client
         self.woken = 0
-        self.puller = Puller(
-            gate=self.gate,
-            client=client,
-            pool=cast(EndpointPool, self.pool),
-            dispatcher=self.dispatcher,
-        )
+        self.puller = Puller(gate=self.gate, queue=self.queue, pool=self.pool, desk=self.desk)
         self.puller.is_allowed = lambda: True
         self.gate.on_room(self.puller.room_appeared)
         self.gate.on_open(self._woken)
@@ -53,7 +35,7 @@ class Pulling(World):
     def _woken(self) -> None:
         self.woken += 1
 
-    async def queue(self, **counts: int) -> None:
+    async def fill(self, **counts: int) -> None:
         for level, count in counts.items():
             for _ in range(count):
                 await self.client.lpush(level, "ticket")
@@ -71,19 +53,19 @@ class Pulling(World):
 
 async def test_a_freed_slot_serves_the_best_level_that_waits(valkey: Redis) -> None:
     world = Pulling(valkey, slots=1, queued={HIGH: 1, LOW: 1})
-    await world.queue(high=1, low=1)
+    await world.fill(high=1, low=1)
 
     await world.free(1)
 
     assert world.levels_started == [HIGH]
     assert await tickets(valkey) == {"low": 1}
-    assert world.pool.bound == world.started
+    assert world.pool.placed == world.started
     assert world.in_hand() == 0
 
 
 async def test_freed_slots_are_filled_together(valkey: Redis) -> None:
     world = Pulling(valkey, slots=4, queued={HIGH: 6})
-    await world.queue(high=6)
+    await world.fill(high=6)
 
     await world.free(4)
 
@@ -94,7 +76,7 @@ async def test_freed_slots_are_filled_together(valkey: Redis) -> None:
 async def test_the_floors_are_kept(valkey: Redis) -> None:
     """Low is paid once it is owed three picks, which is after twelve, and then every fourth."""
     world = Pulling(valkey, slots=1, queued={REALTIME: 60, LOW: 60})
-    await world.queue(realtime=60, low=60)
+    await world.fill(realtime=60, low=60)
 
     for _ in range(52):
         await world.free(1)
@@ -109,14 +91,14 @@ async def test_where_no_ticket_waits_the_hub_is_woken(valkey: Redis) -> None:
 
     assert world.woken == 1
     assert world.started == []
-    assert world.pool.binds == 1, "what had been reserved goes back"
+    assert world.pool.rounds == 1, "what had been reserved goes back"
 
 
 async def test_closed_and_foreign_levels_are_left_alone(valkey: Redis) -> None:
     world = Pulling(valkey, slots=2, queued={REALTIME: 1, HIGH: 1, LOW: 1})
     world.gate.consume(["high", "low"])
     world.gate.pause(frozenset({"high"}))
-    await world.queue(realtime=1, high=1, low=1)
+    await world.fill(realtime=1, high=1, low=1)
 
     await world.free(2)
 
@@ -127,7 +109,7 @@ async def test_closed_and_foreign_levels_are_left_alone(valkey: Redis) -> None:
 async def test_while_it_is_not_allowed_the_hub_fetches(valkey: Redis) -> None:
     world = Pulling(valkey, slots=1, queued={HIGH: 1})
     world.puller.is_allowed = lambda: False
-    await world.queue(high=1)
+    await world.fill(high=1)
 
     await world.free(1)
 
@@ -138,7 +120,7 @@ async def test_while_it_is_not_allowed_the_hub_fetches(valkey: Redis) -> None:
 async def test_while_no_slots_are_given_the_ticket_goes_back(valkey: Redis) -> None:
     world = Pulling(valkey, slots=1, queued={HIGH: 1})
     world.pool.error = NotReady(1.0)
-    await world.queue(high=1)
+    await world.fill(high=1)
 
     await world.free(1)
 
@@ -166,7 +148,7 @@ async def test_a_refused_hub_that_lost_a_level_to_its_operator_pulls_no_more_of_
     """`celery control cancel_consumer high`."""
     world = Pulling(valkey, slots=1, queued={HIGH: 1})
     world.gate.consume([])
-    await world.queue(high=1)
+    await world.fill(high=1)
 
     await world.free(1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from balancing.calls.assembly import Assembly
+from balancing.kinds.assembly import Assembly
 
 HEAD = {"id": "x", "object": "chat.completion.chunk", "created": 5, "model": "m"}
 

@@ -1,35 +1,29 @@
-"""The servers that answer: one row an endpoint."""
+"""Which servers answer, and how is each called? One row an endpoint."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.models.empties import OwnEmpties
+from balancing.models.fields import limit_a_minute, seconds
+from balancing.models.kind import SUPPORTED
+from balancing.models.kind import Kind as EndpointKind
 from balancing.prices import wrong_prices
-from balancing.profiles import UnknownProfile, resolve
-from balancing.validators import CREDENTIAL_VARIABLE as CREDENTIAL_VARIABLE
-from balancing.validators import MOST_ALIASES
-from balancing.validators import validate_apis as validate_apis
-from balancing.validators import validate_base_url as validate_base_url
-from balancing.validators import validate_ca_bundle as validate_ca_bundle
-from balancing.validators import validate_extra_headers as validate_extra_headers
-from balancing.validators import validate_finite as validate_finite
-from balancing.validators import validate_models as validate_models
+from balancing.validators import (
+    CREDENTIAL_VARIABLE,
+    MOST_ALIASES,
+    validate_apis,
+    validate_base_url,
+    validate_ca_bundle,
+    validate_extra_headers,
+    validate_finite,
+    validate_models,
+)
 from llmqueue_project.config import configuration
-
-LONGEST_TIMEOUT = 86_400.0
-
-
-def _seconds(help_text: str) -> Any:
-    return models.FloatField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.01), MaxValueValidator(LONGEST_TIMEOUT), validate_finite],
-        help_text=f"Seconds; empty is the setting's. {help_text}",
-    )
 
 
 def validate_aliases(value: Any) -> None:
@@ -47,43 +41,18 @@ def validate_prices(value: Any) -> None:
         raise ValidationError(reason)
 
 
-def _a_minute(help_text: str) -> Any:
-    return models.PositiveIntegerField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1)],
-        help_text=f"Over all workers, in any 60 seconds; empty is no limit. {help_text}",
-    )
-
-
-def validate_profile(value: str) -> None:
-    try:
-        resolve(value)
-    except UnknownProfile as error:
-        raise ValidationError(str(error)) from None
-
-
-def validate_fallbacks(value: Any) -> None:
-    if value != []:
-        validate_models(value)
-
-
-class Endpoint(models.Model):
+class Endpoint(OwnEmpties):
     """An LLM server, its models and how much work it takes at once.
 
     A row with `discover` is no server but a group: its members are rows that discovery keeps.
     """
 
+    Kind = EndpointKind
+
     class State(models.TextChoices):
         ENABLED = "enabled"
         DRAINING = "draining"
         DISABLED = "disabled"
-
-    class Kind(models.TextChoices):
-        OPENAI = "openai", "OpenAI-compatible"
-        AZURE_OPENAI = "azure_openai", "Azure OpenAI"
-        ANTHROPIC = "anthropic", "Anthropic"
-        GEMINI = "gemini", "Google Gemini"
 
     class ManagedBy(models.TextChoices):
         HAND = "", "hand"
@@ -174,12 +143,12 @@ class Endpoint(models.Model):
         validators=[validate_base_url],
         help_text="An HTTP proxy to call it through, for example http://proxy:3128",
     )
-    connect_timeout = _seconds("To reach it.")
-    first_token_timeout = _seconds("To the first byte of an answer.")
-    stall_timeout = _seconds("Between two pieces of an answer.")
-    total_timeout = _seconds("A whole call.")
-    requests_per_minute = _a_minute("Further requests wait.")
-    tokens_per_minute = _a_minute("Estimated at the start of a call, corrected at its end.")
+    connect_timeout = seconds("To reach it.")
+    first_token_timeout = seconds("To the first byte of an answer.")
+    stall_timeout = seconds("Between two pieces of an answer.")
+    total_timeout = seconds("A whole call.")
+    requests_per_minute = limit_a_minute("Further requests wait.")
+    tokens_per_minute = limit_a_minute("Estimated at the start of a call, corrected at its end.")
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])
     max_concurrent = models.PositiveIntegerField(default=8, validators=[MinValueValidator(1)])
     state = models.CharField(max_length=10, choices=State.choices, default=State.ENABLED)
@@ -276,53 +245,3 @@ class Endpoint(models.Model):
         if unlisted := sorted(set(map(str, aliases)) - set(map(str, self.model_names))):
             text = f"Not among the models of this endpoint: {', '.join(unlisted)[:200]}"
             raise ValidationError({"model_aliases": text})
-
-
-# What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.
-SUPPORTED: dict[str, frozenset[str]] = {
-    Endpoint.Kind.OPENAI: frozenset({"chat", "completion", "embedding"}),
-    Endpoint.Kind.AZURE_OPENAI: frozenset({"chat", "completion", "embedding"}),
-    Endpoint.Kind.ANTHROPIC: frozenset({"chat"}),
-    Endpoint.Kind.GEMINI: frozenset({"chat", "embedding"}),
-}
-
-
-def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
-    """The APIs that an endpoint serves: those it lists, else chat and completion if it can."""
-    return frozenset(apis) or SUPPORTED[kind] & {"chat", "completion"}
-
-
-class ModelPool(models.Model):
-    """How requests for some models are balanced; those that no row names follow the settings."""
-
-    pattern = models.CharField(
-        max_length=200,
-        unique=True,
-        validators=[
-            RegexValidator(r"\A[^\s\[\]]+\Z", "A model's name, or a pattern such as llama-*")
-        ],
-        help_text="A model's name, or a pattern such as llama-*; the longest that matches counts",
-    )
-    profile = models.CharField(
-        max_length=200,
-        blank=True,
-        validators=[validate_profile],
-        help_text="Such as expected_work, or a dotted path; empty for the one in the settings",
-    )
-    fallback_models: models.JSONField[Any] = models.JSONField(
-        default=list,
-        blank=True,
-        validators=[validate_fallbacks],
-        help_text='Such as ["m"]: asked when no endpoint can answer, for tenants that allow it',
-    )
-    hedging = models.BooleanField(
-        default=True, help_text="ask a second endpoint when a first token is overdue"
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        ordering = ["pattern"]
-
-    def __str__(self) -> str:
-        return self.pattern

@@ -1,0 +1,112 @@
+"""Reads a streamed answer: each chunk is handed on as it comes, and all become one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import aiohttp
+import orjson
+
+from balancing.calls import reading as limits
+from balancing.calls.answer import Answer
+from balancing.calls.reading import Reading
+from balancing.calls.refusals import message_of
+from balancing.errors import Broken, Unavailable
+from balancing.kinds.assembly import Assembly
+from balancing.kinds.contract import UNKNOWN_SHAPE
+
+
+async def read_stream(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
+    """Read server-sent events to their end.
+
+    Raises:
+        Broken: they end before the answer does, or have an unknown shape.
+        Unavailable, Refused: an event reports a failure.
+    """
+    return await _Stream(reading).read(response)
+
+
+class _Stream:
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._public_id = reading.call.public_id
+        self._translator = reading.kind.translator()
+        self._assembly = Assembly()
+        self._answer = Answer()
+        self._done = False
+
+    async def read(self, response: aiohttp.ClientResponse) -> Answer:
+        rest, size = b"", 0
+        while not self._done:
+            data = await response.content.readany()
+            if not data:
+                break
+            self._reading.timer.progressed()
+            size += len(data)
+            if size > limits.LARGEST_ANSWER:
+                raise Broken("too_large", "the endpoint's answer is too large")
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data:"):
+                    self._take_event(line[5:].strip())
+        return self._end()
+
+    def _take_event(self, payload: bytes) -> None:
+        if payload == b"[DONE]":
+            self._done = True
+        elif payload and self._translator is None:
+            self._take_chunk(_object(payload), payload)
+        elif payload and self._translator is not None:
+            for chunk in _translated(partial(self._translator.feed, _object(payload))):
+                self._take_chunk(chunk)
+            self._done = self._translator.done
+
+    def _take_chunk(self, chunk: dict[str, Any], payload: bytes = b"") -> None:
+        if chunk.get("error"):
+            text = payload.decode("utf-8", "replace")
+            raise Unavailable("endpoint_error", message_of(chunk), body=text)
+        chunk["id"] = self._public_id
+        self._reading.rename(chunk)
+        try:
+            spoke = self._assembly.feed(chunk)
+            # Refuses what is nested deeper than it may be written, though it could be read.
+            text = orjson.dumps(chunk).decode()
+        except (AttributeError, KeyError, TypeError):
+            raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
+        if spoke and self._answer.first_token_at is None:
+            self._answer.first_token_at = datetime.now(UTC)
+        self._reading.on_chunk(text, not chunk.get("choices") and "usage" in chunk)
+
+    def _end(self) -> Answer:
+        if self._translator is not None:
+            for chunk in _translated(self._translator.end):
+                self._take_chunk(chunk)
+        if not self._done and not self._assembly.finished:
+            raise Broken("broken", "the endpoint's stream ended before its answer did")
+        answer, assembly = self._answer, self._assembly
+        answer.body = orjson.dumps({**assembly.response(), "id": self._public_id}).decode()
+        answer.text = assembly.text
+        answer.take_usage(assembly.usage)
+        if answer.completion_tokens is None:
+            answer.completion_tokens = assembly.tokens
+        return answer
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise Broken("malformed", "the endpoint sent a chunk that is not JSON") from None
+    if not isinstance(found, dict):
+        raise Broken("malformed", "the endpoint sent a chunk that is not an object")
+    return found
+
+
+def _translated(make: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return list(make())
+    except UNKNOWN_SHAPE:
+        raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None

@@ -1,0 +1,81 @@
+"""Reads an answer that comes in one piece, a JSON object."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import orjson
+
+from balancing.calls.answer import Answer
+from balancing.calls.reading import Reading, read_answer
+from balancing.calls.refusals import message_of
+from balancing.errors import Broken, Unavailable
+from balancing.kinds.contract import UNKNOWN_SHAPE
+
+
+async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
+    """Read one JSON object; a client that wants a stream gets it as one chunk.
+
+    Raises:
+        Broken: it is not JSON, or has an unknown shape.
+        Unavailable: it reports a failure.
+    """
+    data = await read_answer(response)
+    found = _object(data)
+    reading.timer.progressed()
+    if found.get("error"):
+        text = data.decode("utf-8", "replace")
+        raise Unavailable("endpoint_error", message_of(found), body=text)
+    whole = _translated(found, reading)
+    try:
+        body = orjson.dumps(whole).decode()
+        chunk = orjson.dumps(_as_chunk(whole)).decode() if reading.call.stream else ""
+    except UNKNOWN_SHAPE:
+        raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
+    answer = Answer(body=body, text=_text(whole), first_token_at=datetime.now(UTC))
+    answer.take_usage(whole.get("usage"))
+    if chunk:
+        reading.on_chunk(chunk, False)
+    return answer
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Broken("malformed", "the endpoint's answer is not JSON") from None
+    if not isinstance(found, dict):
+        raise Broken("malformed", "the endpoint's answer is not an object")
+    return found
+
+
+def _translated(found: dict[str, Any], reading: Reading) -> dict[str, Any]:
+    try:
+        whole = reading.kind.whole(found, reading.call)
+    except UNKNOWN_SHAPE:
+        raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
+    if "id" in whole:
+        whole["id"] = reading.call.public_id
+    reading.rename(whole)
+    return whole
+
+
+def _text(whole: dict[str, Any]) -> str:
+    """The text of the first choice."""
+    choices = whole.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return ""
+    message = choices[0].get("message")
+    text = message.get("content") if isinstance(message, dict) else choices[0].get("text")
+    return text if isinstance(text, str) else ""
+
+
+def _as_chunk(whole: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer as the one chunk of a stream, for endpoints that do not stream."""
+    choices = [
+        {**{k: v for k, v in choice.items() if k != "message"}, "delta": choice.get("message", {})}
+        for choice in whole.get("choices") or ()
+    ]
+    return {**whole, "object": "chat.completion.chunk", "choices": choices}

@@ -1,0 +1,110 @@
+"""The columns of an endpoint's row, as the code that calls the endpoint needs them.
+
+Validators look at what is stored through this project (`balancing/validators.py`). A row may also
+come by SQL or from another version. Here a value is refused only if it would fail later.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Container, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from stores.row_reader import Unreadable
+
+# No client library sends these in a header.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+Row = Mapping[str, Any]
+
+
+class UnreadableColumn(Unreadable):
+    """The text names the column and what it should hold. The value may be a secret."""
+
+    def __init__(self, column: str, wanted: str) -> None:
+        super().__init__(f"{column}: {wanted}")
+
+
+def parsed(row: Row, column: str) -> Any:
+    """A JSON column: text from the database, or the value itself."""
+    value = row[column]
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        raise UnreadableColumn(column, "JSON that Python can read") from None
+
+
+def mapping(row: Row, column: str) -> dict[str, Any]:
+    value = row[column]
+    if not isinstance(value, dict):
+        raise UnreadableColumn(column, "an object")
+    return value
+
+
+def texts(row: Row, column: str) -> list[str]:
+    value = row[column]
+    if not isinstance(value, list) or not _are_texts(value):
+        raise UnreadableColumn(column, "a list of texts")
+    return value
+
+
+def text_by_text(row: Row, column: str) -> dict[str, str]:
+    value = mapping(row, column)
+    if not _are_texts(value.values()):
+        raise UnreadableColumn(column, "an object whose values are texts")
+    return value
+
+
+def headers(row: Row, column: str) -> tuple[tuple[str, str], ...]:
+    found = tuple(text_by_text(row, column).items())
+    if any(_CONTROL.search(text) for pair in found for text in pair):
+        raise UnreadableColumn(column, "texts without control characters")
+    return found
+
+
+def header(row: Row, column: str) -> str:
+    """A text that is sent as a header, or in one."""
+    text: str = row[column]
+    if _CONTROL.search(text):
+        raise UnreadableColumn(column, "text without control characters")
+    return text
+
+
+def host(row: Row, column: str) -> str:
+    text = header(row, column)
+    try:
+        urlsplit(f"//{text}")
+    except ValueError:
+        raise UnreadableColumn(column, "the name of a host") from None
+    return text
+
+
+def certificates(row: Row, column: str) -> str:
+    text: str = row[column]
+    if not text.isascii():
+        raise UnreadableColumn(column, "certificates in PEM format")
+    return text
+
+
+def one_of(row: Row, column: str, known: Container[str]) -> str:
+    text: str = row[column]
+    if text not in known:
+        raise UnreadableColumn(column, "a value that this version knows")
+    return text
+
+
+def number(row: Row, column: str) -> float:
+    value: float = row[column]
+    if not math.isfinite(value):
+        raise UnreadableColumn(column, "a finite number")
+    return value
+
+
+def seconds(row: Row, column: str) -> float | None:
+    return None if row[column] is None else number(row, column)
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(each, str) for each in values)

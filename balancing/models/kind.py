@@ -1,0 +1,28 @@
+"""Which kinds of endpoints are there, and what can each be asked?"""
+
+from __future__ import annotations
+
+from django.db import models
+
+from balancing.apis import EVERY_API
+
+
+class Kind(models.TextChoices):
+    OPENAI = "openai", "OpenAI-compatible"
+    AZURE_OPENAI = "azure_openai", "Azure OpenAI"
+    ANTHROPIC = "anthropic", "Anthropic"
+    GEMINI = "gemini", "Google Gemini"
+
+
+# What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.
+SUPPORTED: dict[str, frozenset[str]] = {
+    Kind.OPENAI: EVERY_API,
+    Kind.AZURE_OPENAI: EVERY_API,
+    Kind.ANTHROPIC: frozenset({"chat"}),
+    Kind.GEMINI: frozenset({"chat", "embedding"}),
+}
+
+
+def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
+    """The APIs that an endpoint serves: those it lists, else chat and completion if it can."""
+    return frozenset(apis) or SUPPORTED[kind] & {"chat", "completion"}
