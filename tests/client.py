@@ -62,9 +62,14 @@ class Client:
             return _answer(error.code, error.headers.items(), error.read())
 
     def chat(
-        self, content: str, *, key: str | None = KEY, headers: Any = None, **fields: Any
+        self,
+        content: str,
+        *,
+        key: str | None = KEY,
+        headers: Any = None,
+        **fields: Any,
     ) -> Answer:
-        """`POST /v1/chat/completions` with one user message."""
+        """`POST /v1/chat/completions` with one user message; `fields` are of its body."""
         messages = [{"role": "user", "content": content}]
         body = {"model": "fake-model", "messages": messages, **fields}
         return self.call("POST", "/v1/chat/completions", body, key=key, **(headers or {}))
