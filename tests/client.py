@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 KEY = "testkey1." + "k" * 32
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Client:
         body: Any = None,
         *,
         key: str | None = KEY,
-        timeout: float = 60,
+        timeout: float = PATIENCE_SECONDS,
         **headers: str,
     ) -> Answer:
         """One request; `body` is sent as JSON unless it is bytes.
@@ -67,12 +68,14 @@ class Client:
         *,
         key: str | None = KEY,
         headers: Any = None,
+        timeout: float = PATIENCE_SECONDS,
         **fields: Any,
     ) -> Answer:
         """`POST /v1/chat/completions` with one user message; `fields` are of its body."""
         messages = [{"role": "user", "content": content}]
         body = {"model": "fake-model", "messages": messages, **fields}
-        return self.call("POST", "/v1/chat/completions", body, key=key, **(headers or {}))
+        path = "/v1/chat/completions"
+        return self.call("POST", path, body, key=key, timeout=timeout, **(headers or {}))
 
 
 def _answer(status: int, headers: Iterable[tuple[str, str]], raw: bytes) -> Answer:
