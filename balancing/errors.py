@@ -9,6 +9,9 @@ CallError
 
 from __future__ import annotations
 
+# What code that reads JSON of an expected shape raises on another one.
+UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
 
 class CallError(Exception):
     """Base of all expected failures of a call.

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from balancing.discovery import membership
-from balancing.endpoints import credentials, registry
+from balancing.endpoints import registry, stored_credentials
 from balancing.models import Endpoint, ModelPool
 
 RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"
@@ -64,20 +64,25 @@ def change(
     for field, value in values.items():
         setattr(endpoint, field, value)
     if credential is not Keep.KEEP:
-        credentials.set_credential(endpoint, credential)
+        stored_credentials.set_credential(endpoint, credential)
     endpoint.full_clean()
     _require_credential(before, endpoint, credential, restated)
     endpoint.save()
-    membership.refresh_soon(endpoint.pk)
-    registry.expire()
+    announce(endpoint_id=endpoint.pk)
     return endpoint
+
+
+def announce(*, endpoint_id: int) -> None:
+    """Have a row read again that has been saved: by this process, and by discovery."""
+    membership.refresh_soon(endpoint_id)
+    registry.expire()
 
 
 def _require_credential(
     before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
 ) -> None:
     """A credential goes nowhere else unless whoever moves the endpoint has it, or names it."""
-    if before.pk is None or not credentials.changes_recipient(before, after):
+    if before.pk is None or not stored_credentials.changes_recipient(before, after):
         return
     if after.encrypted_credential and credential is Keep.KEEP:
         raise ValidationError({"credential": RESTATE})
@@ -105,7 +110,7 @@ def disable(*, endpoint_id: int) -> None:
     _move(endpoint_id, Endpoint.State.DISABLED)
 
 
-def _move(endpoint_id: int, state: Endpoint.State) -> None:
+def _move(endpoint_id: int, state: str) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
     membership.set_state_of_members(endpoint_id, state)
     registry.expire()

@@ -25,8 +25,9 @@ from balancing.live.store import read_live
 from conversations.models import Tenant
 from llmqueue_project.config import configuration
 from scheduling import usage
-from scheduling.reports.capacity import desired_replicas, level_caps
+from scheduling.reports.capacity import level_caps
 from scheduling.reports.levels import level_summary
+from scheduling.reports.replicas import desired_replicas
 from stores.control import client
 
 LIVE = {

@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
-from scheduling.waiting import caps as level_caps
+from scheduling.waiting import caps
 
 
 @register()
@@ -25,7 +25,7 @@ def level_policy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register()
 def capacity_strategy_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     try:
-        level_caps.strategy()
+        caps.strategy()
     except ImportError as error:
         return [Error(f"scheduling.capacity_strategy: {error}", id="scheduling.E004")]
     unknown = set(configuration().scheduling.levels) - set(Priority.labels)

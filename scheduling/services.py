@@ -13,6 +13,7 @@ from django.utils import timezone
 from llmqueue_project.config import configuration
 from scheduling import pauses
 from scheduling.errors import IllegalTransition, JobNotFound
+from scheduling.flow_ids import FlowIds
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
 from scheduling.outbox import drop_stream, post_end
 from scheduling.signals import is_announced, job_finished
@@ -20,8 +21,7 @@ from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
 from scheduling.tickets.queue import publish_on_commit
 from stores import control
-
-_flows: dict[tuple[str, str, float], int] = {}
+from stores.memory import remembered
 
 
 def submit(spec: JobSpec) -> Receipt:
@@ -43,13 +43,14 @@ def submit_many(specs: Sequence[JobSpec]) -> list[Receipt]:
 
 def flow_for(*, key: str, name: str, weight: float = 1.0) -> int:
     """The id of a flow, made when first named; name and weight follow the caller's."""
-    cached = _flows.get((key, name, weight))
-    if cached is not None:
-        return cached
+    ids = remembered(FlowIds)
+    known = ids.get(key, name, weight)
+    if known is not None:
+        return known
     flow, _ = Flow.objects.update_or_create(key=key, defaults={"name": name, "weight": weight})
     if not connection.in_atomic_block:
         # Inside a transaction the row may yet be rolled back.
-        _flows[key, name, weight] = flow.pk
+        ids.remember(key, name, weight, flow.pk)
     return int(flow.pk)
 
 

@@ -87,9 +87,9 @@ class _Round:
 class Sweeper:
     """One worker's sweep."""
 
-    def __init__(self, *, database: Transactions, client: Queues) -> None:
+    def __init__(self, *, database: Transactions, queues: Queues) -> None:
         self._database = database
-        self._tickets = TopUp(client)
+        self._tickets = TopUp(queues)
         self._pause_checks = _PauseChecks()
 
     async def once(self) -> list[Ended]:

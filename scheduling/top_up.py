@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
 from scheduling.levels import LEVELS
-from scheduling.tickets.messages import pushes
 
 log = structlog.get_logger(__name__)
 
 
-class Pipeline(Protocol):
-    """Valkey's commands that are gathered and sent together, as far as the top-up needs them."""
-
-    def llen(self, name: str) -> Any: ...
-    def lpush(self, name: str, *values: str) -> Any: ...
-    async def execute(self) -> list[Any]: ...
-
-
 class Queues(Protocol):
-    """The client of the Valkey that holds Celery's queues."""
+    """The levels' queues; `scheduling.tickets.queue.TicketQueue`."""
 
-    def pipeline(self, transaction: bool) -> AbstractAsyncContextManager[Pipeline]: ...
+    async def lengths(self) -> dict[str, int]: ...
+
+    async def publish(self, counts: Mapping[str, int]) -> None: ...
 
 
 class TopUp:
     """Publishes tickets for what the sweep has queued, and those that were lost."""
 
-    def __init__(self, client: Queues) -> None:
-        self._client = client
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
         self._short: Counter[str] = Counter()
 
     async def publish(self, queued: Mapping[str, int], *, waiting: Mapping[str, int]) -> None:
@@ -49,25 +41,11 @@ class TopUp:
         Raises:
             redis.RedisError: Valkey is away. What was not published is short in the next rounds.
         """
-        await self._push(queued)
-        tickets = await self._tickets()
+        await self._queues.publish(queued)
+        tickets = await self._queues.lengths()
         short = Counter({level: waiting[level] - tickets[level] for level in LEVELS})
         missing = +short & +self._short
         if missing:
             log.info("sweep.tickets_topped_up", **missing)
-            await self._push(missing)
+            await self._queues.publish(missing)
         self._short = short - missing
-
-    async def _tickets(self) -> dict[str, int]:
-        async with self._client.pipeline(transaction=False) as pipe:
-            for level in LEVELS:
-                pipe.llen(level)
-            return dict(zip(LEVELS, await pipe.execute(), strict=True))
-
-    async def _push(self, counts: Mapping[str, int]) -> None:
-        if not counts:
-            return
-        async with self._client.pipeline(transaction=False) as pipe:
-            for level, messages in pushes(counts):
-                pipe.lpush(level, *messages)
-            await pipe.execute()

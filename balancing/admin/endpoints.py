@@ -15,8 +15,7 @@ from balancing import services
 from balancing.admin.forms import EndpointForm, JsonBox
 from balancing.admin.listing import ListAdmin, joined, span
 from balancing.admin.object_actions import ObjectActions
-from balancing.discovery import membership
-from balancing.endpoints import credentials, registry
+from balancing.endpoints import registry, stored_credentials
 from balancing.health import endpoint_test
 from balancing.live.occupancy import live_lately, slots_lately
 from balancing.live.state import HealthState
@@ -205,7 +204,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
-        return credentials.describe(row)
+        return stored_credentials.describe(row)
 
     @display(description="managed by", ordering="managed_by")
     def shown_manager(self, row: Endpoint) -> str:
@@ -213,12 +212,10 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        membership.refresh_soon(obj.pk)
-        registry.expire()
+        services.announce(endpoint_id=obj.pk)
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
-        super().delete_model(request, obj)
-        registry.expire()
+        services.delete(endpoint_id=obj.pk)
 
     def changeform_view(
         self,

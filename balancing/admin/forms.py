@@ -15,7 +15,7 @@ from unfold.widgets import (
 )
 
 from balancing.apis import APIS
-from balancing.endpoints import credentials
+from balancing.endpoints import stored_credentials
 from balancing.models import Endpoint
 from balancing.services import RESTATE
 
@@ -97,9 +97,9 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
 
     def _set_credential(self, cleaned: dict[str, Any]) -> None:
         if cleaned.get("credential"):
-            credentials.set_credential(self.instance, cleaned["credential"])
+            stored_credentials.set_credential(self.instance, cleaned["credential"])
         elif cleaned.get("forget_credential"):
-            credentials.set_credential(self.instance, None)
+            stored_credentials.set_credential(self.instance, None)
 
     def _require_credential(self, cleaned: dict[str, Any]) -> None:
         """The rule of `balancing.services.change`, asked of a person."""
@@ -107,7 +107,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
         for name in _MOVING:
             if name in cleaned:
                 setattr(after, name, cleaned[name])
-        if not credentials.changes_recipient(self.instance, after):
+        if not stored_credentials.changes_recipient(self.instance, after):
             return
         if after.encrypted_credential and not cleaned.get("credential"):
             self.add_error("credential", RESTATE)

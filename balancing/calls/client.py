@@ -21,11 +21,11 @@ from balancing.calls.stream import read_stream
 from balancing.calls.timer import CallTimer
 from balancing.calls.whole import read_whole
 from balancing.endpoints.credentials import Unreadable
-from balancing.endpoints.registry import Target
-from balancing.errors import Broken, CallError, TimedOut, Unavailable
+from balancing.endpoints.target import Target
+from balancing.errors import UNKNOWN_SHAPE, Broken, CallError, TimedOut, Unavailable
 from balancing.kinds import KINDS
 from balancing.kinds.call import Call, Timeouts
-from balancing.kinds.contract import UNKNOWN_SHAPE, EndpointKind, Outgoing
+from balancing.kinds.contract import EndpointKind, Outgoing
 from balancing.kinds.shape import unsupported
 from balancing.outbound import connector
 

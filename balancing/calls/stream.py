@@ -14,9 +14,8 @@ from balancing.calls import reading as limits
 from balancing.calls.answer import Answer
 from balancing.calls.reading import Reading
 from balancing.calls.refusals import message_of
-from balancing.errors import Broken, Unavailable
+from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
 from balancing.kinds.assembly import Assembly
-from balancing.kinds.contract import UNKNOWN_SHAPE
 
 
 async def read_stream(response: aiohttp.ClientResponse, reading: Reading) -> Answer:

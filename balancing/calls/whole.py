@@ -11,8 +11,7 @@ import orjson
 from balancing.calls.answer import Answer
 from balancing.calls.reading import Reading, read_answer
 from balancing.calls.refusals import message_of
-from balancing.errors import Broken, Unavailable
-from balancing.kinds.contract import UNKNOWN_SHAPE
+from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
 
 
 async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answer:

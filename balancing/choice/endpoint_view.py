@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from balancing.endpoints.model_pools import ModelPools
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import EMPTY, Live
 from balancing.policies.profile import Profile

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from balancing.calls.client import Client
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import CallError
 from balancing.kinds.call import Timeouts
 

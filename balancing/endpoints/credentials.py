@@ -15,11 +15,8 @@ from functools import lru_cache
 import structlog
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.core.exceptions import ImproperlyConfigured, ValidationError
-from django.db import transaction
-from django.utils import timezone
 
-from balancing.models import CREDENTIAL_VARIABLE, Endpoint
-from balancing.validators import origin
+from balancing.validators import CREDENTIAL_VARIABLE
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
@@ -49,7 +46,8 @@ def _configured_keys() -> str:
     return configured.get_secret_value() if configured else ""
 
 
-def _fernet() -> MultiFernet | None:
+def configured_fernet() -> MultiFernet | None:
+    """What encrypts with the first key and decrypts with all; None without a key."""
     return _keys(_configured_keys())
 
 
@@ -60,7 +58,7 @@ def encrypt(secret: str) -> str:
     """
     if not secret.isascii() or not secret.isprintable() or not 1 <= len(secret) <= 4096:
         raise ValidationError("A credential is 1 to 4096 printable ASCII characters")
-    fernet = _fernet()
+    fernet = configured_fernet()
     if fernet is None:
         raise ValidationError(NO_KEY)
     return fernet.encrypt(secret.encode()).decode()
@@ -100,43 +98,6 @@ def resolve(encrypted: str, variable: str) -> str:
     return ""
 
 
-def set_credential(endpoint: Endpoint, secret: str | None) -> None:
-    """Put a credential into a row that is about to be saved; None or empty takes it out.
-
-    Raises:
-        ValidationError: by field `credential`.
-    """
-    try:
-        endpoint.encrypted_credential = encrypt(secret) if secret else ""
-    except ValidationError as error:
-        raise ValidationError({"credential": error.messages}) from None
-    # Of a short one, four characters would be too much to tell.
-    endpoint.credential_ending = secret[-4:] if secret and len(secret) >= 16 else ""
-    endpoint.credential_set_at = timezone.now() if secret else None
-
-
-def describe(endpoint: Endpoint) -> str:
-    """What may be told of a stored credential."""
-    if not endpoint.encrypted_credential:
-        return "not set"
-    when = f"{endpoint.credential_set_at:%Y-%m-%d}" if endpoint.credential_set_at else "before"
-    ending = f", ends in …{endpoint.credential_ending}" if endpoint.credential_ending else ""
-    return f"set on {when}{ending}"
-
-
-def changes_recipient(before: Endpoint, after: Endpoint) -> bool:
-    """Whether a change lets somebody else read the credential that an endpoint is sent.
-
-    Another scheme, host, port or proxy, or another idea of whom to trust for TLS.
-    """
-    return (
-        origin(before.base_url) != origin(after.base_url)
-        or before.proxy_url != after.proxy_url
-        or before.ca_bundle != after.ca_bundle
-        or before.verify_tls != after.verify_tls
-    )
-
-
 def check_readable(tokens: Iterable[str]) -> None:
     """At start: production does not run with credentials it cannot read.
 
@@ -156,25 +117,3 @@ def check_readable(tokens: Iterable[str]) -> None:
     if configuration().production:
         raise ImproperlyConfigured(message)
     log.error("credentials.unreadable", endpoints=unreadable)
-
-
-@transaction.atomic
-def rotate() -> int:
-    """Encrypt every stored credential anew with the first key; how many there were.
-
-    Raises:
-        Unreadable, ImproperlyConfigured: nothing was changed.
-    """
-    fernet = _fernet()
-    # Locked: one that an operator replaces meanwhile must not come back.
-    rows = list(Endpoint.objects.select_for_update().exclude(encrypted_credential=""))
-    if rows and fernet is None:
-        raise Unreadable("LLMQUEUE_CREDENTIAL_KEYS is empty")
-    for row in rows:
-        assert fernet is not None  # noqa: S101 - checked above
-        try:
-            row.encrypted_credential = fernet.rotate(row.encrypted_credential).decode()
-        except InvalidToken:
-            raise Unreadable(f"no key decrypts the credential of {row.name}") from None
-    Endpoint.objects.bulk_update(rows, ["encrypted_credential"])
-    return len(rows)

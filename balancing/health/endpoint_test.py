@@ -14,7 +14,8 @@ import orjson
 from balancing.calls.answer import Answer
 from balancing.calls.client import Client
 from balancing.endpoints.columns import UnreadableColumn
-from balancing.endpoints.registry import Target, target_of
+from balancing.endpoints.registry import target_of
+from balancing.endpoints.target import Target
 from balancing.errors import CallError, Refused
 from balancing.kinds.call import Call, Timeouts
 from balancing.models import Endpoint

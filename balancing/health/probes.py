@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from balancing.endpoints.credentials import Unreadable
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds import KINDS
 from balancing.outbound import connector
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import structlog
@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from balancing import metrics
 from balancing.choice.endpoint_view import EndpointView
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import Fields, LiveStore
@@ -31,11 +31,19 @@ LEASE_SECONDS = 5.0
 class Watch:
     """Probes and limits of one process, done while it holds the lease."""
 
-    def __init__(self, live: LiveStore, view: EndpointView, *, worker: str) -> None:
+    def __init__(
+        self,
+        live: LiveStore,
+        view: EndpointView,
+        *,
+        worker: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         config = configuration().balancing
         self._config = config
         self._live = live
         self._view = view
+        self._clock = clock
         # A restarted worker has its predecessor's name.
         self._name = f"{worker}:{uuid4().hex[:8]}"
         self._probing = Probing(config.unhealthy_after, config.healthy_after)
@@ -93,7 +101,7 @@ class Watch:
         return {endpoint: in_use for endpoint, (in_use, _, _) in found.items()}
 
     def _probe_if_due(self, target: Target, in_use: int) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if target.id in self._running or now < self._due.get(target.id, 0.0):
             return
         self._due[target.id] = now + self._config.probe_seconds

@@ -11,12 +11,13 @@ from typing import Any
 
 import orjson
 
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds import prompt, shape
 from balancing.kinds.anthropic_answers import AnthropicStream, chunks_of
 from balancing.kinds.call import Call
-from balancing.kinds.contract import Json, Outgoing
+from balancing.kinds.contract import Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
+from balancing.kinds.shape import Json
 from llmqueue_project.config import configuration
 
 NAME = "Anthropic"

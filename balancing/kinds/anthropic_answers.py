@@ -12,8 +12,7 @@ import orjson
 
 from balancing.errors import CallError, Refused, Unavailable
 from balancing.kinds import shape
-from balancing.kinds.contract import Json
-from balancing.kinds.shape import Chunks, tool_call
+from balancing.kinds.shape import Chunks, Json, tool_call
 
 FINISH = {
     "end_turn": "stop",

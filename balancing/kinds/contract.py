@@ -10,12 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds.call import Call
-
-Json = dict[str, Any]
-# What code that reads JSON of an expected shape raises on another one.
-UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+from balancing.kinds.shape import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class Translator(Protocol):
 
         Raises:
             balancing.errors.CallError: it reports a failure.
-            one of `UNKNOWN_SHAPE`: it has an unknown shape.
+            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 
@@ -64,7 +61,7 @@ class EndpointKind(Protocol):
 
         Raises:
             balancing.errors.Refused: the provider has no counterpart for what it asks.
-            one of `UNKNOWN_SHAPE`: it has an unknown shape.
+            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
         """
         ...
 

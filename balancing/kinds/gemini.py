@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 import orjson
 
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds import gemini_answers as answers
 from balancing.kinds import prompt, shape
 from balancing.kinds.call import Call
-from balancing.kinds.contract import Json, Outgoing
+from balancing.kinds.contract import Outgoing
 from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
+from balancing.kinds.shape import Json
 
 NAME = "Gemini"
 # OpenAI's field -> that of generationConfig, where they mean the same.

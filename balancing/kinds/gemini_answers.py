@@ -17,8 +17,7 @@ import orjson
 
 from balancing.errors import Refused, Unavailable
 from balancing.kinds import shape
-from balancing.kinds.contract import Json
-from balancing.kinds.shape import Chunks, tool_call
+from balancing.kinds.shape import Chunks, Json, tool_call
 
 # Whatever is not named here kept the model from saying what it would have said.
 FINISH = {

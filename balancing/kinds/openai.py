@@ -12,9 +12,10 @@ from urllib.parse import quote
 import orjson
 
 from balancing.apis import APIS
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds.call import Call
-from balancing.kinds.contract import Json, Outgoing
+from balancing.kinds.contract import Outgoing
+from balancing.kinds.shape import Json
 
 
 class OpenAI:

@@ -9,8 +9,7 @@ from typing import Any
 
 import orjson
 
-from balancing.kinds.contract import Json
-from balancing.kinds.shape import unsupported
+from balancing.kinds.shape import Json, unsupported
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}

@@ -10,7 +10,8 @@ import orjson
 
 from balancing.errors import Refused
 from balancing.kinds.assembly import Assembly
-from balancing.kinds.contract import Json
+
+Json = dict[str, Any]
 
 
 class Chunks:

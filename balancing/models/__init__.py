@@ -1,7 +1,7 @@
 """The rows of balancing: endpoints, and the model pools that say how requests are shared out."""
 
+from balancing.models.choices import SUPPORTED, served_apis
 from balancing.models.endpoint import Endpoint, validate_aliases, validate_prices
-from balancing.models.kind import SUPPORTED, served_apis
 from balancing.models.model_pool import ModelPool, validate_fallbacks, validate_profile
 from balancing.validators import (
     CREDENTIAL_VARIABLE,

@@ -8,10 +8,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
+from balancing.models import choices
 from balancing.models.empties import OwnEmpties
 from balancing.models.fields import limit_a_minute, seconds
-from balancing.models.kind import SUPPORTED
-from balancing.models.kind import Kind as EndpointKind
 from balancing.prices import wrong_prices
 from balancing.validators import (
     CREDENTIAL_VARIABLE,
@@ -47,21 +46,10 @@ class Endpoint(OwnEmpties):
     A row with `discover` is no server but a group: its members are rows that discovery keeps.
     """
 
-    Kind = EndpointKind
-
-    class State(models.TextChoices):
-        ENABLED = "enabled"
-        DRAINING = "draining"
-        DISABLED = "disabled"
-
-    class ManagedBy(models.TextChoices):
-        HAND = "", "hand"
-        FILE = "file", "configuration file"
-        DNS = "dns", "DNS"
-
-    class Discover(models.TextChoices):
-        NO = "", "one server"
-        DNS = "dns", "a server at each address of the name"
+    Kind = choices.Kind
+    State = choices.State
+    ManagedBy = choices.ManagedBy
+    Discover = choices.Discover
 
     name = models.SlugField(max_length=64, unique=True)
     kind = models.CharField(
@@ -221,7 +209,7 @@ class Endpoint(OwnEmpties):
             ValidationError: by field.
         """
         super().clean()
-        able = SUPPORTED.get(self.kind) if isinstance(self.kind, str) else None
+        able = choices.SUPPORTED.get(self.kind) if isinstance(self.kind, str) else None
         listed = self.apis if isinstance(self.apis, list) else []
         wrong = [str(api) for api in listed if able is not None and api not in [*able]]
         if wrong:

@@ -19,7 +19,7 @@ from scheduling.models import Priority, Source, Status
 from scheduling.pauses import NONE
 from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.admission import Admission
-from scheduling.waiting.load import Load
+from scheduling.waiting.queue_load import QueueLoad
 
 MODEL = "simulated"
 _NOBODY = UUID(int=0)
@@ -58,7 +58,7 @@ class Admitting:
         if self._admission.is_due:
             self._look()
         spec = self._spec(job)
-        if self._admission.load.waiting:
+        if self._admission.queue.load.waiting:
             job.estimated_wait = self._admission.verdict(spec).wait_seconds
         try:
             self._admission.check([spec])
@@ -69,7 +69,7 @@ class Admitting:
     def joined(self, job: Job, now: float) -> None:
         self._looks.joined(job, now)
         spec = self._spec(job)
-        self._admission.joined([spec], [Receipt(spec.id, Status.QUEUED, "", job.tag)])
+        self._admission.record([spec], [Receipt(spec.id, Status.QUEUED, "", job.tag)])
 
     def started(self, job: Job, now: float) -> None:
         del now
@@ -83,8 +83,8 @@ class Admitting:
 
     def _look(self) -> None:
         rows = self._looks.rows(self._now)
-        load = Load.of_rows(rows, [_endpoint(self._slots)], frozenset())
-        self._admission.learn(NONE, load, cost_seconds=_LOOK_SECONDS)
+        load = QueueLoad.of_rows(rows, [_endpoint(self._slots)], frozenset())
+        self._admission.queue.update(NONE, load, cost_seconds=_LOOK_SECONDS)
 
 
 @lru_cache(maxsize=4096)

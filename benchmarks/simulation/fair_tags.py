@@ -12,7 +12,7 @@ from itertools import islice
 
 from benchmarks.simulation.jobs import Job
 from scheduling.policies import fairness
-from scheduling.policies.estimates import Estimate, expected_output, pooled
+from scheduling.policies.estimates import Estimate, averaged, expected_output
 from scheduling.policies.fairness import SETTLED_WORKS, Share, weighted_tokens
 
 SWEEP_SECONDS = 1.0
@@ -29,7 +29,7 @@ class Lengths:
     def cost(self, job: Job) -> float:
         """Expected, in weighted tokens."""
         own = self._of.get(job.flow)
-        model = None if own else pooled(self._of.values())
+        model = None if own else averaged(self._of.values())
         output = expected_output(own=own, model=model, default=self._default)
         return weighted_tokens(job.arrival.input_tokens, output)
 

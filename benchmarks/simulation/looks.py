@@ -10,7 +10,7 @@ from benchmarks.simulation.jobs import Job
 from benchmarks.simulation.queues import Levels
 from scheduling.levels import LEVELS
 from scheduling.policies.waiting import WINDOW_SECONDS
-from scheduling.waiting.load import COUNTED, HEADS
+from scheduling.waiting.queue_load import COUNTED, HEADS
 
 # The latest so many tell how long a job takes.
 _LATEST = 200

@@ -65,11 +65,12 @@ def send(*, caller: Caller, draft: MessageDraft, request_id: str = "") -> Messag
     people.tenant_flow(caller=caller)
     with transaction.atomic():
         batch = _prepare(caller, [draft], request_id)
-        admission.lately().check([spec for _, spec in batch.turns])
+        seen = admission.current()
+        seen.check([spec for _, spec in batch.turns])
         message, spec = batch.turns[0]
         _store(batch.turns)
         receipt = scheduling.submit(spec)
-        admission.here().joined([spec], [receipt])
+        seen.record([spec], [receipt])
         _refresh(batch, [receipt])
     return message
 
@@ -81,10 +82,12 @@ def send_many(
     people.tenant_flow(caller=caller)
     with transaction.atomic():
         batch = _prepare(caller, drafts, request_id)
-        admission.lately().check([spec for _, spec in batch.turns], batch=True)
+        seen = admission.current()
+        seen.check([spec for _, spec in batch.turns], batch=True)
         # Submitting comes last: it locks the tenant's fair tags until the commit.
         _store(batch.turns)
-        parts = submit_bulk(replace(spec, backlog=True) for _, spec in batch.turns)
+        backlog = (replace(spec, backlog=True) for _, spec in batch.turns)
+        parts = submit_bulk(backlog, seen=seen)
         _refresh(batch, [receipt for part in parts for receipt in part])
     return [message for message, _ in batch.turns]
 
@@ -111,7 +114,7 @@ def _refresh(batch: _Batch, receipts: Sequence[Receipt]) -> None:
 
 def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) -> _Batch:
     """Messages and job specifications, with a fixed number of queries however many drafts."""
-    estimates.lately()
+    expected = estimates.current()
     talks = _locked_conversations(caller, drafts)
     _check_conversations(drafts, talks)
     names = [_user_name(draft, talks) for draft in drafts]
@@ -142,7 +145,8 @@ def _prepare(caller: Caller, drafts: Sequence[MessageDraft], request_id: str) ->
             message.analysis |= {"history": history_told}
         choice = _choice(caller, draft, message, applying)
         flow_id = flows[message.user_id]
-        spec = _spec(caller, draft, message, model, body, flow_id, choice, request_id)
+        cost = expected.cost(body, flow_id=flow_id, model=model)
+        spec = _spec(caller, draft, message, model, body, flow_id, cost, choice, request_id)
         turns.append((message, spec))
     return _Batch(turns, busy)
 
@@ -244,6 +248,7 @@ def _spec(
     model: str,
     body: str,
     flow_id: int,
+    cost: float,
     choice: Choice,
     request_id: str,
 ) -> JobSpec:
@@ -260,7 +265,7 @@ def _spec(
         tenant_id=caller.tenant_id,
         user_id=message.user_id,
         flow_id=flow_id,
-        cost=estimates.here().cost(body, flow_id=flow_id, model=model),
+        cost=cost,
         due_at=due_at,
         deadline_at=(due_at or now) + timedelta(seconds=draft.timeout_seconds),
         sequence_key=message.conversation_id,

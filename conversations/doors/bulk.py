@@ -199,7 +199,7 @@ def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_i
         tenant_id=terms.caller.tenant_id,
         user_id=terms.caller.user_id,
         flow_id=flow_id,
-        cost=estimates.lately().cost(
+        cost=estimates.current().cost(
             request.upstream,
             flow_id=flow_id,
             model=request.model,

@@ -12,19 +12,21 @@ import structlog
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall, finishes, storable
 from scheduling.models import Api
-from scheduling.statements import CLAIM, FINISH, GIVE_BACK, HEARTBEAT, NOTE, RETRY, STORED
+from scheduling.statements import (
+    CLAIM,
+    FINISH,
+    GIVE_BACK,
+    HEARTBEAT,
+    NOTE,
+    RETRY,
+    STORED,
+    WAITING,
+)
 from stores.group_commit import Grouped
 from stores.postgres import UNSTORABLE, Database, fetch
 
 log = structlog.get_logger(__name__)
 ALL_APIS = frozenset(Api.values)
-WAITING = """
-select exists (select 1 from scheduling_job where status = 'queued' and level = %(level)s),
-       exists (select 1 from unnest(%(models)s::text[], %(apis)s::text[]) as r(model, apis)
-                 join scheduling_job j on j.model = r.model
-                  and j.status = 'queued' and j.level = %(level)s
-                  and j.api = any(string_to_array(r.apis, ',')))
-"""
 
 
 class Claims:

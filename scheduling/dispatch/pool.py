@@ -26,15 +26,12 @@ from scheduling.dispatch.room import ModelRoom
 from scheduling.dispatch.slot import Placement, Slot
 from scheduling.models import Api
 from scheduling.specs import estimated_tokens
+from scheduling.statements import RUNNING
 from scheduling.tickets.gate import TicketGate
 from stores.group_commit import Grouped
 from stores.postgres import Database, fetch
 
 log = structlog.get_logger(__name__)
-RUNNING = """
-select exists (select 1 from scheduling_job
-                where status = 'processing' and lease_expires_at > now())
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The retry budgets of one worker process, an account an endpoint.
 
-Each process counts its own calls: a share of all calls is the sum of shares of each worker's. Only
-the retries a second are per worker; they are for times of little traffic, when a share of nothing
+Each process counts its own calls: the shares of all workers add up to a share of all calls. The
+retries a second are per worker; they are for times of little traffic, when a share of no calls
 would forbid the first retry.
 """
 

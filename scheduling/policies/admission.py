@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scheduling.policies.waiting import PoolLoad, seconds_to_start, wait_seconds
+from scheduling.policies.waiting import ModelSetLoad, seconds_to_start, wait_seconds
 
 SHORTEST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 3600.0
@@ -35,42 +35,28 @@ class Verdict:
 
 
 def decide(
-    pool: PoolLoad, level: int, *, ahead: float, limit_seconds: float, floors: Sequence[float]
+    load: ModelSetLoad, level: int, *, ahead: float, limit_seconds: float, floors: Sequence[float]
 ) -> Verdict:
     """Whether a request with `ahead` others of its level before it may join.
 
     Args:
-        level: its place among `pool.levels`.
+        level: its place among `load.levels`.
         limit_seconds: the longest wait at which it is admitted.
         floors: each level's assured share of picks, highest level first.
     """
-    wait = wait_seconds(pool, level, ahead=ahead, floors=floors)
-    careful = wait_seconds(pool, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds)
+    wait = wait_seconds(load, level, ahead=ahead, floors=floors)
+    careful = wait_seconds(load, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds)
     if wait is None or careful is None:
         return Verdict(True, 0.0)
-    if careful <= limit_seconds or ahead < max(1, pool.slots):
+    if careful <= limit_seconds or ahead < max(1, load.slots):
         return Verdict(True, wait)
     # Admitted again when the wait is below the limit, or when fewer wait than there are slots.
-    fewer = seconds_to_start(pool, level, work=ahead - max(1, pool.slots) + 1, floors=floors)
+    fewer = seconds_to_start(load, level, work=ahead - max(1, load.slots) + 1, floors=floors)
     return Verdict(False, wait, retry_seconds(min(careful - limit_seconds, fewer or 0.0)))
 
 
 def retry_seconds(seconds: float) -> float:
     return max(SHORTEST_RETRY_SECONDS, min(LONGEST_RETRY_SECONDS, seconds))
-
-
-def pools_of(endpoints: Sequence[tuple[int, frozenset[str]]]) -> list[tuple[int, frozenset[str]]]:
-    """Endpoints (slots, models) grouped into pools (slots, models): no two pools share a model."""
-    pools: list[tuple[int, frozenset[str]]] = []
-    for slots, models in endpoints:
-        apart = []
-        for other_slots, other_models in pools:
-            if models & other_models:
-                slots, models = slots + other_slots, models | other_models
-            else:
-                apart.append((other_slots, other_models))
-        pools = [*apart, (slots, models)]
-    return pools
 
 
 def desired_replicas(

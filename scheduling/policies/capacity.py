@@ -1,13 +1,13 @@
 """How many slots may each level hold? Limits over all workers, recomputed every few seconds.
 
-A strategy maps snapshots of the pools to caps, one a level. What it keeps, whatever the figures:
+A strategy maps snapshots of the model sets to caps, one a level. Whatever the figures:
 
 - a level never gets more than its own `max_concurrent`, where the operator set one;
 - a level with work gets at least one slot;
 - no slot idles while something waits that may have it: what a level does not use is others'.
 
     static    the operator's limits, and nothing else
-    dynamic   shares follow the backlog: better levels first, but every level with work keeps its
+    dynamic   shares follow what waits: better levels first, but every level with work keeps its
               share (`floors` of the slots), even when long jobs of others hold the rest
     adaptive  the operator's limits, scaled with what the endpoints' latency allows just now
     hybrid    dynamic, over what the endpoints' latency allows just now
@@ -38,7 +38,7 @@ class LevelState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A pool: its levels, highest first, and the slots there are.
+    """A model set: its levels, highest first, and the slots there are.
 
     Attributes:
         slots: as the endpoints' operators allow.
@@ -56,11 +56,11 @@ class Strategy(Protocol):
     @property
     def watches(self) -> bool: ...
 
-    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
-        """Most slots a level, over all pools; a level that is absent has no cap.
+    def caps(self, model_sets: Sequence[Snapshot]) -> dict[str, int]:
+        """Most slots a level, over all model sets; a level that is absent has no cap.
 
         Args:
-            pools: endpoints that share no model with others, each with the demand for it; at
+            model_sets: endpoints that share no model with others, each with the demand for it; at
                 least one.
         """
         ...
@@ -70,28 +70,28 @@ class Strategy(Protocol):
 class Static:
     watches: bool = False
 
-    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
-        return {level.name: level.limit for level in pools[0].levels if level.limit}
+    def caps(self, model_sets: Sequence[Snapshot]) -> dict[str, int]:
+        return {level.name: level.limit for level in model_sets[0].levels if level.limit}
 
 
 @dataclass(frozen=True, slots=True)
 class Dynamic:
     watches: bool = True
 
-    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
-        return _summed([_shared(pool, pool.slots) for pool in pools], pools[0])
+    def caps(self, model_sets: Sequence[Snapshot]) -> dict[str, int]:
+        return _summed([_shared(each, each.slots) for each in model_sets], model_sets[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
     watches: bool = True
 
-    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
-        slots = sum(pool.slots for pool in pools)
-        scale = sum(map(_allowed, pools)) / slots if slots else 1.0
+    def caps(self, model_sets: Sequence[Snapshot]) -> dict[str, int]:
+        slots = sum(model_set.slots for model_set in model_sets)
+        scale = sum(map(_allowed, model_sets)) / slots if slots else 1.0
         return {
             level.name: max(1, round(level.limit * min(1.0, scale)))
-            for level in pools[0].levels
+            for level in model_sets[0].levels
             if level.limit
         }
 
@@ -100,8 +100,8 @@ class Adaptive:
 class Hybrid:
     watches: bool = True
 
-    def caps(self, pools: Sequence[Snapshot]) -> dict[str, int]:
-        return _summed([_shared(pool, _allowed(pool)) for pool in pools], pools[0])
+    def caps(self, model_sets: Sequence[Snapshot]) -> dict[str, int]:
+        return _summed([_shared(each, _allowed(each)) for each in model_sets], model_sets[0])
 
 
 NAMED: Mapping[str, Strategy] = {
@@ -112,23 +112,23 @@ NAMED: Mapping[str, Strategy] = {
 }
 
 
-def _allowed(pool: Snapshot) -> int:
-    return max(1, min(pool.learned, pool.slots))
+def _allowed(model_set: Snapshot) -> int:
+    return max(1, min(model_set.learned, model_set.slots))
 
 
-def _summed(pools: Sequence[Mapping[str, int]], limits: Snapshot) -> dict[str, int]:
+def _summed(caps_by_set: Sequence[Mapping[str, int]], limits: Snapshot) -> dict[str, int]:
     found = {}
     for level in limits.levels:
-        slots = sum(caps[level.name] for caps in pools)
+        slots = sum(caps[level.name] for caps in caps_by_set)
         found[level.name] = min(slots, level.limit) if level.limit else slots
     return found
 
 
-def _shared(pool: Snapshot, slots: int) -> dict[str, int]:
+def _shared(model_set: Snapshot, slots: int) -> dict[str, int]:
     """From the best level down: all that is left but what worse levels keep."""
-    kept = [_kept(level, slots) for level in pool.levels]
+    kept = [_kept(level, slots) for level in model_set.levels]
     left, caps = slots, {}
-    for place, level in enumerate(pool.levels):
+    for place, level in enumerate(model_set.levels):
         cap = max(1, kept[place], left - sum(kept[place + 1 :]))
         caps[level.name] = min(cap, level.limit) if level.limit else cap
         left -= min(level.demand, caps[level.name])

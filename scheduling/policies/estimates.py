@@ -30,7 +30,7 @@ class Estimate:
         return Estimate(mean, seen)
 
 
-def pooled(estimates: Iterable[Estimate]) -> Estimate:
+def averaged(estimates: Iterable[Estimate]) -> Estimate:
     """What several flows' answers say of their common model; each counts for `WINDOW` at most."""
     known = [(each.mean, min(each.samples, WINDOW)) for each in estimates if each.samples]
     total = sum(samples for _, samples in known)

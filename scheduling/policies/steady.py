@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import exp
 
-from scheduling.policies.waiting import LevelLoad, PoolLoad
+from scheduling.policies.waiting import LevelLoad, ModelSetLoad
 
 # Over how long figures are averaged, and how long a clock must have been watched.
 STEADY_SECONDS = 60.0
@@ -40,7 +40,7 @@ class Pace:
         return max(0.0, distance) * self.seconds / self.moved
 
 
-def steadied(now: PoolLoad, before: PoolLoad, seconds: float) -> PoolLoad:
+def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSetLoad:
     """The figures of now, those that vary by chance averaged with what they were `seconds` ago.
 
     What waits, what runs and how long a job takes (a mean of many already) is as it is now. After a

@@ -48,7 +48,7 @@ class LevelLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolLoad:
+class ModelSetLoad:
     """Models that share endpoints, and what waits for them; levels come highest first.
 
     Attributes:
@@ -64,23 +64,23 @@ class PoolLoad:
     standing: bool = False
 
 
-def pool_rate(pool: PoolLoad) -> float | None:
+def total_rate(load: ModelSetLoad) -> float | None:
     """Jobs a second that leave the pool while work waits; None when nothing is known yet.
 
     What runs by how long a job takes, or what was counted when that is clearly more (the count
     less its standard deviation): after a pause the count is still low, and of a few jobs it says
     little.
     """
-    counted = sum(level.finished_per_second for level in pool.levels)
-    if pool.service_seconds <= 0:
+    counted = sum(level.finished_per_second for level in load.levels)
+    if load.service_seconds <= 0:
         return counted or None
-    running = pool.processing if pool.standing else max(pool.processing, pool.slots)
+    running = load.processing if load.standing else max(load.processing, load.slots)
     sure = counted - math.sqrt(counted / WINDOW_SECONDS)
-    return max(sure, max(1, running) / pool.service_seconds)
+    return max(sure, max(1, running) / load.service_seconds)
 
 
 def level_rate(
-    pool: PoolLoad, level: int, floors: Sequence[float], *, horizon_seconds: float | None = None
+    load: ModelSetLoad, level: int, floors: Sequence[float], *, horizon_seconds: float | None = None
 ) -> float | None:
     """Jobs a second that a level can expect while its own work waits and no better one's does.
 
@@ -89,19 +89,19 @@ def level_rate(
             chance take more, and less may end; both vary like counts of events. The best level is
             taken by its mean: what a few seconds bring is chance whatever one does.
     """
-    rate = pool_rate(pool)
+    rate = total_rate(load)
     if rate is None:
         return None
-    better = _better(pool, level)
-    left = rate * (1 - _owed(pool, level, floors)) - better
+    better = _better(load, level)
+    left = rate * (1 - _owed(load, level, floors)) - better
     if horizon_seconds is not None and level:
         left -= CAUTION * math.sqrt((rate + better) / horizon_seconds)
     left = max(left, _sure(rate, level, horizon_seconds) * floors[level], rate * _LEAST_SHARE)
-    return min(left, _own_most(pool, level, left))
+    return min(left, _own_most(load, level, left))
 
 
 def seconds_to_start(
-    pool: PoolLoad,
+    load: ModelSetLoad,
     level: int,
     *,
     work: float,
@@ -109,14 +109,14 @@ def seconds_to_start(
     horizon_seconds: float | None = None,
 ) -> float | None:
     """How long until so much work of a level has started; None when nothing is known yet."""
-    rate, expected = pool_rate(pool), level_rate(pool, level, floors)
-    after = level_rate(pool, level, floors, horizon_seconds=horizon_seconds)
+    rate, expected = total_rate(load), level_rate(load, level, floors)
+    after = level_rate(load, level, floors, horizon_seconds=horizon_seconds)
     if rate is None or expected is None or after is None:
         return None
     floor = min(_sure(rate, level, horizon_seconds) * floors[level], after)
-    above = sum(each.queued for each in pool.levels[:level])
-    taken = min(rate * floors[level], expected) + _better(pool, level)
-    left_to_better = rate * (1 - _owed(pool, level, floors)) - taken
+    above = sum(each.queued for each in load.levels[:level])
+    taken = min(rate * floors[level], expected) + _better(load, level)
+    left_to_better = rate * (1 - _owed(load, level, floors)) - taken
     busy_above = above / max(left_to_better, rate * _LEAST_SHARE)
     if 0 < work <= floor * busy_above:
         return work / floor
@@ -124,7 +124,7 @@ def seconds_to_start(
 
 
 def wait_seconds(
-    pool: PoolLoad,
+    load: ModelSetLoad,
     level: int,
     *,
     ahead: float,
@@ -134,7 +134,7 @@ def wait_seconds(
     """How long until a request starts that has `ahead` of its level before it.
 
     Args:
-        level: its place among `pool.levels`.
+        level: its place among `load.levels`.
         ahead: work, in jobs by size.
         floors: each level's assured share of picks, highest level first.
         horizon_seconds: as in `level_rate`; without it the estimate is neither hopeful nor careful.
@@ -142,17 +142,17 @@ def wait_seconds(
     Returns:
         Seconds; 0 while a slot is free for it; None when nothing is known yet.
     """
-    before = ahead + sum(each.queued for each in pool.levels[:level])
-    if not pool.standing and before < pool.slots - pool.processing:
+    before = ahead + sum(each.queued for each in load.levels[:level])
+    if not load.standing and before < load.slots - load.processing:
         return 0.0
     return seconds_to_start(
-        pool, level, work=ahead + 1, floors=floors, horizon_seconds=horizon_seconds
+        load, level, work=ahead + 1, floors=floors, horizon_seconds=horizon_seconds
     )
 
 
-def _better(pool: PoolLoad, level: int) -> float:
+def _better(load: ModelSetLoad, level: int) -> float:
     """Jobs a second that better levels take."""
-    return sum(each.arriving_per_second for each in pool.levels[:level])
+    return sum(each.arriving_per_second for each in load.levels[:level])
 
 
 def _sure(rate: float, level: int, horizon_seconds: float | None) -> float:
@@ -162,12 +162,12 @@ def _sure(rate: float, level: int, horizon_seconds: float | None) -> float:
     return max(rate / 2, rate - CAUTION * math.sqrt(rate / horizon_seconds))
 
 
-def _owed(pool: PoolLoad, level: int, floors: Sequence[float]) -> float:
+def _owed(load: ModelSetLoad, level: int, floors: Sequence[float]) -> float:
     """The share of picks that worse levels with work are sure of."""
-    worse = zip(pool.levels[level + 1 :], floors[level + 1 :], strict=True)
+    worse = zip(load.levels[level + 1 :], floors[level + 1 :], strict=True)
     return sum(floor for each, floor in worse if each.queued)
 
 
-def _own_most(pool: PoolLoad, level: int, otherwise: float) -> float:
-    most = pool.levels[level].most_running
-    return most / pool.service_seconds if most and pool.service_seconds > 0 else otherwise
+def _own_most(load: ModelSetLoad, level: int, otherwise: float) -> float:
+    most = load.levels[level].most_running
+    return most / load.service_seconds if most and load.service_seconds > 0 else otherwise

@@ -1,38 +1,29 @@
-"""What there is, what it does, and why what waits does wait: for `manage.py capacity` and metrics.
+"""What capacity is there, what does it do, and why does what waits wait? As of now, for people.
 
-`desired_replicas` is for autoscalers (KEDA, HPA): of as many replicas as endpoints take work today,
-so many would start every level's queue within its `max_wait`:
-
-    replicas x max over levels of (queued work / drain rate) / target wait
-
-where queued work is in requests and the drain rate in requests a second, both as admission sees
-them, and the target wait is the level's `scheduling.max_wait`. It never falls below the replicas
-that the slots in use fill, so that work that runs is not cut off.
+`manage.py capacity` and the first page of admin show it. How many slots a level may hold is decided
+in `policies/capacity.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django.db import connection
 from redis.exceptions import RedisError
 
 from balancing.endpoints.registry import Target, known_endpoints
 from balancing.live.slots import slots_in_use
 from scheduling.dispatch import level_slots
-from scheduling.models import Held, Priority
-from scheduling.pauses import Pauses
-from scheduling.policies import admission as policy
-from scheduling.policies import waiting
-from scheduling.reports import levels as outlook
-from scheduling.reports.levels import LevelSummary
-from scheduling.statements import HELD, UNSERVED
+from scheduling.models import Priority
+from scheduling.policies.waiting import wait_seconds
+from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.reasons import Unserved, held_by_level, reasons_of, unserved_by_level
+from scheduling.reports.replicas import drain_rate, replicas_for
 from scheduling.waiting import admission
-from scheduling.waiting.load import Load, Pool
+from scheduling.waiting.level_settings import floors, longest_wait_seconds
+from scheduling.waiting.model_set import ModelSet
+from scheduling.waiting.queue_view import QueueView
 from stores import control
-
-CAP = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +65,18 @@ class Capacity:
 
 def survey() -> Capacity:
     """The whole picture, at most a second old."""
-    seen = admission.lately()
-    endpoints = known_endpoints()
-    used = _in_use(endpoints)
-    held, unserved = _held(), _unserved(endpoints)
-    capped = level_caps()
-    summaries = {each.level: each for each in outlook.level_summary()}
-    levels = [
-        _level(
-            summaries[level],
-            seen.load,
-            seen.pauses,
-            held=held.get(level, {}),
-            unserved=unserved.get(level, {}),
-            cap=capped.get(level.queue, (0, None))[1],
-        )
-        for level in Priority
-    ]
+    seen = _Seen.now()
+    levels = [_level(seen, level) for level in Priority]
     return Capacity(
         levels=levels,
-        endpoints=[
-            EndpointCapacity(
-                each.name,
-                each.state,
-                used.get(each.id),
-                each.max_concurrent,
-                tuple(sorted(each.model_names)),
-            )
-            for each in endpoints
+        endpoints=[_endpoint(each, seen.used.get(each.id)) for each in seen.endpoints],
+        desired_replicas=replicas_for(seen.queue.load, seen.endpoints, seen.used),
+        intake_paused=seen.queue.pauses.intake,
+        reasons=[
+            reason
+            for each in levels
+            for reason in reasons_of(each, seen.unserved.get(each.level, {}), seen.free)
         ],
-        desired_replicas=_desired(seen.load, endpoints, used),
-        intake_paused=seen.pauses.intake,
-        reasons=_reasons(levels, unserved, endpoints, used),
     )
 
 
@@ -117,143 +88,83 @@ def level_caps() -> dict[str, tuple[int, int]]:
         return {}
 
 
-def desired_replicas() -> int:
-    """What the gauge `llmqueue_desired_replicas` shows.
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Everything that a survey is made of, read at one moment."""
 
-    Raises:
-        redis.RedisError: Valkey is away. No figure then: one without the slots in use would let
-            an autoscaler stop what runs.
-    """
-    endpoints = known_endpoints()
-    used = slots_in_use(control.client(), [each.id for each in endpoints])
-    return _desired(admission.lately().load, endpoints, used)
+    queue: QueueView
+    endpoints: Sequence[Target]
+    used: Mapping[int, int]
+    summaries: Mapping[Priority, LevelSummary]
+    held: Mapping[Priority, Mapping[str, int]]
+    unserved: Unserved
+    caps: Mapping[str, tuple[int, int]]
 
-
-def _desired(load: Load, endpoints: Sequence[Target], used: Mapping[int, int]) -> int:
-    working = [each for each in endpoints if each.takes_work]
-    slots = sum(each.max_concurrent for each in working)
-    busy = sum(used.get(each.id, 0) for each in working) / slots if slots else 0.0
-    wanted = 0
-    # The pools share no endpoint: what each wants adds up.
-    for pool in load.pools:
-        own = [each for each in working if each.model_names & pool.models]
-        own_slots = sum(each.max_concurrent for each in own)
-        own_busy = sum(used.get(each.id, 0) for each in own) / own_slots if own_slots else 0.0
-        wanted += policy.desired_replicas(
-            replicas=len(own),
-            queued={int(level): pool.load.levels[level].queued for level in Priority},
-            rates={int(level): _rate(pool, level) for level in Priority},
-            targets={int(level): admission.limit_seconds(level) for level in Priority},
-            busy_share=own_busy,
+    @classmethod
+    def now(cls) -> _Seen:
+        endpoints = known_endpoints()
+        return cls(
+            queue=admission.current().queue,
+            endpoints=endpoints,
+            used=_in_use(endpoints),
+            summaries={each.level: each for each in level_summary()},
+            held=held_by_level(),
+            unserved=unserved_by_level(endpoints),
+            caps=level_caps(),
         )
-    if load.pools:
-        # What waits for a model that nobody serves any more asks for a first endpoint.
-        served = frozenset[str]().union(*(each.model_names for each in working))
-        return wanted + any(each.queued and each.model not in served for each in load.models)
-    # Nothing waits; or what waits has no endpoint at all, and asks for a first one.
-    queued = {int(each.level): each.queued for each in load.models if each.queued}
-    return policy.desired_replicas(
-        replicas=len(working), queued=queued, rates={}, targets={}, busy_share=busy
-    )
 
-
-def _rate(pool: Pool, level: Priority) -> float | None:
-    return waiting.level_rate(pool.load, int(level), admission.floors())
-
-
-def _level(
-    summary: LevelSummary,
-    load: Load,
-    pauses: Pauses,
-    *,
-    held: Mapping[str, int],
-    unserved: Mapping[str, int],
-    cap: int | None,
-) -> LevelCapacity:
-    level = summary.level
-    rates = [rate for pool in load.pools if (rate := _rate(pool, level)) is not None]
-    waits = [
-        wait
-        for pool in load.pools
-        if (
-            wait := waiting.wait_seconds(
-                pool.load,
-                int(level),
-                ahead=pool.load.levels[level].queued,
-                floors=admission.floors(),
-            )
+    @property
+    def free(self) -> int:
+        """Slots that are free, at all endpoints together."""
+        return sum(
+            max(0, each.max_concurrent - self.used.get(each.id, 0))
+            for each in self.endpoints
+            if each.takes_work
         )
-        is not None
-    ]
-    paused = pauses.stops(level)
+
+
+def _level(seen: _Seen, level: Priority) -> LevelCapacity:
+    summary, paused = seen.summaries[level], seen.queue.pauses.stops(level)
+    model_sets = seen.queue.load.model_sets
+    rates = _known(drain_rate(each, level) for each in model_sets)
+    waits = _known(_wait(each, level) for each in model_sets)
+    is_unknown = paused or bool(seen.unserved.get(level))
     return LevelCapacity(
         level=level,
         queued=summary.queued,
-        held=held,
+        held=seen.held.get(level, {}),
         processing=summary.processing,
         oldest_wait_seconds=summary.oldest_wait_seconds,
         drain_rate=None if paused or not rates else sum(rates),
-        limit_seconds=admission.limit_seconds(level),
-        estimated_wait_seconds=None if paused or not waits or unserved else max(waits),
+        limit_seconds=longest_wait_seconds(level),
+        estimated_wait_seconds=None if is_unknown else max(waits, default=None),
         paused=paused,
-        cap=cap,
+        cap=seen.caps.get(level.queue, (0, None))[1],
     )
 
 
-def _reasons(
-    levels: Sequence[LevelCapacity],
-    unserved: Mapping[Priority, Mapping[str, int]],
-    endpoints: Sequence[Target],
-    used: Mapping[int, int],
-) -> list[str]:
-    free = sum(
-        max(0, each.max_concurrent - used.get(each.id, 0)) for each in endpoints if each.takes_work
+def _known(figures: Iterable[float | None]) -> list[float]:
+    return [figure for figure in figures if figure is not None]
+
+
+def _wait(models: ModelSet, level: Priority) -> float | None:
+    """The wait of a job that joined the level's end now."""
+    ahead = models.load.levels[level].queued
+    return wait_seconds(models.load, int(level), ahead=ahead, floors=floors())
+
+
+def _endpoint(endpoint: Target, in_use: int | None) -> EndpointCapacity:
+    return EndpointCapacity(
+        endpoint.name,
+        endpoint.state,
+        in_use,
+        endpoint.max_concurrent,
+        tuple(sorted(endpoint.model_names)),
     )
-    found = []
-    for each in levels:
-        name = each.level.queue
-        lost = unserved.get(each.level, {})
-        found += [
-            f"{name}: {jobs} wait for {model}, which no enabled endpoint serves"
-            for model, jobs in lost.items()
-        ]
-        others = each.queued - sum(lost.values())
-        if others > 0:
-            found.append(f"{name}: {others} wait: {_why(each, free=free)}")
-        found += [f"{name}: {jobs} held: {Held(why).label}" for why, jobs in each.held.items()]
-    return found
-
-
-def _why(level: LevelCapacity, *, free: int) -> str:
-    if level.paused:
-        return "the level is paused"
-    if level.cap is not None and level.processing >= level.cap:
-        return f"the level holds the {level.cap} slots that it may"
-    if free == 0:
-        return "every slot is in use"
-    return f"{free} slots are free: for other models, or a worker for this level is missing"
-
-
-def _held() -> dict[Priority, dict[str, int]]:
-    found: dict[Priority, dict[str, int]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(HELD, {"cap": CAP})
-        for level, reason, jobs in cursor.fetchall():
-            found.setdefault(Priority(level), {})[reason] = jobs
-    return found
-
-
-def _unserved(endpoints: Sequence[Target]) -> dict[Priority, dict[str, int]]:
-    served = {name for each in endpoints if each.takes_work for name in each.model_names}
-    found: dict[Priority, dict[str, int]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(UNSERVED, {"cap": CAP, "models": sorted(served)})
-        for level, model, jobs in cursor.fetchall():
-            found.setdefault(Priority(level), {})[model] = jobs
-    return found
 
 
 def _in_use(endpoints: Sequence[Target]) -> dict[int, int]:
+    """Endpoint -> slots in use; empty while Valkey is away."""
     try:
         return slots_in_use(control.client(), [each.id for each in endpoints])
     except RedisError:

@@ -1,14 +1,18 @@
-"""How the levels stand, for people who look: one statement a second and process."""
+"""How do the levels stand? For people and for metrics, one statement a second and process."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection
+
+from balancing.endpoints.registry import known_models
 from scheduling.models import Priority
-from scheduling.statements import OUTLOOK
+from scheduling.statements import LEVEL_SUMMARIES
+from stores.memory import Aged, remembered
 
 WINDOW_SECONDS = 15
 HEADS, COUNT_CAP = 1000, 100_000
@@ -31,7 +35,7 @@ class LevelSummary:
 
     @classmethod
     def of_row(cls, row: tuple[Any, ...]) -> LevelSummary:
-        """A row of `sql/outlook.sql`."""
+        """A row of `sql/level_summaries.sql`."""
         return cls(Priority(row[0]), *row[1:])
 
     @property
@@ -39,48 +43,33 @@ class LevelSummary:
         return self.finished * 60 / WINDOW_SECONDS
 
 
-class Board:
-    """All levels at one moment."""
+class LevelSummaries(Aged[list[LevelSummary]]):
+    """All levels, highest first, as a process last read them.
 
-    def __init__(self, levels: Sequence[LevelSummary]) -> None:
-        self.levels = {summary.level: summary for summary in levels}
-        self.read_at = time.monotonic()
+    Args:
+        clock: seconds that only go forward.
+    """
 
-    @classmethod
-    def of_rows(cls, rows: Iterable[tuple[Any, ...]]) -> Board:
-        return cls([LevelSummary.of_row(row) for row in rows])
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(FRESH_SECONDS, clock=clock)
 
-    @property
-    def is_fresh(self) -> bool:
-        return time.monotonic() - self.read_at < FRESH_SECONDS
+
+def level_summary() -> list[LevelSummary]:
+    """Every level within the last second, highest first, by Django's connection."""
+    return remembered(LevelSummaries).current(_read)
+
+
+def _read() -> list[LevelSummary]:
+    with connection.cursor() as cursor:
+        cursor.execute(LEVEL_SUMMARIES, parameters(known_models()))
+        return [LevelSummary.of_row(row) for row in cursor.fetchall()]
 
 
 def parameters(models: Sequence[str]) -> dict[str, Any]:
-    """What `sql/outlook.sql` takes."""
+    """What `sql/level_summaries.sql` takes."""
     return {
         "window_seconds": WINDOW_SECONDS,
         "cap": COUNT_CAP,
         "heads": HEADS,
         "models": list(models),
     }
-
-
-_board: Board | None = None
-
-
-def board() -> Board:
-    """The levels as this process saw them within the last second, by Django's connection."""
-    global _board
-    from django.db import connection
-
-    from balancing.endpoints.registry import known_models
-
-    if _board is None or not _board.is_fresh:
-        with connection.cursor() as cursor:
-            cursor.execute(OUTLOOK, parameters(known_models()))
-            _board = Board.of_rows(cursor.fetchall())
-    return _board
-
-
-def level_summary() -> list[LevelSummary]:
-    return list(board().levels.values())

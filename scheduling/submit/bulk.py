@@ -16,6 +16,7 @@ from scheduling.specs import COLUMNS, JobSpec, Receipt, receipts, row
 from scheduling.statements import STAGING, SUBMIT_STAGED
 from scheduling.tickets.queue import MOST_TICKETS, publish_on_commit
 from scheduling.waiting import admission
+from scheduling.waiting.admission import Admission
 
 # A flow's tags are locked for the length of a batch: well under a second.
 BATCH_JOBS, BATCH_CHARS = 5_000, 16_000_000
@@ -23,11 +24,16 @@ _COPY = f"copy pg_temp.scheduling_staging ({', '.join(COLUMNS)}, place) from std
 _EMPTY = "truncate pg_temp.scheduling_staging"
 
 
-def submit_bulk(specs: Iterable[JobSpec]) -> Iterator[list[Receipt]]:
+def submit_bulk(
+    specs: Iterable[JobSpec], *, seen: Admission | None = None
+) -> Iterator[list[Receipt]]:
     """Store jobs in batches as they are asked for; yields the receipts of each batch.
 
     Memory is that of one batch. Tickets are published for the first `MOST_TICKETS` queued jobs of
     a level; the sweep publishes for the rest as these are used up.
+
+    Args:
+        seen: decides for all batches; without it the process's admission as of each batch.
 
     Raises:
         Maintenance, QueueFull: intake is paused, or a hard cap is reached; batches yielded before
@@ -35,9 +41,10 @@ def submit_bulk(specs: Iterable[JobSpec]) -> Iterator[list[Receipt]]:
     """
     left = Counter(dict.fromkeys(range(4), MOST_TICKETS))
     for batch in batches(specs):
-        admission.lately().check(batch, batch=True)
+        deciding = seen or admission.current()
+        deciding.check(batch, batch=True)
         stored = _store(batch, left)
-        admission.here().joined(batch, stored)
+        deciding.record(batch, stored)
         yield stored
 
 

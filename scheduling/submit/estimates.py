@@ -1,4 +1,4 @@
-"""What a new job is expected to cost, from what its flow's answers were: no query a request.
+"""What is a new job expected to cost, by what its flow's answers were? No query a request.
 
 Workers learn in the statement that finishes jobs (`sql/finish.sql`). A web process reads what has
 changed every few seconds, beside the requests, and keeps it in memory.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.db import connection
+
 from llmqueue_project.config import configuration
-from scheduling.policies.estimates import Estimate, expected_output, pooled
+from scheduling.policies.estimates import Estimate, averaged, expected_output
 from scheduling.specs import estimate_cost
+from stores.memory import remembered
 from stores.postgres import Database, read
 
 REFRESH_SECONDS = 5.0
@@ -31,9 +34,14 @@ select flow_id, model, mean, samples, updated_at
 
 
 class Estimates:
-    """A process's memory of learned output lengths."""
+    """A process's memory of learned output lengths.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
         self._own: dict[tuple[int, str], Estimate] = {}
         self._models: dict[str, Estimate] = {}
         self._latest = datetime(1970, 1, 1, tzinfo=UTC) + OVERLAP
@@ -41,16 +49,17 @@ class Estimates:
 
     @property
     def is_due(self) -> bool:
-        return time.monotonic() - self._read_at >= REFRESH_SECONDS
+        """Whether it is time to read what has changed."""
+        return self._clock() - self._read_at >= REFRESH_SECONDS
 
     @property
-    def wanted(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """What `CHANGED` takes."""
         return {"since": self._latest - OVERLAP, "limit": REMEMBERED}
 
-    def learn(self, rows: Iterable[Sequence[Any]]) -> None:
+    def update(self, rows: Iterable[Sequence[Any]]) -> None:
         """Remember rows of `CHANGED`."""
-        self._read_at = time.monotonic()
+        self._read_at = self._clock()
         if len(self._own) > REMEMBERED:
             self._own.clear()
         models = set()
@@ -59,14 +68,14 @@ class Estimates:
             self._latest = max(self._latest, updated_at)
             models.add(model)
         if models:
-            self._pool(models)
+            self._average(models)
 
-    def _pool(self, models: set[str]) -> None:
+    def _average(self, models: set[str]) -> None:
         of: defaultdict[str, list[Estimate]] = defaultdict(list)
         for (_, model), estimate in self._own.items():
             if model in models:
                 of[model].append(estimate)
-        self._models |= {model: pooled(estimates) for model, estimates in of.items()}
+        self._models |= {model: averaged(estimates) for model, estimates in of.items()}
 
     def output_tokens(self, *, flow_id: int, model: str, max_tokens: int | None = None) -> float:
         """Expected output tokens of a flow's next request."""
@@ -88,36 +97,21 @@ class Estimates:
         return estimate_cost(body, output)
 
 
-_here = Estimates()
-
-
-def here() -> Estimates:
-    """This process's memory, as it is."""
-    return _here
-
-
-def lately() -> Estimates:
-    """This process's memory, by Django's connection where it is a few seconds old."""
-    from django.db import connection
-
-    if _here.is_due:
+def current() -> Estimates:
+    """The process's estimates, read by Django's connection where they are a few seconds old."""
+    found = remembered(Estimates)
+    if found.is_due:
         with connection.cursor() as cursor:
-            cursor.execute(CHANGED, _here.wanted)
-            _here.learn(cursor.fetchall())
-    return _here
+            cursor.execute(CHANGED, found.parameters)
+            found.update(cursor.fetchall())
+    return found
 
 
-async def look(database: Database) -> None:
+async def refresh(estimates: Estimates, database: Database) -> None:
     """Read what has changed, beside the requests, if it is time.
 
     Raises:
         psycopg.OperationalError: the server stayed away.
     """
-    if _here.is_due:
-        _here.learn(await read(database.relaxed, CHANGED, _here.wanted))
-
-
-def forget() -> None:
-    """Begin anew: for tests, which share a process."""
-    global _here
-    _here = Estimates()
+    if estimates.is_due:
+        estimates.update(await read(database.relaxed, CHANGED, estimates.parameters))

@@ -17,10 +17,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from scheduling.flow_ids import FlowIds
 from scheduling.models import Status
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, SUBMIT
-from scheduling.tickets import messages as tickets
+from scheduling.tickets.messages import counted
+from scheduling.tickets.queue import TicketQueue
 from stores import control
 from stores.group_commit import Grouped
 from stores.postgres import UNSTORABLE, Database, fetch
@@ -43,9 +45,10 @@ class Intake:
     def __init__(self, database: Database, client: Redis) -> None:
         self._database = database
         self._client = client
+        self._queue = TicketQueue(client)
         self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
         self._cancel = Grouped(self._cancel_group)
-        self._flows: dict[tuple[str, str, float], int] = {}
+        self._flows = FlowIds()
         self._background: set[asyncio.Task[None]] = set()
 
     async def submit(self, spec: JobSpec) -> Receipt:
@@ -63,13 +66,11 @@ class Intake:
 
     async def flow_for(self, *, key: str, name: str, weight: float) -> int:
         """The id of a flow, made when first named."""
-        found = self._flows.get((key, name, weight))
+        found = self._flows.get(key, name, weight)
         if found is None:
             values = {"key": key, "name": name, "weight": weight}
             found = int((await fetch(self._database.durable, FLOW, values))[0][0])
-            if len(self._flows) > 100_000:
-                self._flows.clear()
-            self._flows[key, name, weight] = found
+            self._flows.remember(key, name, weight, found)
         return found
 
     async def _submit_group(self, specs: Sequence[JobSpec]) -> list[Receipt]:
@@ -79,7 +80,7 @@ class Intake:
             # Sent a second time after a broken connection: the first had been committed.
             stored |= receipts(await fetch(self._database.durable, EXISTING, {"ids": missing}))
         queued = [s.level for s in specs if stored[s.id].status == Status.QUEUED]
-        self._later(self._publish(tickets.counted(queued)))
+        self._later(self._publish(counted(queued)))
         return [stored[spec.id] for spec in specs]
 
     async def _patiently(self, specs: Sequence[JobSpec]) -> list[tuple[UUID, str, str, float]]:
@@ -104,15 +105,9 @@ class Intake:
 
     async def _publish(self, counts: dict[str, int]) -> None:
         try:
-            if len(counts) == 1:
-                ((level, messages),) = tickets.pushes(counts)
-                await self._client.lpush(level, *messages)
-                return
-            async with self._client.pipeline(transaction=False) as pipe:
-                for level, messages in tickets.pushes(counts):
-                    pipe.lpush(level, *messages)
-                await pipe.execute()
+            await self._queue.publish(counts)
         except RedisError as error:
+            # The rows are committed; the sweep publishes what is missing.
             log.warning("tickets.not_published", error=str(error))
 
     async def _tell(self, running: Sequence[UUID]) -> None:

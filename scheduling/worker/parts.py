@@ -78,4 +78,4 @@ class Parts:
             runner=self.runner,
         )
         self.puller = Puller(gate=gate, queue=self.queue, pool=self.pool, desk=self.desk)
-        self.sweeper = Sweeper(database=database, client=valkey)
+        self.sweeper = Sweeper(database=database, queues=self.queue)

@@ -15,7 +15,9 @@ from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
 from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
+from scheduling.submit.estimates import Estimates
 from scheduling.sweep import LEAST_QUEUED, Sweeper
+from scheduling.tickets.queue import TicketQueue
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)
@@ -132,7 +134,7 @@ async def test_the_sweep_lets_them_in_and_publishes_their_tickets(
     database: Db, valkey: Redis
 ) -> None:
     await database.submit(*backlog(await database.flow(), 100))
-    sweeper = Sweeper(database=database.pools, client=valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
 
     assert await sweeper.once() == []
 
@@ -160,10 +162,9 @@ async def test_a_door_learns_what_workers_have_seen(database: Db) -> None:
                 actual_cost=1.0,
             )
         )
-    estimates.forget()
+    learned = Estimates()
 
-    await estimates.look(database.pools)
+    await estimates.refresh(learned, database.pools)
 
-    assert estimates.here().output_tokens(flow_id=flow, model=MODEL) == 20
-    assert estimates.here().output_tokens(flow_id=flow + 1, model=MODEL) == 20
-    estimates.forget()
+    assert learned.output_tokens(flow_id=flow, model=MODEL) == 20
+    assert learned.output_tokens(flow_id=flow + 1, model=MODEL) == 20

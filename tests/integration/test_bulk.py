@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -19,13 +18,6 @@ from scheduling.waiting import admission
 from tests.hot_path import MODEL, spec
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def anew() -> Iterator[None]:
-    admission.forget()
-    yield
-    admission.forget()
 
 
 @pytest.fixture
@@ -76,7 +68,6 @@ def test_what_does_not_fit_below_the_cap_is_refused_and_the_rest_stays(
     monkeypatch.setattr(bulk, "BATCH_JOBS", 3)
 
     parts = bulk.submit_bulk(specs(flow, 9, backlog=True))
-    admission.forget()
 
     assert len(next(parts)) == 3
     with pytest.raises(QueueFull):

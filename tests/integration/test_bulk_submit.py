@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ from django.utils import timezone
 from balancing.services import register
 from conversations.doors import bulk
 from conversations.models import Message, Tenant
-from scheduling import pauses, services
+from scheduling import pauses
 from scheduling.models import Job, JobPayload, JobResult, Priority, Status
-from scheduling.submit import estimates
-from scheduling.waiting import admission
 from tests.hot_path import MODEL
 
 pytestmark = pytest.mark.django_db
@@ -27,15 +24,9 @@ CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.fixture(autouse=True)
-def tenant() -> Iterator[Tenant]:
+def tenant() -> Tenant:
     register(name="e", base_url="http://localhost:1/v1", model_names=[MODEL])
-    admission.forget()
-    estimates.forget()
-    services._flows.clear()
-    yield Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
-    admission.forget()
-    estimates.forget()
-    services._flows.clear()
+    return Tenant.objects.create(name="acme", highest_priority=Priority.HIGH)
 
 
 def file_of(folder: Path, *lines: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
@@ -19,10 +18,9 @@ from scheduling import pauses, services
 from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
-from scheduling.reports import levels as outlook
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
-from scheduling.waiting import admission
+from scheduling.tickets.queue import TicketQueue
 from tests.hot_path import MODEL, Db, spec
 
 TENANT, OTHER = uuid4(), uuid4()
@@ -30,18 +28,6 @@ PAUSE = """
 insert into scheduling_pause (scope, key, reason, since, operator)
 values (%(scope)s, %(key)s, '', now(), '')
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    def forget() -> None:
-        admission.forget()
-        services._flows.clear()
-        outlook._board = None
-
-    forget()
-    yield
-    forget()
 
 
 def waiting(tenant: UUID = TENANT, **fields: Any) -> UUID:
@@ -172,7 +158,7 @@ async def test_a_job_that_comes_due_while_paused_is_held(database: Db) -> None:
 
 
 async def test_the_sweep_mends_what_a_pause_and_its_end_missed(database: Db, valkey: Redis) -> None:
-    sweeper = Sweeper(database=database.pools, client=valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
     flow = await database.flow()
     (job,) = await database.submit(spec(flow, tenant_id=TENANT))
     await database.run(PAUSE, scope="tenant", key=str(TENANT))

@@ -11,7 +11,7 @@ import pytest
 
 from scheduling.dispatch.endings import Finish, finishes
 from scheduling.models import Attempt, Status
-from scheduling.reports.levels import parameters as outlook_parameters
+from scheduling.reports.levels import parameters as level_parameters
 from scheduling.specs import parameters as submit_parameters
 from scheduling.statements import (
     CANCEL,
@@ -20,8 +20,8 @@ from scheduling.statements import (
     HEARTBEAT,
     HELD,
     HOLD_PAUSED,
+    LEVEL_SUMMARIES,
     LOAD,
-    OUTLOOK,
     QUEUED,
     RELEASE_BACKLOG,
     RESUME_PAUSED,
@@ -34,7 +34,7 @@ from scheduling.statements import (
     UNSERVED,
     WATCH,
 )
-from scheduling.waiting.load import parameters as load_parameters
+from scheduling.waiting.queue_load import parameters as load_parameters
 from tests.hot_path import Db, spec, test_database_url
 
 # 40,000 ended jobs and 10,000 that wait or run, as a day's table looks.
@@ -120,10 +120,10 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
         pytest.param(SWEEP_DUE, None, {"job_due", "job_sequence"}, id="sweep_due"),
         pytest.param(QUEUED, {"cap": 100}, {"job_claim"}, id="queued"),
         pytest.param(
-            OUTLOOK,
-            outlook_parameters(["m1", "m2"]),
+            LEVEL_SUMMARIES,
+            level_parameters(["m1", "m2"]),
             {"job_claim", "job_held", "job_leases", "job_finished"},
-            id="outlook",
+            id="level_summaries",
         ),
         pytest.param(WATCH, None, {"job_claim", "job_held", "job_leases"}, id="watch"),
         pytest.param(

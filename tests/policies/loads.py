@@ -1,10 +1,10 @@
-"""Pools for the tests of waiting and admission."""
+"""Loads of model sets for the tests of waiting and admission."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from scheduling.policies.waiting import LevelLoad, PoolLoad
+from scheduling.policies.waiting import LevelLoad, ModelSetLoad
 
 FLOORS = (0.0, 0.20, 0.15, 0.10)
 
@@ -17,8 +17,8 @@ levels = st.builds(
     arriving_per_second=rates,
     most_running=st.integers(0, 50),
 )
-pools = st.builds(
-    PoolLoad,
+loads = st.builds(
+    ModelSetLoad,
     levels=st.tuples(levels, levels, levels, levels),
     slots=st.integers(1, 5_000),
     processing=st.integers(0, 5_000),
@@ -29,6 +29,6 @@ aheads = st.floats(0, 1_000_000, allow_nan=False)
 places = st.integers(0, 3)
 
 
-def pool(*queued: float, **fields: object) -> PoolLoad:
+def load_of(*queued: float, **fields: object) -> ModelSetLoad:
     counts = (*queued, 0, 0, 0, 0)[:4]
-    return PoolLoad(levels=tuple(LevelLoad(count) for count in counts), **fields)  # type: ignore[arg-type]
+    return ModelSetLoad(levels=tuple(LevelLoad(count) for count in counts), **fields)  # type: ignore[arg-type]

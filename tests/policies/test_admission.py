@@ -11,25 +11,25 @@ from scheduling.policies.admission import (
     SHORTEST_RETRY_SECONDS,
     decide,
     desired_replicas,
-    pools_of,
 )
-from scheduling.policies.waiting import LevelLoad, PoolLoad, seconds_to_start, wait_seconds
-from tests.policies.loads import FLOORS, aheads, places, pool, pools
+from scheduling.policies.model_sets import model_sets_of
+from scheduling.policies.waiting import LevelLoad, ModelSetLoad, seconds_to_start, wait_seconds
+from tests.policies.loads import FLOORS, aheads, load_of, loads, places
 
 LIMITS = (3.0, 30.0, 120.0, 600.0)
 
 
-def verdict(load: PoolLoad, level: int, ahead: float):  # type: ignore[no-untyped-def]
+def verdict(load: ModelSetLoad, level: int, ahead: float):  # type: ignore[no-untyped-def]
     return decide(load, level, ahead=ahead, limit_seconds=LIMITS[level], floors=FLOORS)
 
 
-def cautious(load: PoolLoad, level: int, ahead: float) -> float | None:
+def cautious(load: ModelSetLoad, level: int, ahead: float) -> float | None:
     return wait_seconds(load, level, ahead=ahead, floors=FLOORS, horizon_seconds=LIMITS[level])
 
 
-@given(pools, places, aheads)
+@given(loads, places, aheads)
 def test_a_refusal_means_a_careful_estimate_above_the_limit(
-    load: PoolLoad, level: int, ahead: float
+    load: ModelSetLoad, level: int, ahead: float
 ) -> None:
     found, careful = verdict(load, level, ahead), cautious(load, level, ahead)
 
@@ -40,17 +40,17 @@ def test_a_refusal_means_a_careful_estimate_above_the_limit(
         assert ahead >= load.slots
 
 
-@given(pools, places, aheads)
-def test_a_refusal_says_when(load: PoolLoad, level: int, ahead: float) -> None:
+@given(loads, places, aheads)
+def test_a_refusal_says_when(load: ModelSetLoad, level: int, ahead: float) -> None:
     found = verdict(load, level, ahead)
 
     if not found.admitted:
         assert SHORTEST_RETRY_SECONDS <= found.retry_after_seconds <= LONGEST_RETRY_SECONDS
 
 
-@given(pools, places, aheads, aheads)
+@given(loads, places, aheads, aheads)
 def test_behind_more_it_waits_and_retries_no_sooner(
-    load: PoolLoad, level: int, one: float, other: float
+    load: ModelSetLoad, level: int, one: float, other: float
 ) -> None:
     less, more = sorted((one, other))
 
@@ -61,9 +61,9 @@ def test_behind_more_it_waits_and_retries_no_sooner(
     assert near.retry_after_seconds <= far.retry_after_seconds
 
 
-@given(pools, places, aheads)
+@given(loads, places, aheads)
 def test_after_its_retry_time_it_would_be_admitted(
-    load: PoolLoad, level: int, ahead: float
+    load: ModelSetLoad, level: int, ahead: float
 ) -> None:
     """By the estimate's own account of what has started by then."""
     found = verdict(load, level, ahead)
@@ -79,12 +79,12 @@ def test_after_its_retry_time_it_would_be_admitted(
 
 @given(places, aheads, st.integers(1, 100))
 def test_before_anything_ended_nothing_is_refused(level: int, ahead: float, slots: int) -> None:
-    assert verdict(pool(10_000, slots=slots, standing=True), level, ahead).admitted
+    assert verdict(load_of(10_000, slots=slots, standing=True), level, ahead).admitted
 
 
-@given(pools, places, st.data())
+@given(loads, places, st.data())
 def test_as_many_as_there_are_slots_may_always_wait(
-    load: PoolLoad, level: int, data: st.DataObject
+    load: ModelSetLoad, level: int, data: st.DataObject
 ) -> None:
     ahead = data.draw(st.integers(0, load.slots - 1))
 
@@ -92,7 +92,7 @@ def test_as_many_as_there_are_slots_may_always_wait(
 
 
 def test_a_slow_endpoint_may_have_a_short_realtime_queue() -> None:
-    slow = pool(1, slots=2, processing=2, service_seconds=60.0, standing=True)
+    slow = load_of(1, slots=2, processing=2, service_seconds=60.0, standing=True)
 
     assert verdict(slow, 0, 1).admitted
     refused = verdict(slow, 0, 2)
@@ -104,15 +104,15 @@ def test_the_decision_does_not_count_on_chance_and_what_is_told_does_not_fear_it
     """Ten a second end, high takes six: 4 are left to normal, and 2 on which it can count."""
     better = LevelLoad(finished_per_second=6.0, arriving_per_second=6.0)
     levels = (LevelLoad(), better, LevelLoad(400), LevelLoad())
-    load = PoolLoad(levels, 20, 20, 2.0, standing=True)
+    load = ModelSetLoad(levels, 20, 20, 2.0, standing=True)
 
     assert verdict(load, 2, 399).wait_seconds == pytest.approx(100.0)
     assert not verdict(load, 2, 399).admitted, "a limit of 120 s might not be kept"
     assert verdict(load, 2, 300).admitted
 
 
-def test_endpoints_that_share_a_model_are_one_pool() -> None:
-    found = pools_of(
+def test_endpoints_that_share_a_model_are_one_model_set() -> None:
+    found = model_sets_of(
         [
             (4, frozenset("a")),
             (8, frozenset("b")),
@@ -125,10 +125,10 @@ def test_endpoints_that_share_a_model_are_one_pool() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.frozensets(st.sampled_from("abcdef"), min_size=1))))
-def test_pools_share_no_model_and_keep_every_slot(
+def test_model_sets_share_no_model_and_keep_every_slot(
     endpoints: list[tuple[int, frozenset[str]]],
 ) -> None:
-    found = pools_of(endpoints)
+    found = model_sets_of(endpoints)
 
     assert sum(slots for slots, _ in found) == sum(slots for slots, _ in endpoints)
     names = [name for _, models in found for name in models]

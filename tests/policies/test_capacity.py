@@ -30,77 +30,79 @@ every = pytest.mark.parametrize("strategy", NAMED.values(), ids=NAMED)
 sharing = pytest.mark.parametrize("name", ["dynamic", "hybrid"])
 
 
-def allowed(name: str, pool: Snapshot) -> int:
-    return pool.slots if name == "dynamic" else pool.learned
+def allowed(name: str, model_set: Snapshot) -> int:
+    return model_set.slots if name == "dynamic" else model_set.learned
 
 
 @every
-@given(pool=snapshots())
-def test_no_cap_exceeds_the_operators_limit(strategy: Strategy, pool: Snapshot) -> None:
-    caps = strategy.caps([pool])
+@given(model_set=snapshots())
+def test_no_cap_exceeds_the_operators_limit(strategy: Strategy, model_set: Snapshot) -> None:
+    caps = strategy.caps([model_set])
 
-    for level in pool.levels:
+    for level in model_set.levels:
         if level.limit:
             assert 1 <= caps[level.name] <= level.limit
 
 
 @every
-@given(pool=snapshots())
-def test_every_level_with_work_may_have_a_slot(strategy: Strategy, pool: Snapshot) -> None:
-    caps = strategy.caps([pool])
+@given(model_set=snapshots())
+def test_every_level_with_work_may_have_a_slot(strategy: Strategy, model_set: Snapshot) -> None:
+    caps = strategy.caps([model_set])
 
-    assert all(caps.get(level.name, 1) >= 1 for level in pool.levels)
-
-
-@sharing
-@given(pool=snapshots())
-def test_no_slot_idles_while_something_that_may_have_it_waits(name: str, pool: Snapshot) -> None:
-    caps = NAMED[name].caps([pool])
-
-    used = sum(min(level.demand, caps[level.name]) for level in pool.levels)
-    assert used >= min(allowed(name, pool), sum(level.demand for level in pool.levels))
+    assert all(caps.get(level.name, 1) >= 1 for level in model_set.levels)
 
 
 @sharing
-@given(pool=snapshots(limited=False))
-def test_with_work_everywhere_the_caps_share_out_the_slots(name: str, pool: Snapshot) -> None:
-    full = replace(pool, levels=tuple(replace(x, waiting=100) for x in pool.levels))
+@given(model_set=snapshots())
+def test_no_slot_idles_while_something_that_may_have_it_waits(
+    name: str, model_set: Snapshot
+) -> None:
+    caps = NAMED[name].caps([model_set])
+
+    used = sum(min(level.demand, caps[level.name]) for level in model_set.levels)
+    assert used >= min(allowed(name, model_set), sum(level.demand for level in model_set.levels))
+
+
+@sharing
+@given(model_set=snapshots(limited=False))
+def test_with_work_everywhere_the_caps_share_out_the_slots(name: str, model_set: Snapshot) -> None:
+    full = replace(model_set, levels=tuple(replace(x, waiting=100) for x in model_set.levels))
 
     caps = NAMED[name].caps([full])
 
-    assert sum(caps.values()) == max(allowed(name, pool), len(LEVELS))
+    assert sum(caps.values()) == max(allowed(name, model_set), len(LEVELS))
 
 
 @every
-@given(pool=snapshots(), place=st.integers(0, 3), more=st.integers(1, 50))
+@given(model_set=snapshots(), place=st.integers(0, 3), more=st.integers(1, 50))
 def test_more_backlog_of_its_own_costs_a_level_nothing(
-    strategy: Strategy, pool: Snapshot, place: int, more: int
+    strategy: Strategy, model_set: Snapshot, place: int, more: int
 ) -> None:
-    fuller = list(pool.levels)
+    fuller = list(model_set.levels)
     fuller[place] = replace(fuller[place], waiting=fuller[place].waiting + more)
     name = LEVELS[place]
 
-    before = strategy.caps([pool]).get(name, 0)
-    after = strategy.caps([replace(pool, levels=tuple(fuller))]).get(name, 0)
+    before = strategy.caps([model_set]).get(name, 0)
+    after = strategy.caps([replace(model_set, levels=tuple(fuller))]).get(name, 0)
 
     assert after >= before
 
 
 @sharing
-@given(pool=snapshots(limited=False), place=st.integers(1, 3))
+@given(model_set=snapshots(limited=False), place=st.integers(1, 3))
 def test_a_worse_level_keeps_its_share_whatever_waits_above(
-    name: str, pool: Snapshot, place: int
+    name: str, model_set: Snapshot, place: int
 ) -> None:
-    flooded = tuple(replace(x, waiting=1000) for x in pool.levels)
+    flooded = tuple(replace(x, waiting=1000) for x in model_set.levels)
 
-    caps = NAMED[name].caps([replace(pool, levels=flooded)])
+    caps = NAMED[name].caps([replace(model_set, levels=flooded)])
 
-    assert caps[LEVELS[place]] >= int(SHARES[place] * allowed(name, pool))
+    assert caps[LEVELS[place]] >= int(SHARES[place] * allowed(name, model_set))
 
 
 @sharing
 @given(first=snapshots(limited=False), second=snapshots(limited=False))
-def test_pools_add_up(name: str, first: Snapshot, second: Snapshot) -> None:
+def test_model_sets_add_up(name: str, first: Snapshot, second: Snapshot) -> None:
     strategy = NAMED[name]
     both, one, other = (strategy.caps(p) for p in ([first, second], [first], [second]))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduling.policies.estimates import WINDOW, Estimate, expected_output, pooled
+from scheduling.policies.estimates import WINDOW, Estimate, averaged, expected_output
 
 lengths = st.lists(st.integers(0, 100_000), min_size=1, max_size=300)
 
@@ -70,5 +70,5 @@ def test_the_nearest_knowledge_counts(
 
 
 def test_no_flow_outweighs_its_window_in_the_models_mean() -> None:
-    assert pooled([Estimate(10, 1_000_000), Estimate(30, WINDOW)]).mean == 20
-    assert pooled([]) == Estimate()
+    assert averaged([Estimate(10, 1_000_000), Estimate(30, WINDOW)]).mean == 20
+    assert averaged([]) == Estimate()

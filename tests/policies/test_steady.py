@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 
 from scheduling.policies.steady import STEADY_SECONDS, Pace, steadied
-from scheduling.policies.waiting import LevelLoad, PoolLoad
-from tests.policies.loads import pool, pools
+from scheduling.policies.waiting import LevelLoad, ModelSetLoad
+from tests.policies.loads import load_of, loads
 
 
 def test_rates_are_averaged_and_what_waits_and_runs_is_not() -> None:
-    before = pool(5, 5, slots=8, processing=8, service_seconds=2.0)
+    before = load_of(5, 5, slots=8, processing=8, service_seconds=2.0)
     levels = tuple(LevelLoad(9, 10.0, 20.0, 3) for _ in range(4))
     now = replace(before, levels=levels, processing=2, service_seconds=4.0)
 
@@ -27,8 +27,8 @@ def test_rates_are_averaged_and_what_waits_and_runs_is_not() -> None:
     assert (seen.processing, seen.slots, seen.service_seconds) == (2, 8, 4.0)
 
 
-@given(pools, pools)
-def test_what_is_long_ago_says_nothing(now: PoolLoad, before: PoolLoad) -> None:
+@given(loads, loads)
+def test_what_is_long_ago_says_nothing(now: ModelSetLoad, before: ModelSetLoad) -> None:
     seen = steadied(now, before, math.inf)
 
     for level, latest in zip(seen.levels, now.levels, strict=True):
@@ -36,9 +36,9 @@ def test_what_is_long_ago_says_nothing(now: PoolLoad, before: PoolLoad) -> None:
         assert level.arriving_per_second == pytest.approx(latest.arriving_per_second, abs=1e-9)
 
 
-@given(pools)
-def test_after_a_time_without_figures_it_starts_anew(now: PoolLoad) -> None:
-    assert steadied(now, pool(), 1.0) == now
+@given(loads)
+def test_after_a_time_without_figures_it_starts_anew(now: ModelSetLoad) -> None:
+    assert steadied(now, load_of(), 1.0) == now
 
 
 def test_a_clock_tells_how_long_a_tag_will_wait() -> None:

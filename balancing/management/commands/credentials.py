@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from balancing.endpoints import credentials
+from balancing.endpoints import credentials, stored_credentials
 from balancing.models import Endpoint
 
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
     def _rotate(self) -> None:
         try:
-            count = credentials.rotate()
+            count = stored_credentials.rotate()
         except (credentials.Unreadable, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{count} stored credentials encrypted with the first key")

@@ -26,9 +26,12 @@ from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec, Receipt, affinity_of, estimate_cost
 from scheduling.submit import estimates
+from scheduling.submit.estimates import Estimates
 from scheduling.submit.intake import Intake
 from scheduling.waiting import admission
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.admission import Admission
+from scheduling.waiting.outlook import Outlook
+from scheduling.waiting.queue_view import FRESH_SECONDS
 from stores import control
 from stores.postgres import Database, read
 from stores.valkey import Valkey
@@ -52,6 +55,8 @@ class Door:
         self.database = Database(self.config.web.database_pool_size)
         self.listener = Listener(self.valkey, self.database)
         self.intake = Intake(self.database, self.valkey)
+        self.admission = Admission()
+        self.estimates = Estimates()
         self.rules = RuleReader(self.database)
         self._reader = TargetReader()
         self._targets: tuple[Target, ...] = ()
@@ -141,7 +146,7 @@ class Door:
             tenant_id=caller.tenant_id,
             user_id=caller.user_id,
             flow_id=flow_id,
-            cost=_cost(request, flow_id),
+            cost=self._cost(request, flow_id),
             deadline_at=datetime.now(UTC)
             + timedelta(seconds=self.config.scheduling.default_timeout_seconds),
             origin=self.listener.origin,
@@ -149,7 +154,7 @@ class Door:
             affinity=affinity_of(caller.tenant_id, session or request.session),
             allow_fallback=caller.allow_fallback,
         )
-        _admit(spec)
+        self._admit(spec)
         return spec
 
     async def _check_served(self, model: str, api: str) -> None:
@@ -173,9 +178,8 @@ class Door:
     async def submit(self, spec: JobSpec) -> Receipt:
         """Store an admitted job; when this returns it will end exactly once."""
         receipt = await self.intake.submit(spec)
-        seen = admission.here()
-        seen.joined([spec], [receipt])
-        if seen.is_due:
+        self.admission.record([spec], [receipt])
+        if self.admission.is_due:
             self._look_soon()
         return receipt
 
@@ -187,12 +191,12 @@ class Door:
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job as last seen, at most a second or so ago."""
-        return admission.here().outlook(level, model, fair_tag)
+        return self.admission.outlook(level, model, fair_tag)
 
     async def _watch(self) -> None:
         """Once a second, whether requests come or not: pauses, and what waits."""
         while True:
-            await asyncio.sleep(admission.FRESH_SECONDS)
+            await asyncio.sleep(FRESH_SECONDS)
             self._look_soon()
 
     def _look_soon(self) -> None:
@@ -202,29 +206,27 @@ class Door:
     async def _look(self) -> None:
         try:
             await self.models()
-            await admission.look(self.database, self._targets)
-            await estimates.look(self.database)
+            await admission.refresh(self.admission, self.database, self._targets)
+            await estimates.refresh(self.estimates, self.database)
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:
             self._looking = None
 
+    def _cost(self, request: Completion, flow_id: int) -> float:
+        """Estimated weighted tokens; an embedding generates none."""
+        if request.api == Api.EMBEDDING:
+            return estimate_cost(request.upstream, 0)
+        return self.estimates.cost(
+            request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
+        )
 
-def _cost(request: Completion, flow_id: int) -> float:
-    """Estimated weighted tokens; an embedding generates none."""
-    if request.api == Api.EMBEDDING:
-        return estimate_cost(request.upstream, 0)
-    return estimates.here().cost(
-        request.upstream, flow_id=flow_id, model=request.model, max_tokens=request.max_tokens
-    )
-
-
-def _admit(spec: JobSpec) -> None:
-    try:
-        admission.here().check([spec])
-    except QueueFull as full:
-        seconds = full.retry_after_seconds
-        raise ApiError(429, "queue_full", str(full), retry_after_seconds=seconds) from None
-    except Maintenance as pause:
-        seconds = pause.retry_after_seconds
-        raise ApiError(503, "maintenance", str(pause), retry_after_seconds=seconds) from None
+    def _admit(self, spec: JobSpec) -> None:
+        try:
+            self.admission.check([spec])
+        except QueueFull as full:
+            seconds = full.retry_after_seconds
+            raise ApiError(429, "queue_full", str(full), retry_after_seconds=seconds) from None
+        except Maintenance as pause:
+            seconds = pause.retry_after_seconds
+            raise ApiError(503, "maintenance", str(pause), retry_after_seconds=seconds) from None

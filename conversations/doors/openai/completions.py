@@ -18,7 +18,7 @@ from conversations.streams.listener import Entry, Waiter, sse, sse_comment
 from llmqueue_project.logging import request_id as usable_request_id
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.specs import JobSpec, Receipt
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.outlook import Outlook
 
 STREAM = (
     ("content-type", "text/event-stream; charset=utf-8"),

@@ -12,7 +12,8 @@ from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
 from scheduling.models import Attempt, Job, Priority, Status
 from scheduling.waiting import admission
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.admission import Admission
+from scheduling.waiting.outlook import Outlook
 
 
 def instant(value: datetime | None) -> str | None:
@@ -25,14 +26,20 @@ def seconds(start: datetime | None, end: datetime | None) -> float | None:
 
 def messages(rows: list[Message]) -> list[dict[str, Any]]:
     """A page of messages; places in the queue are of the process's last look."""
-    return [message(row, outlook_of(row.job)) for row in rows]
+    queued = any(_is_queued(row.job) for row in rows)
+    seen = admission.current() if queued else None
+    return [message(row, outlook_of(row.job, seen)) for row in rows]
 
 
-def outlook_of(job: Job | None) -> Outlook | None:
+def outlook_of(job: Job | None, seen: Admission | None) -> Outlook | None:
     """Place and wait of a queued job; None when it does not wait or nothing is known."""
-    if job is None or job.status != Status.QUEUED:
+    if job is None or seen is None or not _is_queued(job):
         return None
-    return admission.lately().outlook(job.priority, job.model, job.fair_tag)
+    return seen.outlook(job.priority, job.model, job.fair_tag)
+
+
+def _is_queued(job: Job | None) -> bool:
+    return job is not None and job.status == Status.QUEUED
 
 
 def message(row: Message, outlook: Outlook | None = None) -> dict[str, Any]:

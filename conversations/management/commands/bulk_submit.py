@@ -17,6 +17,7 @@ from conversations.errors import ConversationsError
 from conversations.models import Tenant, User
 from scheduling.errors import SchedulingError
 from scheduling.models import Priority
+from stores.memory import Memory, kept
 
 TOLD_SECONDS = 2.0
 
@@ -47,7 +48,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         terms = _terms(options)
-        with _opened(options["file"]) as lines:
+        with kept(Memory()), _opened(options["file"]) as lines:
             requests = bulk.read(lines, terms, skip=options["skip"])
             try:
                 if options["check"]:

@@ -16,10 +16,7 @@ from conversations.access import keys
 from conversations.doors.rest import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
 from conversations.priority import rulebook
-from scheduling import services
 from scheduling.models import Attempt, Job, JobResult, Status
-from scheduling.reports import levels as outlook
-from scheduling.waiting import admission
 
 MODEL = "tiny"
 
@@ -91,9 +88,6 @@ def forgotten() -> Iterator[None]:
     def forget() -> None:
         keys.forget()
         rulebook.forget()
-        services._flows.clear()
-        outlook._board = None
-        admission.forget()
         throughput._remembered.clear()
 
     forget()

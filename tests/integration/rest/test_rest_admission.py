@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,18 @@ from llmqueue_project.config import configuration
 from scheduling import pauses
 from scheduling.models import Job, Status
 from scheduling.waiting import admission
+from scheduling.waiting.admission import Admission
+from stores.memory import Memory, kept, remembered
 from tests.integration.rest.conftest import Api, stored
 
 DRAFT = {"user_id": "u1", "content": "hello", "priority": "realtime"}
+
+
+@pytest.fixture(autouse=True)
+def memory() -> Iterator[Memory]:
+    """What a web process keeps between requests."""
+    with kept(Memory()) as memory:
+        yield memory
 
 
 def flood(api: Api) -> None:
@@ -27,7 +37,7 @@ def flood(api: Api) -> None:
         started_at=now - timedelta(seconds=30),
         finished_at=now - timedelta(seconds=20),
     )
-    admission.forget()
+    look_again()
     messages = [DRAFT] * 40
     assert api.post("/messages/batch", {"messages": messages}).status == 201
     # As the sweep has let them in, nine seconds ago.
@@ -39,7 +49,7 @@ def flood(api: Api) -> None:
 
 def look_again() -> None:
     """The next decision rests on a new look; what the process knows of flows stays."""
-    admission.here()._read_at = float("-inf")
+    remembered(Admission).queue._read_at = float("-inf")
 
 
 def test_a_full_level_refuses_with_the_time_to_wait(api: Api) -> None:
@@ -75,7 +85,7 @@ def test_a_hard_cap_refuses_batches_too(api: Api, monkeypatch: pytest.MonkeyPatc
 
 def test_paused_intake_is_maintenance(api: Api) -> None:
     pauses.pause_intake(reason="new disks")
-    admission.forget()
+    look_again()
 
     for refused in (
         api.post("/messages", DRAFT),
@@ -86,7 +96,7 @@ def test_paused_intake_is_maintenance(api: Api) -> None:
         assert "new disks" in refused.body["details"]["reason"]
     assert stored()[:2] == (0, 0)
     pauses.resume_intake()
-    admission.forget()
+    look_again()
     assert api.post("/messages", DRAFT).status == 201
 
 

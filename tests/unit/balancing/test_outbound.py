@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 
 from balancing import outbound
 from balancing.calls.client import Client
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import Unavailable
 from balancing.kinds.call import Call, Timeouts
 from balancing.validators import origin, validate_base_url

@@ -17,23 +17,12 @@ from balancing.models import Endpoint
 from llmqueue_project import metrics
 from llmqueue_project.metrics import QueueCollector
 from scheduling.models import Job, Priority
-from scheduling.reports import capacity
-from scheduling.reports import levels as outlook
+from scheduling.reports import replicas
 from scheduling.services import flow_for, submit_many
-from scheduling.waiting import admission
 from stores.control import client
 from tests.hot_path import spec
 
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(db: None) -> Iterator[None]:
-    def forget() -> None:
-        outlook._board = None
-        admission.forget()
-
-    forget()
-    yield
-    forget()
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -111,7 +100,7 @@ def test_without_valkey_there_are_the_levels(
         raise redis.ConnectionError("away")
 
     monkeypatch.setattr(metrics, "slots_in_use", away)
-    monkeypatch.setattr(capacity, "slots_in_use", away)
+    monkeypatch.setattr(replicas, "slots_in_use", away)
 
     assert {name for name, *_ in samples(QueueCollector())} == {
         "queue_depth",
@@ -124,7 +113,6 @@ def test_desired_replicas_follow_the_queue(endpoint: Endpoint) -> None:
     flow = flow_for(key="k", name="k")
     submit_many([spec(flow, level=Priority.LOW) for _ in range(3)])
     Endpoint.objects.update(state=Endpoint.State.DRAINING)
-    admission.forget()
 
     found = samples(QueueCollector())
 
@@ -137,7 +125,6 @@ def test_a_model_that_nobody_serves_wants_an_endpoint_beside_those_of_others(
     submit_many([spec(flow_for(key="k", name="k"), level=Priority.LOW)])
     Endpoint.objects.update(state=Endpoint.State.DRAINING)
     other = Endpoint.objects.create(name="two", base_url="http://two/v1", model_names=["n"])
-    admission.forget()
 
     found = samples(QueueCollector())
 

@@ -68,7 +68,7 @@ def moved(status: Status, job_id: UUID = JOB, level: Priority = Priority.NORMAL)
 
 
 def sweeper(database: StubDatabase, queues: StubQueues | None = None) -> Sweeper:
-    return Sweeper(database=database, client=queues or StubQueues())
+    return Sweeper(database=database, queues=queues or StubQueues())
 
 
 async def rounds(database: StubDatabase, count: int) -> list[list[str]]:

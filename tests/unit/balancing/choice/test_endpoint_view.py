@@ -1,4 +1,4 @@
-"""Rows and live state together: limits, snapshots, pools by model, and the record of a choice."""
+"""Rows and live state together: how many slots may be in use, and what a decision sees."""
 
 from __future__ import annotations
 
@@ -6,34 +6,13 @@ import random
 from dataclasses import replace
 
 import pytest
-from django.core.checks import Error
 
-from balancing import checks
-from balancing.choice.endpoint_view import EndpointView
-from balancing.choice.explanation import explain, in_words
 from balancing.endpoints import model_pools
-from balancing.endpoints.model_pools import ModelPools
-from balancing.endpoints.registry import Target
 from balancing.live.slots import Reservation, Room
 from balancing.live.state import Live
-from balancing.models import ModelPool
-from balancing.policies.profiles import expected_work, least_connections, session_affinity
+from balancing.policies.profiles import expected_work, least_connections
 from balancing.policies.snapshot import Wanted
-from balancing.profile_names import UnknownProfile, names, resolve
-
-NOW = 1_000_000.0
-
-
-def target(number: int, *models: str, state: str = "enabled", slots: int = 4) -> Target:
-    served = frozenset(models or ("m",))
-    return Target(number, f"e{number}", "http://e", served, "", 1.0, slots, state)
-
-
-def view(*targets: Target, **live: Live) -> EndpointView:
-    made = EndpointView()
-    made.update_targets(targets)
-    made.update_live(NOW, {int(name[1:]): state for name, state in live.items()})
-    return made
+from tests.unit.balancing.choice.views import NOW, target, view
 
 
 class TestLimits:
@@ -120,115 +99,3 @@ class TestSnapshots:
         assert found.snapshots(reservation)[1].failing_until > NOW
         found.mark_well(1)
         assert found.snapshots(reservation)[1].failing_until == 0.0
-
-
-class TestPools:
-    def test_the_longest_pattern_counts(self) -> None:
-        pools = ModelPools()
-        pools.update(
-            [
-                ("*", "least_connections", "[]", True),
-                ("llama-*", "session_affinity", '["tiny"]', False),
-            ]
-        )
-
-        assert pools.rules_for("llama-8b").profile is session_affinity
-        assert pools.rules_for("llama-8b").fallback_models == ("tiny",)
-        assert not pools.rules_for("llama-8b").hedging
-        assert pools.rules_for("other").profile is least_connections
-
-    def test_a_change_counts_and_no_change_is_none(self) -> None:
-        pools = ModelPools()
-        rows: list[tuple[object, ...]] = [("m", "session_affinity", [], True)]
-
-        assert pools.update(rows)
-        assert not pools.update(list(rows))
-        assert pools.rules_for("m").profile is session_affinity
-        assert pools.update([])
-        assert pools.rules_for("m").profile is expected_work
-
-    def test_a_profile_of_another_version_is_the_settings(self) -> None:
-        pools = ModelPools()
-
-        pools.update([("m", "of_the_future", [], True)])
-
-        assert pools.rules_for("m").profile is expected_work
-
-
-class TestProfileNames:
-    @pytest.mark.parametrize("name", ["expected_work", "balancing.policies.profiles.expected_work"])
-    def test_by_name_or_path(self, name: str) -> None:
-        assert resolve(name) is expected_work
-
-    @pytest.mark.parametrize(
-        "name",
-        ["", ".", "os.system", "Profile", "no_such", "a b", "expected_work\n", "__builtins__"],
-    )
-    def test_nothing_else(self, name: str) -> None:
-        with pytest.raises(UnknownProfile):
-            resolve(name)
-
-    def test_they_are_listed(self) -> None:
-        assert {"expected_work", "round_robin", "session_affinity"} <= set(names())
-
-    @pytest.mark.django_db
-    def test_a_stored_name_that_is_gone_is_reported(self) -> None:
-        ModelPool.objects.create(pattern="m", profile="gone")
-
-        assert checks.pools_name_profiles(None) == []
-        (found,) = checks.pools_name_profiles(None, databases=["default"])
-        assert isinstance(found, Error)
-        assert "gone" in found.msg
-
-
-class TestWhy:
-    def test_scores_and_refusals(self) -> None:
-        found = view(
-            target(1), target(2), target(3), target(4, "other"), target(5),
-            e2=Live(healthy=False), e3=Live(ejected_until=NOW + 9),
-        )  # fmt: skip
-        rooms = {1: Room(0, 1), 2: Room(0, 0), 3: Room(0, 0), 4: Room(0, 1), 5: Room(4, 0)}
-        table = list(found.snapshots(Reservation("t", 1, rooms, NOW)).values())
-        wanted = Wanted("m")
-        choice = expected_work.choose(table, wanted, now=NOW, rng=random.Random(1))
-        assert choice is not None
-
-        why = explain(expected_work, choice, table, wanted, now=NOW)
-
-        assert set(why["scores"]) == {"e1"}
-        assert why["refused"] == {"e2": "is_healthy", "e3": "not_ejected", "e5": "below_limit"}
-
-    def test_a_preference_is_a_reason_too(self) -> None:
-        found = view(target(1), target(2))
-        rooms = {1: Room(0, 1), 2: Room(0, 1)}
-        table = list(found.snapshots(Reservation("t", 1, rooms, NOW)).values())
-        wanted = replace(Wanted("m"), tried=frozenset({1}))
-        choice = expected_work.choose(table, wanted, now=NOW, rng=random.Random(1))
-        assert choice is not None
-
-        assert explain(expected_work, choice, table, wanted, now=NOW)["refused"] == {
-            "e1": "untried"
-        }
-
-    def test_in_words(self) -> None:
-        why = {
-            "profile": "expected_work",
-            "scores": {"b": 0.1, "a": 0.9},
-            "refused": {"c": "not_slow", "d": "my_own_filter"},
-            "hedge": "c",
-            "trial": True,
-        }
-
-        assert in_words(why) == [
-            "profile expected_work",
-            "a: score 0.9",
-            "b: score 0.1",
-            "c: too slow",
-            "d: my_own_filter",
-            "hedge of the call at c",
-            "on trial after its ejection",
-        ]
-
-    @pytest.mark.parametrize("why", [None, [], "x", {"scores": None}])
-    def test_whatever_was_stored_is_shown(self, why: object) -> None:
-        assert isinstance(in_words(why), list)

@@ -22,7 +22,7 @@ from django.core.exceptions import ValidationError
 
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import CallError, TimedOut, Unavailable
 from balancing.health.probes import Prober
 from balancing.kinds.call import Call, Timeouts
@@ -198,10 +198,3 @@ async def test_its_own_timeouts(client: Client, access: Any, prompt: str, code: 
 
     assert isinstance(late.value, TimedOut)
     assert late.value.code == code
-
-
-def test_no_timeout_of_an_endpoint_outlasts_the_jobs_own() -> None:
-    own = Access(connect_timeout=1, first_token_timeout=2, stall_timeout=3, total_timeout=100)
-
-    assert PATIENT.at(own) == Timeouts(1, 2, 3, 10)
-    assert PATIENT.at(Access()) == PATIENT

@@ -66,3 +66,10 @@ def test_a_credential_that_only_workers_have(llm: RunningFakeLLM) -> None:
     found = endpoint_test.run(endpoint(llm.base_url, api_key_variable="LLM_NOT_HERE"))
 
     assert "LLM_NOT_HERE is not in the environment" in found.text
+
+
+def test_a_row_that_cannot_be_read() -> None:
+    found = endpoint_test.run(endpoint("http://e/v1", extra_headers=[]))
+
+    assert not found.worked
+    assert found.text == "e: its row cannot be read: extra_headers: an object"

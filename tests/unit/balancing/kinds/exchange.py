@@ -13,7 +13,7 @@ import pytest
 from balancing.calls.answer import Answer
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.errors import CallError
 from balancing.kinds.call import Call, Timeouts
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.live.rates import NOTHING_LIMITED, Rates, key
 from balancing.live.slots import Slots
 

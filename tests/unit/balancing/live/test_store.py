@@ -159,12 +159,6 @@ class TestSpeed:
 
         assert 4 < states[1].failing_until - at <= 5
 
-    async def test_a_peak_falls_on_its_own(self) -> None:
-        seen = Live(first_token=1.0, peak=9.0, first_token_at=1000.0)
-
-        assert seen.peak_seconds(1000.0) == 9.0
-        assert 1.0 < seen.peak_seconds(1030.0) < 1.5
-
     async def test_a_lost_race_teaches_slowness_but_no_outcome(
         self, slots: Slots, live: LiveStore
     ) -> None:

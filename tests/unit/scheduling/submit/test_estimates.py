@@ -23,7 +23,7 @@ def test_nothing_learned_is_the_default_below_the_requests_limit() -> None:
 def test_a_flow_has_its_own_and_others_the_models() -> None:
     estimates = Estimates()
 
-    estimates.learn([(1, "m", 20.0, WINDOW, NOW), (2, "m", 40.0, WINDOW, NOW)])
+    estimates.update([(1, "m", 20.0, WINDOW, NOW), (2, "m", 40.0, WINDOW, NOW)])
 
     assert estimates.output_tokens(flow_id=1, model="m") == 20
     assert estimates.output_tokens(flow_id=3, model="m") == 30
@@ -32,20 +32,20 @@ def test_a_flow_has_its_own_and_others_the_models() -> None:
 
 def test_what_changed_is_read_with_an_overlap_and_replaces_what_was_known() -> None:
     estimates = Estimates()
-    estimates.learn([(1, "m", 20.0, WINDOW, NOW), (2, "m", 40.0, WINDOW, NOW)])
+    estimates.update([(1, "m", 20.0, WINDOW, NOW), (2, "m", 40.0, WINDOW, NOW)])
 
-    estimates.learn([(2, "m", 60.0, 2 * WINDOW, NOW + timedelta(seconds=60))])
-    estimates.learn([])
+    estimates.update([(2, "m", 60.0, 2 * WINDOW, NOW + timedelta(seconds=60))])
+    estimates.update([])
 
     assert estimates.output_tokens(flow_id=2, model="m") == 60
     assert estimates.output_tokens(flow_id=3, model="m") == 40
-    assert estimates.wanted["since"] == NOW + timedelta(seconds=60) - OVERLAP
+    assert estimates.parameters["since"] == NOW + timedelta(seconds=60) - OVERLAP
 
 
 def test_it_is_due_until_read() -> None:
     estimates = Estimates()
     assert estimates.is_due
 
-    estimates.learn([])
+    estimates.update([])
 
     assert not estimates.is_due

@@ -18,7 +18,7 @@ from conversations.streams.listener import START, Entry, Mark, Waiter
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.specs import Receipt
-from scheduling.waiting.admission import Outlook
+from scheduling.waiting.outlook import Outlook
 from tests.hot_path import spec
 
 CHUNK = '{"choices":[{"index":0,"delta":{"content":"hi"}}]}'

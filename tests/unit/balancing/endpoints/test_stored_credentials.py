@@ -6,7 +6,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -15,29 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from pydantic import SecretStr
 
 from balancing import services
-from balancing.endpoints import credentials
+from balancing.endpoints import credentials, stored_credentials
 from balancing.endpoints.registry import target_of
 from balancing.models import Endpoint
-from balancing.services import Keep
 from llmqueue_project.config import Config, configuration
-
-SECRET = "sk-a-very-secret-key-1234"
-OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-HOME: dict[str, Any] = {"base_url": "https://home/v1", "model_names": ["m"]}
-
-
-@pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def use(*configured: str) -> None:
-        monkeypatch.setattr(configuration(), "credential_keys", SecretStr(",".join(configured)))
-
-    use(OLD)
-    return use
-
-
-@pytest.fixture
-def stored(db: None, keys: Any) -> Endpoint:
-    return services.register(name="e", credential=SECRET, **HOME)
+from tests.unit.balancing.conftest import HOME, NEW, OLD, SECRET
 
 
 class TestStoring:
@@ -46,7 +27,7 @@ class TestStoring:
 
         assert SECRET not in str(Endpoint.objects.values().get())
         assert credentials.decrypt(row.encrypted_credential) == SECRET
-        assert credentials.describe(row).endswith("ends in …1234")
+        assert stored_credentials.describe(row).endswith("ends in …1234")
         assert row.credential_set_at is not None
         assert target_of(row).access.credential("") == SECRET
         assert SECRET not in repr(target_of(row))
@@ -148,53 +129,3 @@ class TestKeys:
     def test_what_is_no_key_is_reported_at_start(self, key: str) -> None:
         with pytest.raises(ValueError, match="URL-safe base64"):
             Config(credential_keys=SecretStr(f"{OLD},{key}"))
-
-
-class TestMoving:
-    @pytest.mark.parametrize(
-        "move",
-        [
-            {"base_url": "https://elsewhere/v1"},
-            {"base_url": "http://home/v1"},
-            {"base_url": "https://home:444/v1"},
-            {"proxy_url": "http://proxy:3128"},
-        ],
-    )
-    def test_a_stored_credential_must_be_given_again(
-        self, stored: Endpoint, move: dict[str, str]
-    ) -> None:
-        with pytest.raises(ValidationError) as refused:
-            services.change(stored, move)
-        assert "credential" in refused.value.message_dict
-
-        stored.refresh_from_db()
-        moved = services.change(stored, move, credential="for the new host")
-
-        assert credentials.decrypt(moved.encrypted_credential) == "for the new host"
-
-    def test_another_path_of_the_host_is_no_move(self, stored: Endpoint) -> None:
-        services.change(stored, {"base_url": "https://home:443/v2"})
-
-        assert Endpoint.objects.get().encrypted_credential
-
-    def test_a_variable_must_be_named_again(self, db: None) -> None:
-        row = services.register(name="e", api_key_variable="LLM_KEY", **HOME)
-        move = {"base_url": "https://elsewhere/v1"}
-
-        with pytest.raises(ValidationError) as refused:
-            services.change(row, move)
-        assert "api_key_variable" in refused.value.message_dict
-
-        row.refresh_from_db()
-        services.change(row, {**move, "api_key_variable": "LLM_KEY"}, restated={"api_key_variable"})
-        assert Endpoint.objects.get().base_url == "https://elsewhere/v1"
-
-    def test_taking_it_out_lets_the_endpoint_move(self, stored: Endpoint) -> None:
-        moved = services.change(stored, {"base_url": "https://elsewhere/v1"}, credential=None)
-
-        assert moved.encrypted_credential == ""
-
-    def test_one_without_a_credential_moves_freely(self, db: None) -> None:
-        row = services.register(name="e", credential=Keep.KEEP, **HOME)
-
-        assert services.change(row, {"base_url": "https://elsewhere/v1"}).pk == row.pk

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from balancing.endpoints import registry
-from balancing.endpoints.model_pools import ModelPools
 from balancing.endpoints.registry import COLUMNS, JSON, Target, TargetReader
-from balancing.health import endpoint_test
 from balancing.models import Endpoint
 from balancing.prices import Price
 
@@ -204,30 +202,3 @@ def test_json_within_json_is_no_list_for_anybody() -> None:
 
     assert found == []
     assert registry.unreadable(Endpoint(**GOOD | {"model_names": '["m"]'}))
-
-
-def test_the_trial_of_such_a_row_says_why() -> None:
-    found = endpoint_test.run(Endpoint(**GOOD | {"extra_headers": []}))
-
-    assert not found.worked
-    assert found.text == "good: its row cannot be read: extra_headers: an object"
-
-
-class TestPools:
-    @pytest.mark.parametrize("value", [*NO_LISTS, [1], [["m"]], [None]])
-    @pytest.mark.parametrize("as_text", [True, False])
-    def test_unreadable_fallbacks_are_none(self, value: Any, as_text: bool) -> None:
-        pools = ModelPools()
-        bad = json.dumps(value) if as_text else value
-        rows = [("m", "session_affinity", bad, False), ("n", "", '["o"]', True)]
-
-        with capture_logs() as logs:
-            pools.update(rows)
-            pools.update(rows)
-
-        assert pools.rules_for("m").fallback_models == ()
-        rules = pools.rules_for("m")
-        assert (rules.profile.name, rules.hedging) == ("session_affinity", False)
-        assert pools.rules_for("n").fallback_models == ("o",)
-        (told,) = logs
-        assert (told["event"], told["pool"]) == ("pool.fallbacks_set_aside", "m")

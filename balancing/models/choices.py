@@ -1,4 +1,4 @@
-"""Which kinds of endpoints are there, and what can each be asked?"""
+"""The words that an endpoint's row may hold, and what each kind of endpoint can be asked."""
 
 from __future__ import annotations
 
@@ -12,6 +12,23 @@ class Kind(models.TextChoices):
     AZURE_OPENAI = "azure_openai", "Azure OpenAI"
     ANTHROPIC = "anthropic", "Anthropic"
     GEMINI = "gemini", "Google Gemini"
+
+
+class State(models.TextChoices):
+    ENABLED = "enabled"
+    DRAINING = "draining"
+    DISABLED = "disabled"
+
+
+class ManagedBy(models.TextChoices):
+    HAND = "", "hand"
+    FILE = "file", "configuration file"
+    DNS = "dns", "DNS"
+
+
+class Discover(models.TextChoices):
+    NO = "", "one server"
+    DNS = "dns", "a server at each address of the name"
 
 
 # What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.

@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancing.endpoints.access import Access
-from balancing.endpoints.registry import Target
-from balancing.errors import CallError
+from balancing.endpoints.target import Target
+from balancing.errors import UNKNOWN_SHAPE, CallError
 from balancing.kinds import KINDS
 from balancing.kinds.call import Call, Timeouts
-from balancing.kinds.contract import UNKNOWN_SHAPE
 
 PATIENT = Timeouts(1, 1, 1, 1)
 EXPECTED = (CallError, *UNKNOWN_SHAPE)

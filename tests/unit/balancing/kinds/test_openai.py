@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from balancing.endpoints.access import Access
-from balancing.endpoints.registry import Target
+from balancing.endpoints.target import Target
 from balancing.kinds import KINDS
 from tests.unit.balancing.kinds.exchange import answered, exchange, sse
 

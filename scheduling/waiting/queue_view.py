@@ -1,0 +1,163 @@
+"""What does a process know of the queue: as it last read it, and what has joined since?"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
+
+from scheduling.models import Priority, Status
+from scheduling.pauses import NONE, Pauses
+from scheduling.policies.steady import Pace
+from scheduling.policies.waiting import level_rate
+from scheduling.specs import JobSpec, Receipt
+from scheduling.waiting.level_settings import floors
+from scheduling.waiting.model_set import ModelSet
+from scheduling.waiting.queue_load import QueueLoad
+
+FRESH_SECONDS = 1.0
+# An older view decides nothing: a door that was idle must not refuse by yesterday's queue.
+OLD_SECONDS = 5.0
+# It is read sooner while many join; and reading may take at most this share of the time.
+SOON_SECONDS, LARGEST_SHARE = 0.2, 0.05
+FLOWS_REMEMBERED = 100_000
+
+
+class QueueView:
+    """The queue as one process sees it.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        self._clock = clock or time.monotonic
+        self.pauses: Pauses = NONE
+        self.load = QueueLoad()
+        self._level_clocks = _LevelClocks()
+        self._joined = _Joined()
+        self._read_at = float("-inf")
+        self._cost_seconds = 0.0
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was read."""
+        return self._clock() - self._read_at
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to read it again: after a second, or sooner while many join."""
+        most = max((each.load.slots for each in self.load.model_sets), default=8)
+        many = self.load.waiting > 0 and self._joined.count >= max(8, most)
+        patience = SOON_SECONDS if many else FRESH_SECONDS
+        return self.age >= patience and self.is_affordable
+
+    @property
+    def is_affordable(self) -> bool:
+        """Whether reading it now would keep to its share of the time."""
+        return self.age >= self._cost_seconds / LARGEST_SHARE
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is too old to decide by."""
+        return self.age > max(OLD_SECONDS, 2 * self._cost_seconds / LARGEST_SHARE)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, those included that joined through this process since."""
+        return self.load.waiting + self._joined.count
+
+    def update(self, pauses: Pauses, load: QueueLoad, *, cost_seconds: float = 0.0) -> None:
+        """Replace it by what was just read, which took so long."""
+        seconds = self.age
+        self._level_clocks.update(load.clocks(), seconds, pauses)
+        self.load = load.steadied(self.load, seconds)
+        self.pauses = pauses
+        self._joined.clear()
+        self._read_at = self._clock()
+        self._cost_seconds = cost_seconds
+
+    def add(self, specs: Sequence[JobSpec], receipts: Sequence[Receipt]) -> None:
+        """These jobs have been stored: they stand before the next ones."""
+        for spec, receipt in zip(specs, receipts, strict=True):
+            self._joined.add(spec, receipt, self.load.model_set(spec.model))
+
+    def before(self, models: ModelSet, level: Priority, tag: float) -> tuple[float, float]:
+        """Jobs and work before a job that waits with this tag; jobs that started since are off."""
+        jobs, work = models.before(level, tag)
+        since = bisect_left(self._joined.tags(level, models), tag)
+        rate = _rate(models, level)
+        # What the level starts until its clock gets to the tag, where its pace is known.
+        until_tag = rate * self._level_clocks.seconds_to(level, tag)
+        return jobs + since - rate * self.age, max(work + since, until_tag)
+
+    def ahead(self, models: ModelSet, spec: JobSpec) -> float:
+        """Work before a job if it joined now.
+
+        By its flow's last fair tag, so that a flood is refused and not those whom it would delay.
+        Other flows will put more before that tag.
+        """
+        level = spec.level
+        last_tag = self._joined.last_tag(spec.flow_id, level)
+        _, work = models.ahead(level, last_tag)
+        tag = max([last_tag, *(line.clock for line in models.lines[level])])
+        since = bisect_right(self._joined.tags(level, models), tag)
+        rate = _rate(models, level)
+        until_tag = rate * self._level_clocks.seconds_to(level, last_tag)
+        return max(0.0, max(work + since, until_tag) - rate * self.age)
+
+
+class _Joined:
+    """The jobs that this process stored since the queue was read; last tags it keeps for longer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._tags: dict[tuple[Priority, frozenset[str]], list[float]] = {}
+        self._last_tags: dict[tuple[int, Priority], float] = {}
+
+    def clear(self) -> None:
+        self.count = 0
+        self._tags.clear()
+
+    def add(self, spec: JobSpec, receipt: Receipt, models: ModelSet | None) -> None:
+        self.count += 1
+        if len(self._last_tags) > FLOWS_REMEMBERED:
+            self._last_tags.clear()
+        self._last_tags[spec.flow_id, spec.level] = receipt.fair_tag
+        if receipt.status == Status.QUEUED and models is not None:
+            insort(self._tags.setdefault((spec.level, models.models), []), receipt.fair_tag)
+
+    def tags(self, level: Priority, models: ModelSet) -> Sequence[float]:
+        """The fair tags of those that are queued for a model set, in order."""
+        return self._tags.get((level, models.models), ())
+
+    def last_tag(self, flow_id: int, level: Priority) -> float:
+        """The fair tag of a flow's latest job; 0 if this process has not stored any."""
+        return self._last_tags.get((flow_id, level), 0.0)
+
+
+class _LevelClocks:
+    """The levels' virtual clocks, and how fast they go."""
+
+    def __init__(self) -> None:
+        self._times: Mapping[Priority, float] = {}
+        self._paces: dict[Priority, Pace] = {}
+
+    def update(self, times: Mapping[Priority, float], seconds: float, pauses: Pauses) -> None:
+        """The clocks now, so many seconds after the last update; a paused one tells no pace."""
+        self._paces = {
+            level: self._paces.get(level, Pace()).after(time - self._times[level], seconds)
+            for level, time in times.items()
+            if level in self._times and not pauses.stops(level)
+        }
+        self._times = times
+
+    def seconds_to(self, level: Priority, tag: float) -> float:
+        """How long until a level's clock gets to a tag; 0 where that is not known."""
+        pace = self._paces.get(level)
+        return 0.0 if pace is None else pace.seconds_to(tag - self._times[level])
+
+
+def _rate(models: ModelSet, level: Priority) -> float:
+    """Jobs of a level that start in a second; 0 where that is not known."""
+    return level_rate(models.load, int(level), floors()) or 0.0
