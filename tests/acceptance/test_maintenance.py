@@ -11,20 +11,33 @@ from uuid import UUID
 import pytest
 
 from llmqueue_project.embedded.services import Services
-from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, running_stack
+from tests.client import Answer
+from tests.eventually import eventually
+from tests.fake_llm import RunningFakeLLM, running_fake_llm
+from tests.stack import Stack, running_stack
 
+# Processes have seen a pause by then: they read the rows every second or two.
 SEEN_SECONDS = 2.0
+# Web processes have looked at the queue again by then.
 LOOK_SECONDS = 1.5
 WAITS = {"LLMQUEUE_SCHEDULING__MAX_WAIT": '{"realtime": 1, "high": 600, "normal": 600, "low": 600}'}
 
 
+TOKENS_PER_SECOND = 40
+
+
+@pytest.fixture
+def fake() -> Iterator[RunningFakeLLM]:
+    with running_fake_llm(tokens=4) as llm:
+        llm.release(TOKENS_PER_SECOND)
+        yield llm
+
+
 @pytest.fixture(params=["task", "direct"])
-def stack(request: pytest.FixtureRequest, services: Services) -> Iterator[Stack]:
-    with (
-        running_fake_llm(tokens=4, tokens_per_second=40) as fake,
-        running_stack(services, gear=request.param, workers=2, environment=WAITS) as running,
-    ):
+def stack(
+    request: pytest.FixtureRequest, services: Services, fake: RunningFakeLLM
+) -> Iterator[Stack]:
+    with running_stack(services, gear=request.param, workers=2, environment=WAITS) as running:
         running.register("fake", fake.base_url, max_concurrent=2)
         yield running
 
@@ -49,6 +62,10 @@ def total(stack: Stack, level: str) -> int:
     return int(stack.rows("select count(*) from scheduling_job where level = %s", number)[0][0])
 
 
+def paused(stack: Stack) -> int:
+    return int(stack.rows("select count(*) from scheduling_pause")[0][0])
+
+
 def started(stack: Stack) -> int:
     return int(stack.rows("select count(*) from scheduling_job where started_at is not null")[0][0])
 
@@ -70,11 +87,14 @@ def ran_in_order(stack: Stack, jobs: list[UUID]) -> bool:
     return all(abs(jobs.index(row[0]) - place) <= 1 for place, row in enumerate(rows))
 
 
-def test_pauses_under_load(stack: Stack) -> None:
+def test_pauses_under_load(stack: Stack, fake: RunningFakeLLM) -> None:
+    fake.hold()
     with ThreadPoolExecutor(60) as pool:
         asked = low(stack, pool, 12)
         stack.manage("maintenance", "pause-level", "low")
-        time.sleep(SEEN_SECONDS / 2)
+        time.sleep(SEEN_SECONDS)
+        fake.release(TOKENS_PER_SECOND)
+        eventually(lambda: not stack.jobs().get("processing"), what="what ran has ended")
         before = started(stack)
         asked += [
             pool.submit(stack.chat, f"more {n}", headers={"X-Priority": "low"}, **SAME_COST)
@@ -123,12 +143,18 @@ def refusal(stack: Stack) -> Answer | None:
     return answer if answer.status == 503 else None
 
 
-def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack) -> None:
+def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack, fake: RunningFakeLLM) -> None:
+    fake.hold()
     with ThreadPoolExecutor(20) as pool:
         asked = low(stack, pool, 16)
-        eventually(lambda: started(stack) >= 2, what="some run")
+        eventually(lambda: started(stack) == 2, what="two run")
 
-        told = stack.manage("maintenance", "drain", "--wait", "10")
+        drain = pool.submit(stack.manage, "maintenance", "drain", "--wait", "30")
+        eventually(lambda: paused(stack) == 5, what="intake and four levels are paused")
+        time.sleep(SEEN_SECONDS)
+        assert not drain.done(), "it waits for those that run"
+        fake.release(TOKENS_PER_SECOND)
+        told = drain.result()
 
         assert "0 requests run" in told
         waiting = queue(stack, "queued")
@@ -142,16 +168,28 @@ def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack) -> None:
     assert ran_in_order(stack, waiting)
 
 
-def test_an_overloaded_level_refuses_with_a_time_and_others_go_on(stack: Stack) -> None:
+def test_an_overloaded_level_refuses_with_a_time_and_others_go_on(
+    stack: Stack, fake: RunningFakeLLM
+) -> None:
     assert stack.chat("measured", headers={"X-Priority": "realtime"}).status == 200
     slow = "[[tokens=40]]"
     with ThreadPoolExecutor(60) as pool:
         headers = {"X-Priority": "realtime"}
+        # All of them come before the first has ended, however slowly the machine sends them.
+        fake.hold()
         asked = [pool.submit(stack.chat, f"{n} {slow}", headers=headers) for n in range(24)]
-        # Some of the slow ones have ended and a look has seen it: their time is known.
+        eventually(
+            lambda: total(stack, "realtime") - 1 + sum(each.done() for each in asked) == 24,
+            what="each waits, runs or was refused",
+        )
+        # Some of the slow ones have ended and a look has seen it: their time is known. The rest
+        # go on waiting.
+        fake.release(TOKENS_PER_SECOND)
         eventually(lambda: started(stack) >= 5, what="some ended")
+        fake.hold()
         time.sleep(LOOK_SECONDS)
         refused = stack.chat("one more", headers=headers)
+        fake.release(TOKENS_PER_SECOND)
 
         assert refused.status == 429, refused.body
         assert refused.body["error"]["code"] == "queue_full"

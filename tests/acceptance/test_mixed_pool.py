@@ -11,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llmqueue_project.embedded import llm
+from llmqueue_project.embedded.ports import free_port
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Stack, eventually, free_port, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 pytestmark = pytest.mark.skipif(not llm.installed(), reason="the demo model is not installed")
 
