@@ -9,15 +9,14 @@ a worker has its one entry posted by `post_end`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 import redis
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmqueue_project.config import configuration
@@ -144,6 +143,13 @@ def _is_urgent(entry: _Entry) -> bool:
     return entry.seq <= 3 or entry.event in (FINAL, RESET)
 
 
+class Sender(Protocol):
+    """The Valkey client, as far as an outbox needs it."""
+
+    def register_script(self, script: str) -> Callable[..., Awaitable[Any]]: ...
+    def publish(self, channel: str, message: bytes) -> Awaitable[Any]: ...
+
+
 class Outbox:
     """A worker's entries, gathered for a moment and sent in one pipeline.
 
@@ -151,7 +157,7 @@ class Outbox:
     """
 
     def __init__(
-        self, client: Redis, *, flush_seconds: float, max_entries: int, expiry_seconds: int
+        self, client: Sender, *, flush_seconds: float, max_entries: int, expiry_seconds: int
     ) -> None:
         self._client = client
         self._append = client.register_script(_APPEND)

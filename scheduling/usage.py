@@ -50,6 +50,26 @@ def totals(span: Span, group_by: Sequence[str], *, limit: int = 1000) -> list[di
     Each row has its keys by their names in `KEYS`, and requests, estimated_requests, prompt_tokens,
     completion_tokens and spent_micros (millionths of the currency).
     """
+    values = {
+        "first": span.first,
+        "last": span.last,
+        "tenant_id": span.tenant_id,
+        "user_id": span.user_id,
+        "limit": limit,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(span, group_by), values)
+        rows = cursor.fetchall()
+    return [dict(zip([*group_by, *_SUMS], row, strict=True)) for row in rows]
+
+
+def total(span: Span) -> dict[str, Any]:
+    """The sums over everything in the span."""
+    return totals(span, ())[0]
+
+
+def _statement(span: Span, group_by: Sequence[str]) -> str:
+    """Sums over both tables; names of columns come from this module alone."""
     names = [KEYS[key] for key in group_by]
     chosen = ", ".join([*names, *_SUMS])
     where = "day between %(first)s and %(last)s"
@@ -63,20 +83,4 @@ def totals(span: Span, group_by: Sequence[str], *, limit: int = 1000) -> list[di
     columns = ", ".join([*names, sums])
     grouped = f" group by {', '.join(names)}" if names else ""
     order = "day" if list(group_by) == ["day"] else "spent_micros desc, requests desc"
-    statement = f"select {columns} from ({union}) u{grouped} order by {order} limit %(limit)s"  # noqa: S608
-    values = {
-        "first": span.first,
-        "last": span.last,
-        "tenant_id": span.tenant_id,
-        "user_id": span.user_id,
-        "limit": limit,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        rows = cursor.fetchall()
-    return [dict(zip([*group_by, *_SUMS], row, strict=True)) for row in rows]
-
-
-def total(span: Span) -> dict[str, Any]:
-    """The sums over everything in the span."""
-    return totals(span, ())[0]
+    return f"select {columns} from ({union}) u{grouped} order by {order} limit %(limit)s"  # noqa: S608
