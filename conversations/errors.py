@@ -1,8 +1,8 @@
-"""What conversations refuse, and why.
+"""What does this app refuse, and why?
 
 ConversationsError
 ├── ConversationNotFound  no such conversation, or another tenant's
-├── ConversationClosed    its state or expiry takes no more messages, or forbids the change
+├── ConversationClosed    its state or expiry forbids messages, or the change of its state
 ├── ContextTooLong        its history does not fit the model, and the setting is to refuse that
 ├── ConversationBusy      a turn of it is running
 ├── UserMismatch          the user is not the conversation's, or none was named
@@ -17,7 +17,7 @@ class ConversationsError(Exception):
     """Base of all expected refusals of this app.
 
     Attributes:
-        index: which message of a batch it is about; None outside a batch.
+        index: the message of a batch that it is about; None outside a batch.
     """
 
     def __init__(self, reason: str, *, index: int | None = None) -> None:

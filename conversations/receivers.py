@@ -1,4 +1,4 @@
-"""News: a message's job has ended; a key, a tenant or a rule has changed."""
+"""What follows a change? A message's job has ended; a key, a tenant, a user or a rule is saved."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from conversations.access import keys
 from conversations.dialogue import services
 from conversations.models import ApiKey, PriorityRule, Tenant, User
 from conversations.priority import rulebook
-from scheduling.models import Job
+from scheduling.models import Job, Source
 from scheduling.signals import job_finished
 from stores import control
 
 
-@receiver(job_finished, sender=Job, dispatch_uid="conversations.settle")
-def settle_finished(*, job_id: UUID, source: str, **_: Any) -> None:
-    """Record the answer and release the next turn; may come twice, or hours late."""
-    if source != services.SOURCE:
+@receiver(job_finished, sender=Job, dispatch_uid="conversations.finish_turn")
+def finish_turn(*, job_id: UUID, source: str, **_: Any) -> None:
+    """Record the answer and release the next turn. The signal may come twice, or hours late."""
+    if source != Source.MESSAGE:
         return
     try:
-        services.settle(job_id=job_id)
+        services.finish_turn(job_id=job_id)
     finally:
-        # A worker's thread is no Django request: nothing else would give its connection back.
+        # In a worker's thread there is no Django request at whose end the connection is closed.
         if not connection.in_atomic_block:
             connection.close()
 
@@ -35,7 +35,7 @@ def settle_finished(*, job_id: UUID, source: str, **_: Any) -> None:
 @receiver((post_save, post_delete), sender=Tenant, dispatch_uid="conversations.tenant_changed")
 @receiver(post_save, sender=User, dispatch_uid="conversations.user_changed")
 def forget_keys(*, created: bool = False, **_: Any) -> None:
-    """A revoked key stops working in every web process at once, not when its memory runs out."""
+    """Make every web process verify keys again, so that a revoked key stops working at once."""
     if created:
         return
     keys.forget()
@@ -44,12 +44,12 @@ def forget_keys(*, created: bool = False, **_: Any) -> None:
 
 @receiver((post_save, post_delete), sender=PriorityRule, dispatch_uid="conversations.rule_changed")
 def forget_rules(**_: Any) -> None:
-    """A changed rule counts in every web process at once."""
+    """Make every web process read the rules again, so that a changed rule counts at once."""
     rulebook.forget()
-    transaction.on_commit(_tell_of_rules)
+    transaction.on_commit(_publish_rules)
 
 
-def _tell_of_rules() -> None:
-    # Again: another thread may have read the rows before the commit.
+def _publish_rules() -> None:
+    # Once more: another thread may have read the rows before the commit.
     rulebook.forget()
     control.tell(rules="changed")

@@ -1,12 +1,11 @@
-"""Calendar chores, run on the `housekeeping` queue."""
+"""Chores of the calendar, which run on the queue `housekeeping`."""
 
 from __future__ import annotations
 
 from celery import shared_task
 from django.core.management import call_command
 
-from conversations.housekeeping import idle as aging
-from conversations.housekeeping import retention
+from conversations.housekeeping import idle, retention
 from conversations.housekeeping.repair import repair as repair_missed
 
 QUEUE = "housekeeping"
@@ -14,7 +13,7 @@ QUEUE = "housekeeping"
 
 @shared_task(name="conversations.age", queue=QUEUE)
 def age() -> None:
-    aging.age()
+    idle.update_states()
 
 
 @shared_task(name="conversations.housekeeping.repair", queue=QUEUE)

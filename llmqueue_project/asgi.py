@@ -10,13 +10,15 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
 django_application: Any = get_asgi_application()
 
-from conversations.doors.lean.app import LeanApplication  # noqa: E402 - models need Django set up
+from conversations.doors.application import lean_application  # noqa: E402 - models need Django
 from conversations.doors.lean.wire import Receive, Scope, Send  # noqa: E402
 from llmqueue_project.config import configuration  # noqa: E402
+from stores.memory import Memory, kept  # noqa: E402
 
 # Beyond the limit the view refuses; far beyond it nobody listens any more.
 SPARE_BYTES = 64 * 1024 * 1024
-lean = LeanApplication()
+memory = Memory()
+lean = lean_application(memory)
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +41,8 @@ async def _bounded(scope: Scope, receive: Receive, send: Send) -> None:
         received += len(message.get("body", b""))
         return message if received <= limit else {"type": "http.disconnect"}
 
-    await django_application(scope, counted, send)
+    with kept(memory):
+        await django_application(scope, counted, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

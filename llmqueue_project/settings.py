@@ -141,14 +141,14 @@ WHITENOISE_USE_FINDERS = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "conversations.doors.rest.authentication.ApiKeyAuthentication"
+        "conversations.doors.rest.protocol.authentication.ApiKeyAuthentication"
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["conversations.doors.rest.authentication.HasApiKey"],
-    "DEFAULT_PARSER_CLASSES": ["conversations.doors.rest.parsers.EnvelopeJSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["conversations.doors.rest.protocol.authentication.HasApiKey"],
+    "DEFAULT_PARSER_CLASSES": ["conversations.doors.rest.protocol.parsers.EnvelopeJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "DEFAULT_PAGINATION_CLASS": "conversations.doors.rest.pagination.EnvelopePagination",
-    "EXCEPTION_HANDLER": "conversations.doors.rest.errors.handle",
+    "DEFAULT_PAGINATION_CLASS": "conversations.doors.rest.protocol.pagination.EnvelopePagination",
+    "EXCEPTION_HANDLER": "conversations.doors.rest.protocol.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -171,8 +171,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "conversations.doors.rest.schema.add_openai_door",
-        "conversations.doors.rest.schema.add_summaries",
+        "conversations.doors.openapi.add_lean_paths",
+        "conversations.doors.openapi.add_summaries",
     ],
 }
 

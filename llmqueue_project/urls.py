@@ -10,7 +10,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
-from conversations.doors.rest import schema
+from conversations.doors import openapi
 from llmqueue_project import flower
 
 admin.site.index_template = "scheduling/dashboard.html"
@@ -19,7 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("conversations.doors.rest.urls")),
-    path("api/schema/", schema.view, name="schema"),
+    path("api/schema/", openapi.view, name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("flower", RedirectView.as_view(url="/flower/")),
     path("flower/", flower.proxy, {"path": ""}, name="flower"),

@@ -1,1 +1,1 @@
-"""Who is calling, for whom they speak, and what they may see."""
+"""Who is calling, for whom do they speak, and what may they see?"""

@@ -1,25 +1,32 @@
 """Who is calling? An API key, verified against its stored hash and remembered for seconds.
 
-A revoked key stops working at once where the control channel is up (`forget`), and after
-`web.key_cache_seconds` in any case.
+A revoked key stops working at once if the control channel is up (`forget`), and after
+`web.key_cache_seconds` otherwise.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
+
 from conversations.models import ApiKey
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
+from stores.memory import remembered
+
+MOST_REMEMBERED = 10_000
 
 LOOKUP = """
 select k.id, k.hashed_key, k.expiry_date, k.scope, k.user_id, t.id, t.name, t.weight,
-       u.default_priority, t.default_priority, t.highest_priority, t.allow_fallback_models
+       u.default_priority, t.default_priority, t.highest_priority, t.allow_fallback_models,
+       coalesce(u.external_id, '')
   from conversations_apikey k
   join conversations_tenant t on t.id = k.tenant_id
   left join conversations_user u on u.id = k.user_id
@@ -32,8 +39,10 @@ class Caller:
     """Whom a verified key speaks for.
 
     Attributes:
-        user_level: the default of the key's own user, if the key and the user have one.
-        default_level: the tenant's default.
+        user_level: the default level of the key's own user; None without either.
+        default_level: the tenant's default level.
+        user_id: the key's own user; None if it has none.
+        user_name: how the tenant calls that user; or empty.
     """
 
     key_id: UUID
@@ -46,6 +55,7 @@ class Caller:
     user_id: UUID | None
     operator: bool
     allow_fallback: bool = False
+    user_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +64,62 @@ class _Remembered:
     until: float
 
 
-_remembered: dict[bytes, _Remembered] = {}
-_LIMIT = 10_000
+class VerifiedKeys:
+    """The callers of recently verified keys. Only fingerprints of the keys are kept.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._remembered: dict[bytes, _Remembered] = {}
+
+    def authenticate(self, presented: str) -> Caller | None:
+        """The caller of a key, by Django's connection; None when it is unknown or revoked."""
+        if not is_plausible(presented):
+            return None
+        if known := self.recall(presented):
+            return known
+        with connection.cursor() as cursor:
+            cursor.execute(LOOKUP, {"prefix": prefix(presented)})
+            return self.verify(presented, cursor.fetchone())
+
+    def recall(self, presented: str) -> Caller | None:
+        """The caller of a recently verified key; never touches the database."""
+        found = self._remembered.get(_fingerprint(presented))
+        return found.caller if found and found.until > self._clock() else None
+
+    def verify(self, presented: str, row: tuple[Any, ...] | None) -> Caller | None:
+        """The caller, if `row` (of `LOOKUP`) belongs to the presented key and has not expired."""
+        if row is None or not ApiKey.objects.key_generator.verify(presented, row[1]):
+            return None
+        expiry: datetime | None = row[2]
+        if expiry is not None and expiry.timestamp() < time.time():
+            return None
+        caller = _caller(row)
+        self._remember(presented, caller)
+        return caller
+
+    def forget(self) -> None:
+        """Drop what is remembered: a key, a user or a tenant has changed."""
+        self._remembered.clear()
+
+    def _remember(self, presented: str, caller: Caller) -> None:
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        until = self._clock() + configuration().web.key_cache_seconds
+        self._remembered[_fingerprint(presented)] = _Remembered(caller, until)
+
+
+def authenticate(presented: str) -> Caller | None:
+    """The caller of a key; remembered if the process keeps a memory."""
+    return remembered(VerifiedKeys).authenticate(presented)
+
+
+def forget() -> None:
+    """Make the process verify every key again: a key, a user or a tenant has changed."""
+    remembered(VerifiedKeys).forget()
 
 
 def presented_key(authorization: str, x_api_key: str = "") -> str:
@@ -64,20 +128,17 @@ def presented_key(authorization: str, x_api_key: str = "") -> str:
     return value.strip() if scheme.lower() == "bearer" else x_api_key.strip()
 
 
-def recall(presented: str) -> Caller | None:
-    """The caller of a key verified in the last seconds; never touches the database."""
-    found = _remembered.get(_fingerprint(presented))
-    return found.caller if found and found.until > time.monotonic() else None
+def is_plausible(presented: str) -> bool:
+    """Whether a string can be a key at all; others must not reach SQL or the hash."""
+    return 0 < len(presented) <= 200 and presented.isascii() and presented.isprintable()
 
 
-def verify(presented: str, row: tuple[Any, ...] | None) -> Caller | None:
-    """The caller, when `row` (of `LOOKUP`) is the presented key's and has not expired."""
-    if row is None or not ApiKey.objects.key_generator.verify(presented, row[1]):
-        return None
-    expiry: datetime | None = row[2]
-    if expiry is not None and expiry.timestamp() < time.time():
-        return None
-    caller = Caller(
+def prefix(presented: str) -> str:
+    return presented.partition(".")[0][:8]
+
+
+def _caller(row: tuple[Any, ...]) -> Caller:
+    return Caller(
         key_id=row[0],
         operator=row[3] == ApiKey.Scope.OPERATOR,
         user_id=row[4],
@@ -88,43 +149,8 @@ def verify(presented: str, row: tuple[Any, ...] | None) -> Caller | None:
         default_level=Priority(row[9]),
         highest_level=Priority(row[10]),
         allow_fallback=row[11],
+        user_name=row[12],
     )
-    _remember(presented, caller)
-    return caller
-
-
-def authenticate(presented: str) -> Caller | None:
-    """The caller of a key, by Django's connection; None when it is unknown or revoked."""
-    from django.db import connection
-
-    if not plausible(presented):
-        return None
-    if known := recall(presented):
-        return known
-    with connection.cursor() as cursor:
-        cursor.execute(LOOKUP, {"prefix": prefix(presented)})
-        return verify(presented, cursor.fetchone())
-
-
-def plausible(presented: str) -> bool:
-    """Whether a string can be a key at all: it may not reach SQL or a hash otherwise."""
-    return 0 < len(presented) <= 200 and presented.isascii() and presented.isprintable()
-
-
-def prefix(presented: str) -> str:
-    return presented.partition(".")[0][:8]
-
-
-def forget() -> None:
-    """Drop what is remembered: a key, a user or a tenant has changed."""
-    _remembered.clear()
-
-
-def _remember(presented: str, caller: Caller) -> None:
-    if len(_remembered) >= _LIMIT:
-        _remembered.clear()
-    until = time.monotonic() + configuration().web.key_cache_seconds
-    _remembered[_fingerprint(presented)] = _Remembered(caller, until)
 
 
 def _fingerprint(presented: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Whom a tenant speaks for, and the flow their requests are counted in."""
+"""Which users does a tenant speak for?"""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from uuid import UUID
 from conversations.access.keys import Caller
 from conversations.errors import UserForbidden, UserMismatch
 from conversations.models import User
-from llmqueue_project.config import configuration
-from scheduling import services as scheduling
 from scheduling.models import Priority
 
 
-def named(*, caller: Caller, names: Iterable[str | None]) -> dict[str | None, User]:
-    """The users of these external ids, created where new; None is the key's own user.
+def users_named(*, caller: Caller, names: Iterable[str | None]) -> dict[str | None, User]:
+    """The users with these external ids; new ones are created. None is the key's own user.
 
     Raises:
-        UserMismatch: None, and the key is not bound to a user.
-        UserForbidden: the key is bound to another user and no operator's.
+        UserMismatch: None is wanted, and the key is not bound to a user.
+        UserForbidden: the key is bound to another user, and is not an operator's.
     """
     wanted = set(names)
     own = User.objects.get(pk=caller.user_id) if caller.user_id else None
@@ -36,7 +34,7 @@ def bound_to(caller: Caller) -> UUID | None:
 
 
 def set_default_priority(*, tenant_id: UUID, external_id: str, level: Priority | None) -> None:
-    """The level of a user's requests that name none and match no rule; None is the tenant's."""
+    """Set the level of a user's requests that name none and match no rule; None: the tenant's."""
     User.objects.update_or_create(
         tenant_id=tenant_id, external_id=external_id, defaults={"default_priority": level}
     )
@@ -46,7 +44,7 @@ def _created(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]
     known = _existing(caller, wanted) if wanted else {}
     new = [name for name in wanted if name not in known]
     if new:
-        # Two requests may bring the same new user: whoever is second finds the row.
+        # Two requests may bring the same new user: the second one finds the first one's row.
         User.objects.bulk_create(
             [User(tenant_id=caller.tenant_id, external_id=str(name)) for name in new],
             ignore_conflicts=True,
@@ -59,24 +57,3 @@ def _created(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]
 def _existing(caller: Caller, wanted: list[str | None]) -> dict[str | None, User]:
     rows = User.objects.filter(tenant_id=caller.tenant_id, external_id__in=map(str, wanted))
     return {row.external_id: row for row in rows}
-
-
-def tenant_flow(*, caller: Caller) -> int:
-    """The flow of a tenant's requests. Called outside a transaction it is remembered."""
-    return scheduling.flow_for(
-        key=f"tenant:{caller.tenant_id}", name=caller.tenant_name, weight=caller.tenant_weight
-    )
-
-
-def flows_of(*, caller: Caller, users: Iterable[User]) -> dict[UUID, int]:
-    """The flow of each user's requests, by user id: the tenant's, or their own (`flow_by`)."""
-    if configuration().scheduling.flow_by == "tenant":
-        return dict.fromkeys((user.pk for user in users), tenant_flow(caller=caller))
-    return {
-        user.pk: scheduling.flow_for(
-            key=f"tenant:{caller.tenant_id}:user:{user.pk}",
-            name=f"{caller.tenant_name} / {user.external_id}"[:200],
-            weight=caller.tenant_weight,
-        )
-        for user in sorted(set(users), key=lambda user: user.pk)
-    }

@@ -1,11 +1,11 @@
-"""What a key may see: its tenant's rows, or those of its one user."""
+"""What may a key see? Its tenant's rows, or those of its one user."""
 
 from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
-from conversations.access import users as people
 from conversations.access.keys import Caller
+from conversations.access.users import bound_to
 from conversations.models import Conversation, Message
 
 
@@ -20,5 +20,5 @@ def visible_conversations(caller: Caller) -> QuerySet[Conversation]:
 
 def _visible(caller: Caller) -> Q:
     mine = Q(tenant_id=caller.tenant_id)
-    user_id = people.bound_to(caller)
+    user_id = bound_to(caller)
     return mine & Q(user_id=user_id) if user_id else mine

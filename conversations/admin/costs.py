@@ -1,4 +1,4 @@
-"""Costs in admin: what was used and spent, by day, tenant and model; also as CSV."""
+"""What was used and spent, by day, tenant and model: a page of admin, and a CSV file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEADERS = ("Requests", "Estimated", "Tokens in", "Tokens out")
 
 @admin.register(DailyUsage)
 class CostsAdmin(ReadOnlyAdmin):
-    """One page in place of a list: nobody looks for a single row of sums."""
+    """One page of sums in place of a list of rows."""
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         if not self.has_view_permission(request):
@@ -59,7 +59,7 @@ class CostsAdmin(ReadOnlyAdmin):
 
 
 def last(days: int, *, tenant_id: UUID | None = None, user_id: UUID | None = None) -> Span:
-    """The last so many days of UTC, today included."""
+    """The span of the last days in UTC, today included."""
     today = datetime.now(UTC).date()
     first = today - timedelta(days=days - 1)
     return Span(first=first, last=today, tenant_id=tenant_id, user_id=user_id)
@@ -112,7 +112,7 @@ def _total(span: Span) -> list[tuple[str, str]]:
 
 
 def _chart(span: Span) -> dict[str, Any]:
-    """Money a day, days without any included."""
+    """Money by day; days without any are included."""
     spent = {row["day"]: row["spent_micros"] / MICROS for row in usage.totals(span, ["day"])}
     length = (span.last - span.first).days + 1
     days = [span.first + timedelta(days=n) for n in range(length)]
@@ -171,7 +171,7 @@ def _label(key: str, value: Any, names: dict[Any, str], days: int) -> str:
 
 
 def _download(span: Span) -> HttpResponse:
-    """Every sum there is, a row for each day, tenant, user, model and endpoint."""
+    """All sums as CSV: a row for each day, tenant, user, model and endpoint."""
     rows = usage.totals(span, list(KEYS), limit=CSV_ROWS)
     tenants, users = _names(rows, "tenant"), _names(rows, "user")
     response = HttpResponse(content_type="text/csv; charset=utf-8")
@@ -193,6 +193,6 @@ def _download(span: Span) -> HttpResponse:
 
 
 def _plain(value: Any) -> str:
-    """Text that a spreadsheet does not take for a formula: names come from clients."""
+    """Text that a spreadsheet does not take for a formula; names come from clients."""
     text = "" if value is None else str(value)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

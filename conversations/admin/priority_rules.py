@@ -85,7 +85,7 @@ class PriorityRuleAdmin(ListAdmin):
         self._switch(request, rows, enabled=False)
 
     def _switch(self, request: HttpRequest, rows: QuerySet[PriorityRule], *, enabled: bool) -> None:
-        """One by one: saving is what tells the other processes."""
+        """Save the rows one by one: saving a row notifies the other processes."""
         chosen = list(rows)
         for row in chosen:
             row.enabled = enabled

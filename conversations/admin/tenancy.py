@@ -47,7 +47,7 @@ class OperatorGroupAdmin(GroupAdmin, ListAdmin):
 
 
 class KeyedAdmin(ListAdmin):
-    """What a caller is made of: keys are looked up anew after a change."""
+    """Rows that a caller is made of: after a change, keys are verified again."""
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -120,7 +120,7 @@ class UserAdminPage(KeyedAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ObjectActions, KeyedAdmin):
-    """The key itself is shown once, when it is made; only its hash is stored, never shown."""
+    """A key is shown once, when it is made. Only its hash is stored, and it is never shown."""
 
     list_display = ("name", "prefix", "tenant", "user", "scope", "state", "created", "expiry_date")
     list_filter = ("scope", "revoked", "created")
@@ -129,7 +129,7 @@ class ApiKeyAdmin(ObjectActions, KeyedAdmin):
     autocomplete_fields = ("tenant", "user")
     fields = ("name", "tenant", "user", "scope", "expiry_date", "prefix", "revoked")
     actions = object_actions = ("revoke",)
-    # Between storing a new key's hash and showing the key; never outlives the request.
+    # Holds a new key between storing its hash and showing it, never longer than the request.
     _keys: ClassVar[WeakKeyDictionary[HttpRequest, str]] = WeakKeyDictionary()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class ApiKeyAdmin(ObjectActions, KeyedAdmin):
     def response_add(
         self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """The key, on the answer itself: a message travels in a cookie, a redirect in a URL."""
+        """Show the key on the answer: a message would put it in a cookie, a redirect in a URL."""
         context = {
             **self.admin_site.each_context(request),
             "title": f"The key of {obj.name}",

@@ -1,1 +1,1 @@
-"""Conversations, their turns, and the prompt that each turn calls for."""
+"""What happens to a message: from a draft to a queued turn, its prompt, and its answer."""

@@ -1,4 +1,4 @@
-"""The finished turns of conversations, as the next turn's prompt needs them."""
+"""Which finished turns of a conversation can the next turn's prompt use?"""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _turn(message: Message) -> Turn:
 
 
 def answer_of(message: Message) -> str | None:
-    """The answer's text: the recorded message, or the result that waits to be recorded."""
+    """The answer's text, from the recorded message or from a result not recorded yet."""
     reply: Message | None = getattr(message, "reply", None)
     if reply is not None:
         return reply.content

@@ -1,6 +1,6 @@
-"""What goes upstream for a turn: system prompt, the conversation so far, the new message.
+"""What is sent upstream for a turn: system prompt, the conversation so far, the new message.
 
-A turn that got no answer stays visible as a short note in the assistant's place: many chat
+A turn without an answer is shown as a short note in the assistant's place, because many chat
 templates refuse two user messages in a row. A cancelled turn was withdrawn and leaves no trace.
 """
 
@@ -21,7 +21,7 @@ from conversations.dialogue.truncation import (
 )
 from llmqueue_project.config import configuration
 
-# However long a model's context is: what one prompt may take from the database.
+# The most turns that one prompt takes from the database, however long the model's context is.
 HISTORY_TURNS = 100
 
 __all__ = ["HISTORY_TURNS", "Prompt", "Turn", "prompt"]
@@ -31,8 +31,8 @@ __all__ = ["HISTORY_TURNS", "Prompt", "Turn", "prompt"]
 class Prompt:
     """A request body, and what became of the conversation's history in it.
 
-    `history` is kept with the message, for people: `turns` sent, `dropped`, the `policy` that did
-    it, and the whole prompt's `estimated_tokens`.
+    `history` is stored with the message, for people: how many `turns` were sent and `dropped`, the
+    `policy` that chose them, and the whole prompt's `estimated_tokens`.
     """
 
     body: str
@@ -42,11 +42,11 @@ class Prompt:
 def prompt(
     *, model: str, context: str, history: Sequence[Turn], content: str, promised: bool = False
 ) -> Prompt:
-    """The JSON text of a streamed OpenAI chat request, the history shortened to what fits.
+    """The JSON text of a streamed OpenAI chat request, with as much history as fits.
 
     Args:
-        history: finished turns, oldest first, the latest `HISTORY_TURNS` at most.
-        promised: the message was accepted before: what does not fit is dropped, not refused.
+        history: finished turns, oldest first; at most the latest `HISTORY_TURNS`.
+        promised: the message was accepted before, so that turns are dropped and nothing is refused.
 
     Raises:
         DoesNotFit: it is too long, and the policy is to refuse that.
@@ -62,17 +62,17 @@ def prompt(
         if not promised:
             raise
         name, kept = "drop_oldest", drop_oldest(turns, room)
-    told = {
+    account = {
         "turns": len(kept),
         "dropped": len(history) - len(kept),
         "policy": name,
         "estimated_tokens": fixed + sum(turn.tokens for turn in kept),
     }
-    return Prompt(_body(model, context, kept, content), told)
+    return Prompt(_body(model, context, kept, content), account)
 
 
 def prompt_tokens(model: str) -> int:
-    """How long a model's prompt may be: its context, less what is left for the answer."""
+    """How long a model's prompt may be: its context less the room for the answer."""
     config = configuration().conversations
     whole = config.model_context_tokens.get(model, config.context_tokens)
     return max(whole - config.answer_tokens, whole // 2)

@@ -1,49 +1,41 @@
-"""What may be done with messages and conversations; doors, admin and receivers call these verbs."""
+"""What can be done with messages and conversations? Doors, admin and receivers call these verbs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from conversations.access import users as people
 from conversations.access.keys import Caller
-from conversations.access.visibility import visible_conversations, visible_messages
-from conversations.dialogue.sending import SOURCE, MessageDraft, send, send_many
-from conversations.dialogue.turns import advance, settle
+from conversations.access.users import users_named
+from conversations.dialogue.drafts import ConversationDraft
+from conversations.dialogue.sending import send, send_many
+from conversations.dialogue.turns import advance, finish_turn
 from conversations.errors import ConversationBusy, ConversationClosed
 from conversations.models import Conversation, Message
 from scheduling import services as scheduling
 from scheduling.errors import IllegalTransition
-from scheduling.models import FINAL, Job, Priority, Status
+from scheduling.models import FINAL, Job, Status
 
 __all__ = [
-    "SOURCE",
-    "ConversationDraft",
-    "MessageDraft",
     "advance",
     "cancel",
     "change_state",
     "delete",
     "delete_conversation",
+    "finish_turn",
     "open_conversation",
     "retry",
     "send",
     "send_many",
-    "settle",
-    "visible_conversations",
-    "visible_messages",
 ]
 
 State = Conversation.State
 
-# From where to where; archived is the end.
+# From each state, the states that may follow. Archived is final.
 TRANSITIONS: dict[str, set[str]] = {
     State.ACTIVE: {State.INACTIVE, State.COMPLETED, State.ARCHIVED},
     State.INACTIVE: {State.ACTIVE, State.COMPLETED, State.ARCHIVED},
@@ -52,26 +44,15 @@ TRANSITIONS: dict[str, set[str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConversationDraft:
-    user_id: str | None = None
-    title: str = ""
-    context: str = ""
-    model: str = ""
-    priority: Priority | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    expires_at: datetime | None = None
-
-
 def cancel(*, message: Message) -> Status:
-    """Withdraw a message: at once while it waits, within a second while it runs."""
+    """Withdraw a message; one that waits ends at once, one that runs within a second."""
     return scheduling.cancel(job_id=_job(message, Status.CANCELLED).pk)
 
 
 def retry(*, message: Message, operator: bool) -> Status:
     """Queue a message again that ended without an answer.
 
-    A client may retry what failed or timed out; what was cancelled, only an operator.
+    A client may retry what failed or timed out. Only an operator may retry what was cancelled.
     """
     job = _job(message, Status.QUEUED)
     if job.status == Status.CANCELLED and not operator:
@@ -80,7 +61,7 @@ def retry(*, message: Message, operator: bool) -> Status:
 
 
 def delete(*, message: Message) -> None:
-    """Remove a message, its answer, and all that is kept of its request.
+    """Remove a message, its answer, and everything that is stored of its request.
 
     Raises:
         IllegalTransition: it is running (cancel it first) or is itself an answer.
@@ -114,7 +95,7 @@ def _job(message: Message, wanted: str) -> Job:
 
 def open_conversation(*, caller: Caller, draft: ConversationDraft) -> Conversation:
     with transaction.atomic():
-        user = people.named(caller=caller, names=[draft.user_id])[draft.user_id]
+        user = users_named(caller=caller, names=[draft.user_id])[draft.user_id]
         return Conversation.objects.create(
             tenant_id=caller.tenant_id,
             user=user,
@@ -128,19 +109,19 @@ def open_conversation(*, caller: Caller, draft: ConversationDraft) -> Conversati
 
 
 def change_state(*, conversation: Conversation, state: str) -> Conversation:
-    """Move a conversation along its lifecycle; the state it is in already is no error.
+    """Move a conversation along its lifecycle. Naming the present state is not an error.
 
     Raises:
         ConversationClosed: the lifecycle has no such step.
     """
     with transaction.atomic():
-        talk = Conversation.objects.select_for_update().get(pk=conversation.pk)
-        if state != talk.state:
-            if state not in TRANSITIONS[talk.state]:
-                raise ConversationClosed(f"a conversation that is {talk.state} cannot be {state}")
-            talk.state = state
-            talk.save(update_fields=["state", "updated_at"])
-    return talk
+        locked = Conversation.objects.select_for_update().get(pk=conversation.pk)
+        if state != locked.state:
+            if state not in TRANSITIONS[locked.state]:
+                raise ConversationClosed(f"a conversation that is {locked.state} cannot be {state}")
+            locked.state = state
+            locked.save(update_fields=["state", "updated_at"])
+    return locked
 
 
 def delete_conversation(*, conversation: Conversation) -> None:
@@ -160,7 +141,7 @@ def delete_conversation(*, conversation: Conversation) -> None:
 
 
 def _cancel_waiting(jobs: QuerySet[Job]) -> None:
-    """The last turn first, so that no cancellation lets another turn run."""
+    """Cancel waiting turns, the last one first, so that no cancellation releases another turn."""
     waiting = jobs.filter(status__in=[Status.HELD, Status.QUEUED]).order_by("-created_at")
     for job_id in list(waiting.values_list("pk", flat=True)):
         with suppress(IllegalTransition):

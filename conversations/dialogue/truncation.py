@@ -1,7 +1,7 @@
-"""Which turns of a conversation still fit into the model's context? A policy by name, pure.
+"""Which turns of a conversation still fit into the model's context? Pure policies, by name.
 
-Tokens are estimated as in `analysis.py`. A policy is given turns, oldest first, and how many tokens
-there is room for; it keeps whole turns only.
+A policy gets turns, oldest first, and the number of tokens that there is room for. It keeps whole
+turns only. Tokens are estimated as in `analysis.py`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 from conversations.priority.analysis import estimated_tokens
 
-# What a chat template adds to each message, about.
+# About what a chat template adds to each message.
 MESSAGE_TOKENS = 4
 
 
 class DoesNotFit(Exception):
-    """The history is longer than the room, and the policy drops nothing."""
+    """The history does not fit, and the policy drops nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A finished turn: what was asked and what came of it.
+    """A finished turn: the question, and its answer or outcome.
 
     Attributes:
-        answer: None when there is none.
+        answer: None if there is none.
         outcome: the job's status, for the note in place of an answer.
     """
 
@@ -52,7 +52,7 @@ def message_tokens(text: str) -> int:
 
 
 def drop_oldest(turns: Sequence[Turn], room: int) -> list[Turn]:
-    """The latest turns that fit without a gap."""
+    """The latest turns that fit, without a gap."""
     kept: list[Turn] = []
     for turn in reversed(turns):
         room -= turn.tokens
@@ -63,7 +63,7 @@ def drop_oldest(turns: Sequence[Turn], room: int) -> list[Turn]:
 
 
 def keep_first_and_last(turns: Sequence[Turn], room: int) -> list[Turn]:
-    """The first turn, which often says what it is all about, and the latest that fit behind it."""
+    """The first turn, which often states the topic, and the latest turns that fit beside it."""
     if not turns or turns[0].tokens > room:
         return drop_oldest(turns, room)
     return [turns[0], *drop_oldest(turns[1:], room - turns[0].tokens)]

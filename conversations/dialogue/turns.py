@@ -1,7 +1,7 @@
-"""What follows the end of a message's job: its answer recorded, the next turn released.
+"""What follows the end of a message's job? Its answer is recorded, the next turn is released.
 
-A conversation's row is the lock of its turns: sending, answering and releasing a turn take it, so
-that the answer of one turn is in the body of the next whichever comes first.
+A conversation's row is the lock of its turns: sending, answering and releasing a turn take it.
+So the answer of a turn is in the body of the next one, in whatever order things happen.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from scheduling import services as scheduling
 from scheduling.models import FINAL, Job, JobPayload, Status
 
 
-def settle(*, job_id: UUID) -> None:
-    """Record the answer of a finished job and let the conversation's next turn run.
+def finish_turn(*, job_id: UUID) -> None:
+    """Record the answer of a finished job and release the conversation's next turn.
 
-    Safe to repeat and to run twice at once: `reply_to` is unique.
+    May run again, and twice at once: `reply_to` is unique.
     """
     message = Message.objects.filter(job_id=job_id).select_related("job", "job__result").first()
     if message is None or message.job is None or message.job.status not in FINAL:
@@ -56,20 +56,21 @@ def _record_answer(message: Message) -> None:
 
 
 def advance(*, conversation_id: UUID) -> bool:
-    """Release the conversation's next held turn with the history as it now is."""
+    """Release the conversation's next held turn with the present history; whether there was one."""
     with transaction.atomic():
-        talk = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
+        conversation = Conversation.objects.select_for_update().filter(pk=conversation_id).first()
         job_id = scheduling.next_held_turn(sequence_key=conversation_id)
-        if talk is None or job_id is None:
+        if conversation is None or job_id is None:
             return False
         message = Message.objects.filter(job_id=job_id).select_related("job").first()
         if message is None or message.job is None:
             return False
-        return scheduling.release_turn(job_id=job_id, body=_prompt(message, talk, message.job))
+        body = _prompt(message, conversation, message.job)
+        return scheduling.release_turn(job_id=job_id, body=body)
 
 
 def refresh_prompt(*, message: Message) -> None:
-    """Give a turn that was stored in this very transaction the history as it now is."""
+    """Rebuild the prompt of a turn that this transaction has stored, with the present history."""
     assert message.conversation is not None  # noqa: S101 - only turns of a conversation come here
     job = Job.objects.get(message=message)
     body = _prompt(message, message.conversation, job)
@@ -87,11 +88,11 @@ def in_flight(*, conversation_ids: Sequence[UUID]) -> set[UUID]:
     return {key for key in unfinished.values_list("sequence_key", flat=True) if key is not None}
 
 
-def _prompt(message: Message, talk: Conversation, job: Job) -> str:
-    """The turn's body; what became of the history is noted on the message."""
+def _prompt(message: Message, conversation: Conversation, job: Job) -> str:
+    """The turn's body. The message notes what of the history was sent."""
     made = prompting.prompt(
         model=job.model,
-        context=talk.context,
+        context=conversation.context,
         history=history.before(message=message),
         content=message.content,
         promised=True,
@@ -102,7 +103,7 @@ def _prompt(message: Message, talk: Conversation, job: Job) -> str:
 
 
 def touch(conversation_id: UUID, added: int, *, revive: bool = False) -> None:
-    """Count new messages of a conversation; a client's own wakes an inactive one (`revive`)."""
+    """Count new messages of a conversation. A client's message makes it active (`revive`)."""
     now = timezone.now()
     changes: dict[str, Any] = {"last_active_at": now, "updated_at": now}
     if revive:

@@ -1,7 +1,7 @@
-"""A file of requests, one JSON object a line, as jobs: read, checked and stored as it streams.
+"""How does a file of requests, one JSON object a line, become jobs? As a stream, some at a time.
 
 A line is a chat request, a completion request (`prompt`), a line of OpenAI's batch format (`body`,
-`custom_id`), or a message (`content`), which is kept as a message and read back by the REST API.
+`custom_id`), or a message (`content`), which is stored as a message that the REST API shows.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import orjson
 from django.utils import timezone
 
 from balancing.endpoints.registry import known_models
-from conversations.access import users as people
+from conversations.access import flows
 from conversations.access.keys import Caller
 from conversations.dialogue import sending
-from conversations.dialogue.sending import MessageDraft
-from conversations.doors.lean.errors import ApiError
+from conversations.dialogue.drafts import MessageDraft
+from conversations.doors.lean.refusals import Refusal
 from conversations.doors.openai import request as openai
-from conversations.doors.rest import drafts
-from conversations.doors.rest.errors import ApiError as RestError
-from conversations.models import Tenant
-from conversations.priority.classify import Asked, UnknownPriority, asked_level
+from conversations.doors.rest.protocol.refusals import RestError
+from conversations.doors.rest.requests import drafts
+from conversations.models import Tenant, User
+from conversations.priority.level_choice import Asked, UnknownPriority, asked_level
 from llmqueue_project.config import configuration
 from scheduling.models import Api, Priority, Source
 from scheduling.specs import JobSpec
 from scheduling.submit import estimates
 from scheduling.submit.bulk import submit_bulk
 
-# Lines that are read before they are stored; memory is that of these.
+# The most lines that are held in memory before they are stored.
 LINES_AT_ONCE = 5000
 
 
 class BadLine(ValueError):
-    """A line that is no request; the number counts from 1."""
+    """A line that is not a request; its number counts from 1."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(f"line {number}: {message}")
@@ -46,11 +46,11 @@ class BadLine(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What holds for every line that does not say otherwise.
+    """What holds for each line that does not say otherwise.
 
     Attributes:
         timeout_seconds: from now to the answer; None for no limit.
-        backlog: trickle in as the level has room, instead of joining the queue at once.
+        backlog: jobs join the queue as their level has room, and not at once.
     """
 
     caller: Caller
@@ -62,7 +62,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A line that is stored: its number, its job, and the `custom_id` that it named."""
+    """A stored line: its number, its job, and its `custom_id`."""
 
     number: int
     job_id: UUID
@@ -79,8 +79,8 @@ class Line:
     draft: MessageDraft | None = None
 
 
-def caller_for(tenant: Tenant, user_id: UUID | None = None) -> Caller:
-    """An operator who acts for a tenant."""
+def caller_for(tenant: Tenant, user: User | None = None) -> Caller:
+    """An operator who acts for a tenant, or for one of its users."""
     return Caller(
         key_id=UUID(int=0),
         tenant_id=tenant.pk,
@@ -89,23 +89,24 @@ def caller_for(tenant: Tenant, user_id: UUID | None = None) -> Caller:
         user_level=None,
         default_level=Priority(tenant.default_priority),
         highest_level=Priority(tenant.highest_priority),
-        user_id=user_id,
+        user_id=user.pk if user else None,
+        user_name=user.external_id if user else "",
         operator=True,
     )
 
 
 def read(lines: Iterable[bytes], terms: Terms, *, skip: int = 0) -> Iterator[Line]:
-    """The requests of a file, empty lines passed over.
+    """The requests of a file. Empty lines are skipped.
 
     Raises:
-        BadLine
+        BadLine: a line is not a request.
     """
-    flow_id = people.tenant_flow(caller=terms.caller)
+    flow_id = flows.stored(flows.of_caller(terms.caller))
     for number, raw in enumerate(islice(lines, skip, None), skip + 1):
         if raw.strip():
             try:
                 yield _line(number, raw, terms, flow_id)
-            except ApiError as error:
+            except Refusal as error:
                 raise BadLine(
                     number, f"{error.param}: {error}" if error.param else str(error)
                 ) from None
@@ -118,13 +119,13 @@ def read(lines: Iterable[bytes], terms: Terms, *, skip: int = 0) -> Iterator[Lin
 
 
 def store(lines: Iterable[Line], terms: Terms) -> Iterator[list[Accepted]]:
-    """Store what is read, some thousand at a time; yields what is then safe.
+    """Store the lines, some thousand at a time; yields what has been stored.
 
     Raises:
-        BadLine, SchedulingError, ConversationsError: what was yielded before is stored.
+        BadLine, SchedulingError, ConversationsError: only what was yielded is stored.
     """
     for is_message, run in groupby(lines, key=lambda line: line.draft is not None):
-        # In the order of the file, so that what is stored is always its beginning.
+        # In the order of the file: what is stored is always its beginning.
         while part := list(islice(run, LINES_AT_ONCE)):
             yield from _messages(part, terms) if is_message else _jobs(part)
 
@@ -160,7 +161,8 @@ def _line(number: int, raw: bytes, terms: Terms, flow_id: int) -> Line:
         fields = fields["body"]
     if "content" in fields:
         return Line(number, custom_id, draft=_draft(fields, terms))
-    api = Api.COMPLETION if "prompt" in fields and "messages" not in fields else Api.CHAT
+    is_completion = "prompt" in fields and "messages" not in fields
+    api = Api.COMPLETION if is_completion else Api.CHAT
     return Line(number, custom_id, spec=_spec(number, api, fields, terms, flow_id))
 
 
@@ -177,9 +179,9 @@ def _draft(fields: dict[str, object], terms: Terms) -> MessageDraft:
     )
 
 
-def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
+def _spec(number: int, api: Api, fields: dict[str, object], terms: Terms, flow_id: int) -> JobSpec:
     named = fields if fields.get("model") else fields | {"model": terms.model}
-    # Nobody listens: a streamed answer would only be kept for nobody.
+    # Nobody listens, so that a stream would be written for nobody.
     whole = {name: value for name, value in named.items() if not name.startswith("stream")}
     try:
         request = openai.parse(orjson.dumps(whole), api)
@@ -193,7 +195,7 @@ def _spec(number: int, api: str, fields: dict[str, object], terms: Terms, flow_i
         level=max(asked.level, highest),
         priority_reason=f"asked: {asked.by}",
         model=request.model,
-        api=Api(request.api),
+        api=request.api,
         source=Source.OPENAI,
         body=request.upstream,
         tenant_id=terms.caller.tenant_id,

@@ -1,1 +1,1 @@
-"""Calendar chores: conversations that fall idle, old rows, what a crash left behind."""
+"""What does the calendar do? Idle conversations, old rows, and what a crash left undone."""

@@ -1,4 +1,4 @@
-"""Conversations grow old: idle ones become inactive, expired ones are archived."""
+"""Which conversations are over? Idle ones become inactive, expired ones are archived."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from conversations.models import Conversation
 from llmqueue_project.config import configuration
 
 
-def age() -> tuple[int, int]:
-    """How many became inactive, and how many were archived. Index conversation_idle."""
+def update_states() -> tuple[int, int]:
+    """How many conversations became inactive, and how many were archived.
+
+    Index conversation_idle.
+    """
     now = timezone.now()
     idle_since = now - timedelta(minutes=configuration().conversations.idle_minutes)
     state = Conversation.State

@@ -1,61 +1,47 @@
-"""What a crash between a job's end and its news left undone; housekeeping looks every minute."""
+"""What did a crash between a job's end and its signal leave undone? Asked every minute."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
 
 from conversations.dialogue import services
+from conversations.models import Message
+from scheduling import job_state
+from scheduling.models import Source, Status
 
 logger = logging.getLogger(__name__)
 
-# Index job_finished bounds the scan to jobs that ended lately. The last seconds are left to the
-# receiver, which is on its way.
-_UNRECORDED = """
-select j.id
-  from scheduling_job j
-  join conversations_message m on m.job_id = j.id
-  left join conversations_message r on r.reply_to_id = m.id
- where j.finished_at between %(since)s and %(until)s
-   and j.status = 'completed' and j.source = 'message' and r.id is null
- order by j.finished_at
- limit %(limit)s
-"""
-
-# Index job_sequence has the rows in flight and nothing else.
-_WITHOUT_PREDECESSOR = """
-select distinct held.sequence_key
-  from scheduling_job held
- where held.status = 'held' and held.held_reason = 'turn' and held.sequence_key is not null
-   and not exists (select 1 from scheduling_job j
-                    where j.sequence_key = held.sequence_key
-                      and (j.status in ('queued', 'processing')
-                           or j.status = 'held' and j.held_reason = 'paused'))
- limit %(limit)s
-"""
-
+# Jobs that ended in the last seconds are left to the receiver of the signal.
 GRACE = timedelta(seconds=5)
 
 
 def repair(*, since: timedelta = timedelta(hours=1), limit: int = 1000) -> int:
-    """Record answers and release turns that were missed; how many were."""
+    """Record answers and release turns that were missed; returns how many."""
     now = timezone.now()
-    unrecorded = _ids(_UNRECORDED, since=now - since, until=now - GRACE, limit=limit)
+    unrecorded = _unrecorded(now - since, now - GRACE, limit)
     for job_id in unrecorded:
-        services.settle(job_id=job_id)
-    stuck = _ids(_WITHOUT_PREDECESSOR, limit=limit)
+        services.finish_turn(job_id=job_id)
+    stuck = job_state.stuck_sequences(limit=limit)
     released = sum(services.advance(conversation_id=key) for key in stuck)
     if unrecorded or released:
         logger.warning("repaired %d answers and %d turns", len(unrecorded), released)
     return len(unrecorded) + released
 
 
-def _ids(statement: str, **parameters: Any) -> list[UUID]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        return [row[0] for row in cursor.fetchall()]
+def _unrecorded(since: datetime, until: datetime, limit: int) -> list[UUID]:
+    """Answered jobs of messages without a recorded answer, the oldest first.
+
+    Index job_finished bounds the scan to jobs that ended lately.
+    """
+    questions = Message.objects.filter(
+        job__finished_at__range=(since, until),
+        job__status=Status.COMPLETED,
+        job__source=Source.MESSAGE,
+        reply__isnull=True,
+    )
+    ids = questions.order_by("job__finished_at").values_list("job__id", flat=True)
+    return list(ids[:limit])

@@ -1,4 +1,4 @@
-"""Dead letters are not kept for ever: those that nobody queued again in time are removed."""
+"""Which dead letters are removed? Those that nobody has queued again in time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BATCH = 500
 
 
 def purge_dead_letters() -> int:
-    """Remove dead letters older than `scheduling.dead_letter_days`; how many were. Index
-    job_dead_letters.
+    """Remove dead letters older than `scheduling.dead_letter_days`; returns how many.
 
-    A failed message of a conversation is part of its history, and is removed with it only.
+    A failed message of a conversation is part of its history, and stays until it is removed. Index
+    job_dead_letters.
     """
     days = configuration().scheduling.dead_letter_days
     if not days:
@@ -25,7 +25,7 @@ def purge_dead_letters() -> int:
     old = Job.objects.filter(status=Status.FAILED, finished_at__lt=before, message__isnull=True)
     removed = 0
     while chosen := list(old.order_by("finished_at").values_list("pk", flat=True)[:BATCH]):
-        # The status is asked for again: one of them may have been queued meanwhile.
+        # The status is checked again: one of them may have been queued meanwhile.
         removed += (
             Job.objects.filter(pk__in=chosen, status=Status.FAILED)
             .delete()[1]

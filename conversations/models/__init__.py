@@ -1,4 +1,4 @@
-"""What clients see: tenants and their keys, conversations and their messages."""
+"""Who pays, who speaks, what was said: tenants, users and keys, conversations and messages."""
 
 from conversations.models.dialogue import Conversation, Message
 from conversations.models.priority_rule import PriorityRule

@@ -1,4 +1,4 @@
-"""Conversations and their messages; what happens to a message's request is on its Job."""
+"""Conversations and their messages. The Job of a message says what happens to its request."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Message(models.Model):
     job = models.OneToOneField(
         Job, models.SET_NULL, null=True, blank=True, related_name="message", db_constraint=False
     )
-    # One answer a question: a second receiver of the same signal finds the row taken.
+    # Unique: a question has one answer, even if the same signal is received twice.
     reply_to = models.OneToOneField(
         "self", models.CASCADE, null=True, blank=True, related_name="reply"
     )

@@ -1,4 +1,4 @@
-"""The priority that a request's content calls for, as operators write it down."""
+"""Which priority does a request's content call for? Rules, as operators write them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scheduling.models import Priority
 class PriorityRule(models.Model):
     """A condition of one kind and the level it calls for; the first rule that matches decides.
 
-    Only requests that name no priority are looked at. Which columns belong to which kind says
-    `rules.KINDS`; the others are kept empty.
+    Rules apply to requests that name no priority. `rules.KINDS` says which columns belong to which
+    kind; the other columns are empty.
     """
 
     class Kind(models.TextChoices):
@@ -66,7 +66,7 @@ class PriorityRule(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Refuse what cannot be matched safely; empty what belongs to other kinds."""
+        """Refuse what cannot be matched safely; empty the columns of other kinds."""
         if not self.name.isprintable():
             raise ValidationError({"name": "Only printable characters"})
         self._empty_other_kinds()

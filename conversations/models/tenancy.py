@@ -1,4 +1,4 @@
-"""Who pays (Tenant), whom they speak for (User), what they present (ApiKey), who operates."""
+"""Who pays (Tenant), for whom (User), with which credential (ApiKey), and who operates?"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Operator(AbstractUser):
 
 
 class Tenant(models.Model):
-    """Who pays: requests, limits and fairness are counted per tenant."""
+    """Who pays. Requests, limits and fairness are counted by tenant."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
@@ -55,7 +55,7 @@ class Tenant(models.Model):
 
 
 class User(models.Model):
-    """Whom a tenant speaks for; created when first named."""
+    """Whom a tenant speaks for; the row is created when a request first names the user."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="users")
@@ -75,7 +75,7 @@ class User(models.Model):
 
 
 class ApiKeyManager(BaseAPIKeyManager):
-    """Keys get a primary key that says nothing: the library's own would hold the hash."""
+    """Keys get a UUID as primary key; the library's own primary key would hold the hash."""
 
     def assign_key(self, obj: Any) -> str:
         key: str
@@ -84,7 +84,7 @@ class ApiKeyManager(BaseAPIKeyManager):
 
 
 class ApiKey(AbstractAPIKey):
-    """A credential of a tenant, optionally of one of its users; only its hash is stored."""
+    """A credential of a tenant, or of one of its users; only its hash is stored."""
 
     class Scope(models.TextChoices):
         CLIENT = "client"

@@ -1,1 +1,1 @@
-"""Which level a request gets, and why: asked for, by rule, by default."""
+"""Which level does a request get, and why: asked for, by rule, by default?"""

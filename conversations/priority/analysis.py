@@ -1,7 +1,7 @@
-"""What can be said of a text at a glance: script, language, question or not, tokens.
+"""What can be said of a text at a glance: script, language, question or not, tokens?
 
-Rules of thumb, meant for filters and statistics: a language is named only when its script or its
-commonest words give it away, and is None otherwise. Pure, and never more than a few milliseconds.
+These are rules of thumb for filters and statistics. A language is named only if its script or its
+commonest words show it. The functions are pure and take a few milliseconds at most.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SCRIPTS = {
     "thai": "\u0e00-\u0e7f",
 }
 _RUNS = re.compile("|".join(f"(?P<{name}>[{chars}]+)" for name, chars in _SCRIPTS.items()))
-# A character of these says about as much as a syllable or a word of an alphabet.
+# A character of these scripts says as much as a syllable or a word of an alphabet.
 _DENSE = {"han": 3, "kana": 2, "hangul": 2}
-# Scripts that one language has for itself, nearly.
+# Scripts that nearly only one language uses.
 _ALONE = {"han": "zh", "kana": "ja", "hangul": "ko", "hebrew": "he", "greek": "el", "thai": "th"}
 _COMMON = {
     "en": "the of and to in is that it for you was with on are this what how my have be from not",
@@ -73,10 +73,10 @@ def estimated_tokens(text: str) -> int:
 
 
 def analyse(text: str) -> dict[str, Any]:
-    """`script`, `language` (ISO 639-1), `is_question`, `estimated_tokens`; what is unknown is None.
+    """`script`, `language` (ISO 639-1), `is_question`, `estimated_tokens`; None is unknown.
 
-    Tokens are a quarter of the UTF-8 bytes: four letters of English, one and a third of a Chinese
-    character, as current tokenisers come to on average.
+    A token is four bytes of UTF-8: four letters of English, or one and a third Chinese characters,
+    which is about the average of current tokenisers.
     """
     sample = text[:SAMPLE_CHARS]
     runs = [(found.lastgroup or "", found[0].lower()) for found in _RUNS.finditer(sample)]
@@ -92,7 +92,7 @@ def analyse(text: str) -> dict[str, Any]:
 
 
 def _script(runs: list[tuple[str, str]]) -> str | None:
-    """The script of more than half of a text, by weight; Japanese is told by its kana."""
+    """The script of more than half of a text, by weight; kana make a text Japanese."""
     weights: Counter[str] = Counter()
     for name, run in runs:
         weights[name] += len(run) * _DENSE.get(name, 1)
@@ -105,7 +105,7 @@ def _script(runs: list[tuple[str, str]]) -> str | None:
 
 
 def _by_words(script: str | None, words: list[str]) -> str | None:
-    """The language whose commonest words occur most, if they do and no other's as often."""
+    """The language whose commonest words occur most often; None if there is no single one."""
     hits = Counter(
         {name: sum(w in _WORDS[name] for w in words) for name in _LANGUAGES.get(script or "", ())}
     )

@@ -1,18 +1,21 @@
-"""The rules in force, remembered for a few seconds by every process.
+"""Which rules are in force? Rows, compiled and remembered for a few seconds.
 
-A changed rule counts at once where the control channel is up (`forget`), and after
-`web.rule_cache_seconds` in any case.
+A changed rule counts at once if the control channel is up (`forget`), and after
+`web.rule_cache_seconds` otherwise.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from django.db import connection
 
 from conversations.priority.rules import BadRule, Condition, Rule, Rulebook, compiled
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
+from stores.memory import Aged, remembered
 from stores.row_reader import RowReader, Unreadable
 
 # At most `rules.MOST_RULES` rows.
@@ -21,37 +24,59 @@ select name, level, tenant_id, kind, words, pattern, min_chars, max_chars, metad
        metadata_value
   from conversations_priorityrule where enabled order by "order", id
 """
-_seen: tuple[float, Rulebook] = (0.0, Rulebook())
 
 
-def of_rows(rows: Iterable[tuple[Any, ...]]) -> Rulebook:
-    """All rows of `RULES`, compiled; one that no longer compiles is left out and logged."""
-    return Rulebook(_rules.read(rows))
+class RulebookReader:
+    """Makes the rulebook of all rows of `RULES`.
+
+    A rule that no longer compiles is left out, and logged once.
+    """
+
+    def __init__(self) -> None:
+        self._rows = RowReader(_rule, event="rule.left_out", kind="rule")
+
+    def read(self, rows: Iterable[tuple[Any, ...]]) -> Rulebook:
+        return Rulebook(self._rows.read(rows))
+
+
+class KnownRules:
+    """The rulebook of a process, by Django's connection, at most `rule_cache_seconds` old.
+
+    Args:
+        clock: seconds that only go forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reader = RulebookReader()
+        self._rulebook = Aged[Rulebook](configuration().web.rule_cache_seconds, clock=clock)
+
+    def current(self) -> Rulebook:
+        return self._rulebook.current(self._read)
+
+    def forget(self) -> None:
+        """Read the rows again at the next request: one has changed."""
+        self._rulebook.expire()
+
+    def _read(self) -> Rulebook:
+        with connection.cursor() as cursor:
+            cursor.execute(RULES)
+            return self._reader.read(cursor.fetchall())
 
 
 def current() -> Rulebook:
-    """The rules, by Django's connection, at most `rule_cache_seconds` old."""
-    global _seen
-    from django.db import connection
-
-    if time.monotonic() >= _seen[0]:
-        with connection.cursor() as cursor:
-            cursor.execute(RULES)
-            book = of_rows(cursor.fetchall())
-        _seen = (time.monotonic() + configuration().web.rule_cache_seconds, book)
-    return _seen[1]
+    """The rules; remembered if the process keeps a memory."""
+    return remembered(KnownRules).current()
 
 
 def forget() -> None:
-    """Read the rows again at the next look: one has changed."""
-    global _seen
-    _seen = (0.0, _seen[1])
+    """Make the process read the rules again: one has changed."""
+    remembered(KnownRules).forget()
 
 
 def _rule(row: tuple[Any, ...]) -> Rule:
     """
     Raises:
-        Unreadable
+        Unreadable: it is no rule any more.
     """
     name, level, tenant_id, kind, words, pattern, low, high, key, value = row
     condition = Condition(
@@ -69,6 +94,3 @@ def _rule(row: tuple[Any, ...]) -> Rule:
         return Rule(name, level, tenant_id, compiled(condition))
     except BadRule as error:
         raise Unreadable(str(error)) from None
-
-
-_rules = RowReader(_rule, event="rule.left_out", kind="rule")

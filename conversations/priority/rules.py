@@ -1,9 +1,9 @@
-"""Which priority a request's content calls for: rules in order, the first that matches decides.
+"""Which priority does a request's content call for? The first rule that matches decides.
 
-Pure policy: no Django, no clock, nothing read or written. Patterns are RE2's, whose time is linear
-in the text whatever the pattern (https://swtch.com/~rsc/regexp/regexp3.html); the limits below keep
-the factor small too: the worst pattern found that they admit takes 0.2 s on a text made for it, an
-ordinary one 0.1 ms.
+A pure policy: no Django, no clock, no input or output. Patterns are RE2's, whose time is linear in
+the text whatever the pattern (https://swtch.com/~rsc/regexp/regexp3.html). The limits below keep
+the factor small: the worst pattern found within them takes 0.2 s on a text made for it, an ordinary
+pattern 0.1 ms.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MOST_RULES = 200
 MOST_WORDS = 100
 LONGEST_WORD = 100
 LONGEST_PATTERN = 500
-# Instructions of the compiled pattern: what a step of the slow engine costs at most.
+# Instructions of a compiled pattern: they bound the cost of a step of RE2's slow engine.
 LARGEST_PROGRAM = 1_500
 _PATTERN_BYTES = 1024 * 1024
 _WORDS_BYTES = 8 * 1024 * 1024
-# What a word consists of in scripts that put spaces between words.
+# The characters of words in scripts that put spaces between words.
 _SPACED = r"\p{Latin}\p{Greek}\p{Cyrillic}\p{Armenian}\p{Hebrew}\p{Arabic}\p{Nd}\pM_"
 _BEFORE, _AFTER = f"(?:^|[^{_SPACED}])", f"(?:$|[^{_SPACED}])"
 _SPACED_LETTER = re2.compile(f"[{_SPACED}]")
@@ -50,7 +50,7 @@ class BadRule(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What rules look at.
+    """What rules match.
 
     Attributes:
         head: the first `MATCHED_CHARS` characters of the text, in UTF-8.
@@ -99,7 +99,7 @@ class Rule:
 
 
 class Rulebook:
-    """All enabled rules in order, with each tenant's share of them at hand."""
+    """All enabled rules in order, and those of each tenant."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         ordered = tuple(rules)
@@ -125,7 +125,7 @@ def first(rules: Sequence[Rule], about: Subject) -> Rule | None:
 
 @lru_cache(maxsize=2 * MOST_RULES)
 def compiled(condition: Condition) -> Test:
-    """The condition as a function, made once.
+    """The condition as a function; made once.
 
     Raises:
         BadRule: it is incomplete, contradicts itself, or asks for too much.
@@ -151,9 +151,9 @@ def _keyword(condition: Condition) -> Test:
 
 
 def _any_of(words: Iterable[str]) -> str:
-    """Keywords as one pattern: whole words, where the script puts spaces between words.
+    """Keywords as one pattern; of whole words in scripts that put spaces between words.
 
-    Words with the same edges share them: a hundred copies of a Unicode class make a slow pattern.
+    Keywords with the same edges share them: a hundred copies of a Unicode class are slow.
     """
     groups: dict[tuple[bool, bool], list[str]] = {}
     for word in words:
@@ -221,7 +221,7 @@ def _metadata(condition: Condition) -> Test:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """A value, or each of a list's, as JSON writes it; text without its quotes."""
+    """A value, or each value of a list, as JSON writes it; text without its quotes."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, str):
             yield each

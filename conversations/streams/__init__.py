@@ -1,1 +1,1 @@
-"""Answers on their way from a worker to the clients that wait for them."""
+"""How does an answer get from a worker to the clients that wait for it?"""

@@ -1,8 +1,8 @@
-"""From a worker's outbox to a waiting client: live by mailbox, resumed from the job's stream.
+"""How do a job's entries reach the clients that wait for them?
 
-Each web process has one mailbox; workers post there what concerns the jobs it submitted. A gap in
-a job's sequence is filled from its Valkey stream, a missing end from its row, once a second. Jobs
-of other processes are followed by reading their streams, all of them in one command.
+Each web process has one mailbox, and workers post there the entries of jobs that it submitted. A
+gap in a job's sequence is filled from its Valkey stream. A missing end is read from the job's row,
+once a second. Jobs of other processes are followed in their streams, all of them by one command.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -20,86 +19,18 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from conversations.streams.waiter import START, Entry, Mark, Waiter
+from scheduling import job_state
+from scheduling.job_state import EndedJob
 from scheduling.outbox import FINAL, mailbox, stream_key
 from stores import control
-from stores.postgres import Database, fetch
+from stores.postgres import Database
 
 log = structlog.get_logger(__name__)
 
 FOLLOW_SECONDS = 0.05
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 FIRST_TICK_SECONDS = 0.25
-MOST_UNTAKEN = 1000
-ENDED = """
-select j.id, j.status, j.attempts, j.error_code, j.error_message, j.stream,
-       extract(epoch from j.started_at - j.created_at)::double precision, r.body, r.text
-  from scheduling_job j left join scheduling_jobresult r on r.job_id = j.id
- where j.id = any(%(ids)s::uuid[]) and j.status in ('completed', 'failed', 'cancelled', 'timeout')
-"""
-
-Mark = tuple[int, int]
-START: Mark = (0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event of a job: its attempt, its number in it, what it is (`scheduling.outbox`)."""
-
-    attempt: int
-    seq: int
-    event: str
-    data: str
-
-    @property
-    def mark(self) -> Mark:
-        return (self.attempt, self.seq)
-
-
-class Waiter:
-    """One client waiting for one job: a box of entries, filled by the listener.
-
-    `mark` is the last entry handed to the client, `read` the last one read of a followed stream.
-    """
-
-    __slots__ = ("_bell", "_box", "finished", "job_id", "mark", "read", "seen_ended", "since")
-
-    def __init__(self, job_id: UUID, mark: Mark = START) -> None:
-        self.job_id = job_id
-        self.mark = self.read = mark
-        self.finished = False
-        self.seen_ended = False
-        self.since = time.monotonic()
-        self._box: list[Entry] = []
-        self._bell: asyncio.Future[None] | None = None
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether its client takes more slowly than the job speaks: read no further for now."""
-        return len(self._box) >= MOST_UNTAKEN
-
-    def deliver(self, entry: Entry) -> None:
-        self._box.append(entry)
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
-
-    async def take(self, timeout_seconds: float) -> list[Entry]:
-        """What came, as soon as something did; empty after the timeout."""
-        if not self._box:
-            loop = asyncio.get_running_loop()
-            self._bell = loop.create_future()
-            timer = loop.call_later(timeout_seconds, _ring, self._bell)
-            try:
-                await self._bell
-            finally:
-                timer.cancel()
-                self._bell = None
-        box, self._box = self._box, []
-        return box
-
-
-def _ring(bell: asyncio.Future[None]) -> None:
-    if not bell.done():
-        bell.set_result(None)
 
 
 class Listener:
@@ -115,8 +46,8 @@ class Listener:
 
     async def start(self) -> None:
         self._chores = [
-            asyncio.create_task(control.listen(self._client, mailbox(self.origin), self._letter)),
-            asyncio.create_task(_every(LOOK_SECONDS, self._look)),
+            asyncio.create_task(control.listen(self._client, mailbox(self.origin), self._receive)),
+            asyncio.create_task(_every(CHECK_SECONDS, self._find_ended)),
             asyncio.create_task(_every(FOLLOW_SECONDS, self._follow)),
         ]
 
@@ -131,7 +62,7 @@ class Listener:
         return waiter
 
     def follow(self, job_id: UUID, after: Mark = START) -> Waiter:
-        """Wait for a job that anyone submitted, from the entry behind `after`."""
+        """Wait for a job that any process submitted, from the entry behind `after`."""
         waiter = Waiter(job_id, after)
         self._followed.setdefault(job_id.hex, set()).add(waiter)
         return waiter
@@ -147,9 +78,9 @@ class Listener:
                 del self._followed[name]
 
     async def entries(self, waiter: Waiter, *, tick_seconds: float) -> AsyncIterator[list[Entry]]:
-        """Entries in order, each once, up to and with the final one; an empty list is a tick.
+        """Entries in order, each once, up to the final one, included; an empty list is a tick.
 
-        The first tick comes early: a client that waits is told so before it wonders.
+        The first tick comes early, so that a client soon hears that its request waits.
         """
         patience = min(FIRST_TICK_SECONDS, tick_seconds)
         while not waiter.finished:
@@ -168,14 +99,14 @@ class Listener:
             if fresh or not batch:
                 yield fresh
 
-    def _letter(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         for name, attempt, seq, event, text in orjson.loads(data):
             waiter = self._local.get(name)
             if waiter is not None:
                 waiter.deliver(Entry(attempt, seq, event, text))
 
     async def _between(self, waiter: Waiter, entry: Entry) -> list[Entry]:
-        """Entries that a lost message held, where the job keeps a stream."""
+        """Entries that were lost on their way; none if the job keeps no stream."""
         key = stream_key(waiter.job_id)
         try:
             rows = await self._client.xrange(
@@ -186,7 +117,7 @@ class Listener:
         return [_entry(*row) for row in rows or ()]
 
     async def _follow(self) -> None:
-        """New entries of all followed streams, asked for in one write."""
+        """Read the new entries of all followed streams, in one write."""
         if not self._followed:
             return
         groups = self._followed.values()
@@ -209,43 +140,31 @@ class Listener:
                 waiter.read = entry.mark
                 waiter.deliver(entry)
 
-    async def _look(self) -> None:
-        """The rows of those that have waited a while: what a lost last word would hide."""
+    async def _find_ended(self) -> None:
+        """Read the rows of jobs that have waited a while: the entry of their end may be lost."""
         now = time.monotonic()
         followed = (waiter for group in self._followed.values() for waiter in group)
         waiting = [
             waiter
             for waiter in (*self._local.values(), *followed)
-            if not waiter.finished and now - waiter.since >= LOOK_SECONDS
+            if not waiter.finished and now - waiter.since >= CHECK_SECONDS
         ]
         if not waiting:
             return
-        rows = await fetch(
-            self._database.relaxed, ENDED, {"ids": [waiter.job_id for waiter in waiting]}
-        )
-        ended = {row[0]: row for row in rows}
+        ended = await job_state.ended(self._database, [waiter.job_id for waiter in waiting])
         for waiter in waiting:
-            if waiter.job_id not in ended:
+            job = ended.get(waiter.job_id)
+            if job is None:
                 continue
-            # Its last words may be under way: the row speaks in the next round.
+            # Its last entries may be on their way: the row counts only in the next round.
             if waiter.seen_ended:
-                waiter.deliver(_end_of(ended[waiter.job_id], waiter.mark))
+                waiter.deliver(_end_of(job, waiter.mark))
             waiter.seen_ended = True
 
 
-def _end_of(row: tuple[Any, ...], mark: Mark) -> Entry:
-    _, status, attempts, code, message, streamed, waited, body, text = row
-    end = {
-        "status": status,
-        "code": code,
-        "message": message,
-        "queue_ms": round((waited or 0) * 1000),
-        "endpoint": "",
-        "body": None if streamed else body,
-        "text": text,
-    }
-    # Far behind any sequence number, so that the gap before it is read from the stream.
-    return Entry(max(attempts, mark[0]), 2**31, FINAL, orjson.dumps(end).decode())
+def _end_of(job: EndedJob, mark: Mark) -> Entry:
+    # Behind any sequence number, so that the gap before it is read from the stream.
+    return Entry(max(job.attempts, mark[0]), 2**31, FINAL, job.end)
 
 
 def _is_gap(mark: Mark, entry: Entry) -> bool:
@@ -272,13 +191,3 @@ async def _every(seconds: float, chore: Callable[[], Coroutine[Any, Any, None]])
             log.info("listener.waits", chore=chore.__qualname__, error=str(error))
         except Exception:
             log.exception("listener.failed", chore=chore.__qualname__)
-
-
-def sse(data: str, *, event: str = "", identifier: str = "") -> bytes:
-    """One server-sent event. `data` holds no line break: it is JSON text."""
-    head = (f"id: {identifier}\n" if identifier else "") + (f"event: {event}\n" if event else "")
-    return f"{head}data: {data}\n\n".encode()
-
-
-def sse_comment(text: str) -> bytes:
-    return f": {text}\n\n".encode()

@@ -6,109 +6,18 @@ A request is sent and hung up on: what is stored of it says which priority it go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 import pytest
 
-from conversations.access import keys
-from conversations.doors.lean.app import LeanApplication
-from conversations.doors.openai.ruling import RuleReader, about
-from conversations.models import ApiKey
-from conversations.priority.rules import MATCHED_CHARS
+from conversations.doors.lean.rules import RuleReader
 from stores import control
 from tests.hot_path import Db
+from tests.integration.lean_door import Lean
 
 pytestmark = pytest.mark.integration
-
-ENDPOINT = """
-insert into balancing_endpoint (name, base_url, model_names, api_key_variable, weight,
-    max_concurrent, state, created_at, updated_at)
-values ('one', 'http://one/v1', '["m"]', '', 1, 4, 'enabled', now(), now())
-"""
-TENANT = """
-insert into conversations_tenant
-    (id, name, weight, default_priority, highest_priority, is_active, created_at)
-values (%(id)s, %(name)s, 1, 2, %(highest)s, true, now())
-"""
-USER = """
-insert into conversations_user (id, tenant_id, external_id, default_priority, metadata, created_at)
-values (%(id)s, %(tenant_id)s, 'u', 3, '{}', now())
-"""
-KEY = """
-insert into conversations_apikey (id, prefix, hashed_key, name, created, revoked, scope, tenant_id,
-    user_id)
-values (gen_random_uuid(), %(prefix)s, %(hashed)s, 'k', now(), false, 'client', %(tenant_id)s,
-        %(user_id)s)
-"""
-RULE = """
-insert into conversations_priorityrule (name, "order", enabled, tenant_id, kind, words, pattern,
-    metadata_key, metadata_value, level, created_at, updated_at)
-values (%(name)s, 10, true, %(tenant_id)s, 'keyword', %(words)s, '', '', '', %(level)s, now(),
-        now())
-"""
-
-
-class Lean:
-    """The application, its database, and a client that never stays for the answer."""
-
-    def __init__(self, app: LeanApplication, database: Db) -> None:
-        self.app = app
-        self.database = database
-
-    async def key(self, tenant: UUID, *, user: UUID | None = None, highest: int = 0) -> str:
-        fields = {"id": tenant, "name": str(tenant), "highest": highest}
-        await self.database.run(TENANT, **fields)
-        if user:
-            await self.database.run(USER, id=user, tenant_id=tenant)
-        key, prefix, hashed = ApiKey.objects.key_generator.generate()
-        row = {"prefix": prefix, "hashed": hashed, "tenant_id": tenant, "user_id": user}
-        await self.database.run(KEY, **row)
-        return str(key)
-
-    async def rule(self, name: str, words: str, level: int, tenant: UUID | None = None) -> None:
-        await self.database.run(RULE, name=name, words=words, level=level, tenant_id=tenant)
-
-    async def chat(
-        self, key: str, content: Any, *, priority: str = "", **fields: Any
-    ) -> tuple[Any, ...]:
-        body = {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
-        return await self.post("/v1/chat/completions", key, body, priority)
-
-    async def post(self, path: str, key: str, body: Any, priority: str = "") -> tuple[Any, ...]:
-        """Level and reason of the job that the request became."""
-        await self.database.run("delete from scheduling_job")
-        headers = [(b"authorization", f"Bearer {key}".encode())]
-        if priority:
-            headers.append((b"x-priority", priority.encode()))
-        messages = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
-        answers: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            return messages.pop() if messages else {"type": "http.disconnect"}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            answers.append(message)
-
-        scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
-        await self.app(scope, receive, send)
-        assert not answers, answers
-        return await self.database.one("select level, priority_reason from scheduling_job")
-
-
-@pytest.fixture
-async def lean(database: Db) -> AsyncIterator[Lean]:
-    keys.forget()
-    await database.run(ENDPOINT)
-    app = LeanApplication()
-    await app.open()
-    yield Lean(app, database)
-    await app.close()
-    keys.forget()
-
 
 TENANTS = [UUID(int=n + 1) for n in range(3)]
 
@@ -155,7 +64,7 @@ async def test_rules_are_read_once_for_many_requests(
 ) -> None:
     key = await lean.key(TENANTS[0])
     reads: list[str] = []
-    monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
+    monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
 
     for _ in range(10):
         await lean.chat(key, "hello")
@@ -193,45 +102,24 @@ class TestReader:
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reader = RuleReader(database.pools)
-        book = await reader.book()
+        rulebook = await reader.rulebook()
 
         async def away(*_: Any) -> Any:
             raise psycopg.OperationalError("away")
 
-        monkeypatch.setattr("conversations.doors.openai.ruling.read", away)
+        monkeypatch.setattr("conversations.doors.lean.rules.read", away)
         reader.forget()
 
-        assert await reader.book() is book
+        assert await reader.rulebook() is rulebook
 
     async def test_many_wait_for_one_reading(
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reads: list[str] = []
-        monkeypatch.setattr("conversations.doors.openai.ruling.read", _counting(reads))
+        monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
         reader = RuleReader(database.pools)
 
-        books = await asyncio.gather(*(reader.book() for _ in range(20)))
+        rulebooks = await asyncio.gather(*(reader.rulebook() for _ in range(20)))
 
         assert len(reads) == 1
-        assert len({id(book) for book in books}) == 1
-
-
-def said(*messages: Any, **fields: Any) -> str:
-    return about({"messages": list(messages), **fields}).head.decode()
-
-
-def test_what_the_user_said_last_is_looked_at() -> None:
-    assert said({"role": "user", "content": "a"}, {"role": "user", "content": "b"}) == "b"
-    assert said({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}) == "a"
-    assert said({"role": "system", "content": "a"}) == ""
-    assert said({"role": "user", "content": None}) == ""
-    assert said({"role": "user"}) == ""
-    parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": 5}, None, "b"]
-    assert said({"role": "user", "content": parts}).split() == ["a", "b"]
-
-
-def test_the_text_looked_at_is_bounded() -> None:
-    found = about({"prompt": "x" * 50_000, "metadata": {"a": "b"}})
-
-    assert (len(found.head), found.chars, found.metadata) == (MATCHED_CHARS, 50_000, {"a": "b"})
-    assert about({"prompt": "x", "metadata": [1]}).metadata == {}
+        assert len({id(rulebook) for rulebook in rulebooks}) == 1

@@ -1,1 +1,1 @@
-"""The lean ASGI application: routing, the wire, and what it holds for its whole life."""
+"""The lean ASGI application: routes, HTTP, health, and what all doors share. It knows no API."""

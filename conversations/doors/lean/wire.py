@@ -1,4 +1,4 @@
-"""ASGI, as little of it as the hot path needs: read a body, send an answer, see a hang-up."""
+"""One HTTP request and its answer over ASGI, with no more than the hot path needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
-from conversations.doors.lean.errors import ApiError
+from prometheus_client import Counter
+
+from conversations.doors.lean.refusals import ErrorFormat, Refusal
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -15,91 +17,122 @@ Headers = Iterable[tuple[str, str]]
 
 MOST_DISCARDED = 64 * 1024 * 1024
 JSON = ("content-type", "application/json")
+door_requests = Counter(
+    "llmqueue_door_requests", "Requests of the lean application", ["path", "status"]
+)
 
 
 class HungUp(Exception):
     """The client closed its connection."""
 
 
-def header(scope: Scope, name: str) -> str:
-    """The value of a request header, empty when it was not sent."""
-    wanted = name.encode()
-    for key, value in scope["headers"]:
-        if key == wanted:
-            return str(value.decode("latin-1"))
-    return ""
+class Exchange:
+    """One request and its answer.
 
+    Args:
+        errors: how its door writes a refusal.
+        parameters: what the path has where the route names a part of it.
+        label: the path's name in the metrics.
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        ApiError: it is larger than `limit` bytes.
-        HungUp: the client went away while sending it.
+    Attributes:
+        begun: whether an answer has begun. A refusal can then only end it.
     """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise HungUp
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= limit:
-            parts.append(part)
-        else:
-            # Read on, keeping nothing: a client still sending would not see the answer.
-            parts.clear()
-        if not message.get("more_body") or size > limit + MOST_DISCARDED:
-            break
-    if size > limit:
-        raise _too_large(limit)
-    return b"".join(parts)
 
+    __slots__ = ("_errors", "_label", "_receive", "_scope", "_send", "begun", "parameters")
 
-def _too_large(limit: int) -> ApiError:
-    return ApiError(413, "body_too_large", f"the body is larger than {limit} bytes")
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        errors: ErrorFormat,
+        parameters: tuple[str, ...] = (),
+        label: str = "other",
+    ) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._errors = errors
+        self._label = label
+        self.parameters = parameters
+        self.begun = False
 
+    def header(self, name: str) -> str:
+        """The value of a request header, by its lower-case name; empty when it was not sent."""
+        wanted = name.encode()
+        for key, value in self._scope["headers"]:
+            if key == wanted:
+                return str(value.decode("latin-1"))
+        return ""
 
-async def start(send: Send, status: int, headers: Headers) -> None:
-    encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    async def read_body(self, limit: int) -> bytes:
+        """The whole body.
 
+        Raises:
+            Refusal: it is larger than `limit` bytes.
+            HungUp: the client went away while sending it.
+        """
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= limit:
+                parts.append(part)
+            else:
+                # Read on and keep nothing: a client that is still sending does not see the answer.
+                parts.clear()
+            if not message.get("more_body") or size > limit + MOST_DISCARDED:
+                break
+        if size > limit:
+            raise Refusal(413, "body_too_large", f"the body is larger than {limit} bytes")
+        return b"".join(parts)
 
-async def write(send: Send, body: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": more})
+    async def start(self, status: int, headers: Headers) -> None:
+        self.begun = True
+        door_requests.labels(self._label, str(status)).inc()
+        encoded = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
+    async def write(self, body: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-async def answer(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
-    """A whole JSON answer."""
-    await start(send, status, [JSON, ("content-length", str(len(body))), *headers])
-    await write(send, body, more=False)
+    async def answer(self, status: int, body: bytes, headers: Headers = ()) -> None:
+        """A whole JSON answer."""
+        await self.start(status, [JSON, ("content-length", str(len(body))), *headers])
+        await self.write(body, more=False)
 
+    async def refuse(self, refusal: Refusal, headers: Headers = ()) -> None:
+        """Answer with a refusal; a stream that has begun ends with it."""
+        if self.begun:
+            await self.write(self._errors.event(refusal), more=False)
+            return
+        body = self._errors.body(refusal)
+        await self.answer(refusal.status, body, [*refusal.headers, *headers])
 
-async def refuse(send: Send, error: ApiError, headers: Headers = ()) -> None:
-    await answer(send, error.status, error.body(), [*error.headers(), *headers])
+    async def unless_hung_up(self, work: Awaitable[None]) -> None:
+        """Do the work; end it when the client goes away.
 
+        Raises:
+            HungUp: the client went away.
+        """
+        working = asyncio.ensure_future(work)
+        watching = asyncio.create_task(self._hang_up())
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise HungUp
+            await working
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
 
-async def hang_up(receive: Receive) -> None:
-    """Returns when the client closes its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def unless_hung_up(receive: Receive, work: Awaitable[None]) -> None:
-    """Do the work; end it when the client goes away.
-
-    Raises:
-        HungUp: it did.
-    """
-    working = asyncio.ensure_future(work)
-    watching = asyncio.create_task(hang_up(receive))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HungUp
-        await working
-    finally:
-        for task in (working, watching):
-            task.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+    async def _hang_up(self) -> None:
+        """Returns when the client closes its connection."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

@@ -1,1 +1,1 @@
-"""What is OpenAI's own: requests read, answers written in its shape."""
+"""OpenAI's API, `/v1`: its requests, its answers and its errors."""

@@ -1,15 +1,22 @@
-"""An OpenAI request as it came, checked as far as we must understand it; the rest passes."""
+"""What does an OpenAI request ask for? Only fields that llmqueue uses are checked; others pass."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from conversations.doors.lean.errors import invalid
+from conversations.doors.lean.refusals import invalid
+from scheduling.models import Api
 
-# Ours, or speaking of our queue: never forwarded.
+PATHS: Mapping[str, str] = {
+    Api.CHAT: "/v1/chat/completions",
+    Api.COMPLETION: "/v1/completions",
+    Api.EMBEDDING: "/v1/embeddings",
+}
+# These speak of llmqueue's queue, and are not forwarded.
 _OWN_FIELDS = ("priority", "service_tier")
 
 
@@ -23,7 +30,7 @@ class Completion:
         wants_usage: whether the client asked for usage at the end of its stream.
     """
 
-    api: str
+    api: Api
     model: str
     stream: bool
     wants_usage: bool
@@ -33,7 +40,7 @@ class Completion:
 
     @property
     def session(self) -> str:
-        """What the client says belongs together: OpenAI's own fields for it; or empty."""
+        """The client's name for requests that belong together, in OpenAI's fields; or empty."""
         for name in ("prompt_cache_key", "user"):
             value = self.fields.get(name)
             if isinstance(value, str) and value:
@@ -41,11 +48,11 @@ class Completion:
         return ""
 
 
-def parse(raw: bytes, api: str) -> Completion:
+def parse(raw: bytes, api: Api) -> Completion:
     """Check a body.
 
     Raises:
-        ApiError: it is empty, not JSON, not an object, or a field is of the wrong type.
+        Refusal: it is empty, not JSON, not an object, or a field is of the wrong type.
     """
     if not raw.strip():
         raise invalid("the request has no body", code="empty_body")
@@ -57,7 +64,7 @@ def parse(raw: bytes, api: str) -> Completion:
         raise invalid("the body must be a JSON object", code="invalid_json")
     model = _model(fields)
     stream = _flag(fields, "stream")
-    if stream and api == "embedding":
+    if stream and api == Api.EMBEDDING:
         raise invalid("embeddings are not streamed", param="stream")
     _CHECKS[api](fields)
     options = fields.get("stream_options")
@@ -147,7 +154,11 @@ def _is_tokens(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(item) is int for item in value)
 
 
-_CHECKS = {"chat": _check_messages, "completion": _check_prompt, "embedding": _check_input}
+_CHECKS = {
+    Api.CHAT: _check_messages,
+    Api.COMPLETION: _check_prompt,
+    Api.EMBEDDING: _check_input,
+}
 
 
 def _has_nul(value: Any) -> bool:

@@ -1,10 +1,10 @@
-"""Routes of `/api/v1`. `/messages/{id}/events` is served beside Django (`asgi.py`)."""
+"""Which view serves a path of `/api/v1`? The lean application serves `/messages/{id}/events`."""
 
 from __future__ import annotations
 
 from django.urls import path, re_path
 
-from conversations.doors.rest import (
+from conversations.doors.rest.views import (
     config,
     conversations,
     endpoints,
@@ -14,7 +14,6 @@ from conversations.doors.rest import (
     preprocessor,
     queues,
     resources,
-    schema,  # noqa: F401 - registers the security scheme
     unknown,
     usage,
     users,

@@ -1,8 +1,8 @@
 """`manage.py bootstrap`: an operator, a tenant with a key, and the endpoint of the environment.
 
-Idempotent. Reads LLM_BASE_URL, LLM_MODEL, LLM_MAX_CONCURRENT, LLMQUEUE_API_KEY and
-LLMQUEUE_ADMIN_PASSWORD; prints one line of JSON with the credentials in force, null for
-those that exist already and were not given.
+It may run again. It reads LLM_BASE_URL, LLM_MODEL, LLM_MAX_CONCURRENT, LLMQUEUE_API_KEY and
+LLMQUEUE_ADMIN_PASSWORD. It prints one line of JSON with the credentials in force; null stands
+for those that exist already and were not given.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def _operator() -> tuple[str, str | None]:
-    """The operator's name and password; None where it exists and no password was given."""
+    """The operator's name, and the password; None if the operator exists and none was given."""
     name = os.environ.get("LLMQUEUE_ADMIN_USER", "admin")
     given = os.environ.get("LLMQUEUE_ADMIN_PASSWORD")
     operator, created = Operator.objects.get_or_create(
@@ -59,7 +59,7 @@ def _operator() -> tuple[str, str | None]:
 
 
 def _api_key() -> str | None:
-    """The demo tenant's key; None where one exists and none was given."""
+    """The demo tenant's key; None if one exists and none was given."""
     tenant, _ = Tenant.objects.get_or_create(name="demo")
     user, _ = User.objects.get_or_create(tenant=tenant, external_id="demo")
     fields = {"name": "demo", "tenant": tenant, "user": user, "scope": ApiKey.Scope.OPERATOR}
@@ -95,7 +95,7 @@ def _endpoint(base_url: str) -> None:
 
 
 def _served(base_url: str) -> list[str]:
-    """The models that the endpoint says it serves, asked as workers would ask it."""
+    """The models that the endpoint lists when it is called as workers call it."""
     row = Endpoint(name=ENDPOINT, base_url=base_url, api_key_variable="LLM_API_KEY")
     try:
         return asyncio.run(_list(target_of(row)))

@@ -1,4 +1,4 @@
-"""`manage.py bulk_results IDS`: what became of the requests of `bulk_submit --ids IDS`."""
+"""`manage.py bulk_results IDS`: the outcomes of the requests of `bulk_submit --ids IDS`."""
 
 from __future__ import annotations
 

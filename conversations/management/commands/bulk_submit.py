@@ -1,4 +1,4 @@
-"""`manage.py bulk_submit FILE`: queue a file of requests, a million if need be, for a tenant."""
+"""`manage.py bulk_submit FILE`: queue a file of requests for a tenant; a million are no problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scheduling.errors import SchedulingError
 from scheduling.models import Priority
 from stores.memory import Memory, kept
 
-TOLD_SECONDS = 2.0
+REPORT_SECONDS = 2.0
 
 
 class Command(BaseCommand):
@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="JSON lines; - is standard input")
         parser.add_argument("--tenant", required=True, help="the tenant's name")
-        parser.add_argument("--user", help="the tenant's name for the user, for messages")
+        parser.add_argument("--user", help="the tenant's name for the user")
         parser.add_argument("--priority", default="low", choices=Priority.labels)
         parser.add_argument("--model", default="", help="for lines that name none")
         parser.add_argument(
@@ -48,6 +48,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         terms = _terms(options)
+        # Each line needs the models, each message the rules: they are read every few seconds.
         with kept(Memory()), _opened(options["file"]) as lines:
             requests = bulk.read(lines, terms, skip=options["skip"])
             try:
@@ -60,7 +61,7 @@ class Command(BaseCommand):
                 raise CommandError(str(error)) from None
 
     def _store(self, requests: Iterator[bulk.Line], terms: Terms, ids: str | None) -> None:
-        began = told = time.monotonic()
+        began = reported = time.monotonic()
         count = last = 0
         with ExitStack() as stack:
             receipt = stack.enter_context(open(ids, "ab")) if ids else None  # noqa: PTH123
@@ -71,9 +72,9 @@ class Command(BaseCommand):
                     if receipt is not None:
                         receipt.write(b"".join(map(_receipt, accepted)))
                         receipt.flush()
-                    if time.monotonic() - told >= TOLD_SECONDS:
-                        told = time.monotonic()
-                        self.stderr.write(f"{count:,} stored, {count / (told - began):,.0f}/s")
+                    if time.monotonic() - reported >= REPORT_SECONDS:
+                        reported = time.monotonic()
+                        self.stderr.write(f"{count:,} stored, {count / (reported - began):,.0f}/s")
             except (BadLine, SchedulingError, ConversationsError) as error:
                 go_on = f"; {count:,} are stored: go on with --skip {last}" if count else ""
                 raise CommandError(f"{error}{go_on}") from None
@@ -94,7 +95,7 @@ def _terms(options: dict[str, Any]) -> Terms:
     if options["user"]:
         user, _ = User.objects.get_or_create(tenant=tenant, external_id=options["user"])
     return Terms(
-        caller=bulk.caller_for(tenant, user.pk if user else None),
+        caller=bulk.caller_for(tenant, user),
         level=Priority.named(options["priority"]),
         model=options["model"],
         timeout_seconds=options["timeout"],

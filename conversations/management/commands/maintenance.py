@@ -1,6 +1,6 @@
 """`manage.py maintenance ACTION [NAME]`: pause and resume intake, a level, a tenant; drain; status.
 
-Here and not in scheduling, because tenants have their names here.
+This app has the command because it knows the names of tenants.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scheduling import pauses
 from scheduling.errors import NotPaused
 from scheduling.models import Flow, Pause, Priority
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 NAMED = ("pause-level", "resume-level", "pause-tenant", "resume-tenant")
 PLAIN = ("pause-intake", "resume-intake", "drain", "resume-all", "status")
 
@@ -75,7 +75,7 @@ class Command(BaseCommand):
     def _drained(self, wait: float | None) -> str:
         deadline = time.monotonic() + (wait or 0.0)
         while (running := pauses.running()) and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         if running and wait is not None:
             raise CommandError(f"{running} requests still run after {wait:g} s")
         return f"draining: {running} requests run, nothing new starts; `resume-all` ends it"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from balancing.models import Endpoint
-from conversations.access import keys
-from conversations.doors.rest import throughput
 from conversations.models import ApiKey, Conversation, Message, Tenant, User
-from conversations.priority import rulebook
 from scheduling.models import Attempt, Job, JobResult, Status
 
 MODEL = "tiny"
@@ -79,20 +75,6 @@ class Answer:
         assert set(self.body["details"]) == {"field", "reason"}
         if field is not None:
             assert self.body["details"]["field"] == field
-
-
-@pytest.fixture(autouse=True)
-def forgotten() -> Iterator[None]:
-    """Nothing that a process remembers outlives the test's transaction."""
-
-    def forget() -> None:
-        keys.forget()
-        rulebook.forget()
-        throughput._remembered.clear()
-
-    forget()
-    yield
-    forget()
 
 
 @pytest.fixture

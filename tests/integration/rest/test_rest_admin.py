@@ -40,7 +40,7 @@ def world(api: Api) -> dict[str, str]:
     """One row of everything."""
     talk = api.post("/conversations", {"user_id": "u1", "title": "<b>T</b>"}).data["id"]
     done = api.send("<script>alert(1)</script>", conversation_id=talk)["id"]
-    services.settle(job_id=finish(done, text="<i>answer</i>").pk)
+    services.finish_turn(job_id=finish(done, text="<i>answer</i>").pk)
     waiting = api.send("waiting")["id"]
     dead = api.send("dead")["id"]
     finish(dead, Status.FAILED)

@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from conversations.dialogue import prompting, services
-from conversations.housekeeping import idle as aging
+from conversations.housekeeping import idle
 from conversations.housekeeping.repair import repair
 from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def talk(api: Api) -> str:
+def conversation(api: Api) -> str:
     answer = api.post("/conversations", {"user_id": "u1", "title": "T", "context": "Be brief."})
     identifier: str = answer.data["id"]
     return identifier
@@ -56,12 +56,12 @@ def announce(message: dict[str, Any]) -> None:
     )
 
 
-def test_a_conversation_is_opened_and_changed(api: Api, talk: str) -> None:
-    shown = api.get(f"/conversations/{talk}").data
+def test_a_conversation_is_opened_and_changed(api: Api, conversation: str) -> None:
+    shown = api.get(f"/conversations/{conversation}").data
 
-    assert talk.startswith("conv_")
+    assert conversation.startswith("conv_")
     assert (shown["state"], shown["user_id"], shown["message_count"]) == ("active", "u1", 0)
-    changed = api.put(f"/conversations/{talk}", {"title": "New", "priority": "high"}).data
+    changed = api.put(f"/conversations/{conversation}", {"title": "New", "priority": "high"}).data
     assert (changed["title"], changed["priority"], changed["context"]) == (
         "New",
         "high",
@@ -104,71 +104,79 @@ class TestState:
             (["archived", "archived"], 200),
         ],
     )
-    def test_follows_the_lifecycle(self, api: Api, talk: str, path: list[str], last: int) -> None:
-        answers = [api.put(f"/conversations/{talk}/state", {"state": state}) for state in path]
+    def test_follows_the_lifecycle(
+        self, api: Api, conversation: str, path: list[str], last: int
+    ) -> None:
+        answers = [
+            api.put(f"/conversations/{conversation}/state", {"state": state}) for state in path
+        ]
 
         assert [answer.status for answer in answers] == [200] * (len(path) - 1) + [last]
         if last == 409:
             answers[-1].refused(409, 1013)
 
     @pytest.mark.parametrize("state", ["deleted", None, 5, ""])
-    def test_refuses_unknown_states(self, api: Api, talk: str, state: Any) -> None:
-        api.put(f"/conversations/{talk}/state", {"state": state}).refused(400, 1014, "state")
+    def test_refuses_unknown_states(self, api: Api, conversation: str, state: Any) -> None:
+        api.put(f"/conversations/{conversation}/state", {"state": state}).refused(
+            400, 1014, "state"
+        )
 
-    def test_closed_conversations_take_no_messages(self, api: Api, talk: str) -> None:
-        api.put(f"/conversations/{talk}/state", {"state": "completed"})
+    def test_closed_conversations_take_no_messages(self, api: Api, conversation: str) -> None:
+        api.put(f"/conversations/{conversation}/state", {"state": "completed"})
 
-        answer = api.post(f"/conversations/{talk}/messages", {"content": "a"})
+        answer = api.post(f"/conversations/{conversation}/messages", {"content": "a"})
 
         answer.refused(409, 1013)
         assert not Message.objects.exists()
 
-    def test_expired_conversations_take_no_messages(self, api: Api, talk: str) -> None:
+    def test_expired_conversations_take_no_messages(self, api: Api, conversation: str) -> None:
         Conversation.objects.update(expires_at=timezone.now())
 
-        api.post(f"/conversations/{talk}/messages", {"content": "a"}).refused(409, 1013)
+        api.post(f"/conversations/{conversation}/messages", {"content": "a"}).refused(409, 1013)
 
-    def test_a_message_wakes_an_inactive_one(self, api: Api, talk: str) -> None:
-        api.put(f"/conversations/{talk}/state", {"state": "inactive"})
+    def test_a_message_wakes_an_inactive_one(self, api: Api, conversation: str) -> None:
+        api.put(f"/conversations/{conversation}/state", {"state": "inactive"})
 
-        api.send(conversation_id=talk)
+        api.send(conversation_id=conversation)
 
-        assert row(talk).state == "active"
+        assert row(conversation).state == "active"
 
-    def test_ages(self, api: Api, talk: str) -> None:
+    def test_ages(self, api: Api, conversation: str) -> None:
         api.post("/conversations", {"user_id": "u2"})
         now = timezone.now()
-        Conversation.objects.filter(pk=row(talk).pk).update(last_active_at=now - timedelta(days=1))
-        Conversation.objects.exclude(pk=row(talk).pk).update(expires_at=now)
+        Conversation.objects.filter(pk=row(conversation).pk).update(
+            last_active_at=now - timedelta(days=1)
+        )
+        Conversation.objects.exclude(pk=row(conversation).pk).update(expires_at=now)
 
-        assert aging.age() == (1, 1)
+        assert idle.update_states() == (1, 1)
         states = Conversation.objects.order_by("state").values_list("state", flat=True)
         assert list(states) == ["archived", "inactive"]
 
 
 class TestTurns:
-    def test_the_first_runs_and_the_next_waits(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.post(f"/conversations/{talk}/messages", {"content": "two"}).data
+    def test_the_first_runs_and_the_next_waits(self, api: Api, conversation: str) -> None:
+        first = api.send("one", conversation_id=conversation)
+        second = api.post(f"/conversations/{conversation}/messages", {"content": "two"}).data
 
         assert job(first).status == Status.QUEUED
         assert (second["status"], second["held_reason"]) == ("pending", "turn")
-        assert job(first).sequence_key == row(talk).pk
+        assert job(first).sequence_key == row(conversation).pk
         assert prompt(first) == [("system", "Be brief."), ("user", "one")]
-        assert row(talk).message_count == 2
+        assert row(conversation).message_count == 2
 
     def test_the_answer_is_recorded_once_and_the_next_turn_has_it(
-        self, api: Api, talk: str
+        self, api: Api, conversation: str
     ) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.send("two", conversation_id=talk)
+        first = api.send("one", conversation_id=conversation)
+        second = api.send("two", conversation_id=conversation)
         finish(first["id"], text="1")
 
         announce(first)
         announce(first)
 
         assert Message.objects.filter(role="assistant").count() == 1
-        assert row(talk).message_count == 3
+        assert row(conversation).message_count == 3
         assert job(second).status == Status.QUEUED
         assert prompt(second) == [
             ("system", "Be brief."),
@@ -177,8 +185,8 @@ class TestTurns:
             ("user", "two"),
         ]
 
-    def test_turns_are_released_one_by_one(self, api: Api, talk: str) -> None:
-        first, second, third = (api.send(str(n), conversation_id=talk) for n in range(3))
+    def test_turns_are_released_one_by_one(self, api: Api, conversation: str) -> None:
+        first, second, third = (api.send(str(n), conversation_id=conversation) for n in range(3))
         finish(first["id"])
 
         announce(first)
@@ -187,26 +195,28 @@ class TestTurns:
         assert job(second).status == Status.QUEUED
         assert job(third).status == Status.HELD
 
-    def test_a_failed_turn_is_visible_and_releases_the_next(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.send("two", conversation_id=talk)
+    def test_a_failed_turn_is_visible_and_releases_the_next(
+        self, api: Api, conversation: str
+    ) -> None:
+        first = api.send("one", conversation_id=conversation)
+        second = api.send("two", conversation_id=conversation)
         finish(first["id"], Status.FAILED)
 
         announce(first)
 
         assert job(second).status == Status.QUEUED
         assert prompt(second)[2] == ("assistant", "[This turn got no answer: failed.]")
-        shown = api.get(f"/conversations/{talk}/messages").data["items"]
+        shown = api.get(f"/conversations/{conversation}/messages").data["items"]
         assert [(m["status"], m["error"] is None) for m in shown] == [
             ("failed", False),
             ("pending", True),
         ]
 
     def test_a_cancelled_turn_leaves_no_trace_and_releases_the_next(
-        self, api: Api, talk: str, django_capture_on_commit_callbacks: Any
+        self, api: Api, conversation: str, django_capture_on_commit_callbacks: Any
     ) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.send("two", conversation_id=talk)
+        first = api.send("one", conversation_id=conversation)
+        second = api.send("two", conversation_id=conversation)
 
         with django_capture_on_commit_callbacks(execute=True):
             api.post(f"/messages/{first['id']}/cancel")
@@ -214,18 +224,20 @@ class TestTurns:
         assert job(second).status == Status.QUEUED
         assert prompt(second) == [("system", "Be brief."), ("user", "two")]
 
-    def test_an_answer_not_yet_recorded_is_in_the_next_prompt(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
+    def test_an_answer_not_yet_recorded_is_in_the_next_prompt(
+        self, api: Api, conversation: str
+    ) -> None:
+        first = api.send("one", conversation_id=conversation)
         finish(first["id"], text="1")
 
-        second = api.send("two", conversation_id=talk)
+        second = api.send("two", conversation_id=conversation)
 
         assert ("assistant", "1") in prompt(second)
 
     def test_a_turn_that_ends_while_the_next_is_sent_is_in_its_prompt(
-        self, api: Api, talk: str, monkeypatch: pytest.MonkeyPatch
+        self, api: Api, conversation: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first = api.send("one", conversation_id=talk)
+        first = api.send("one", conversation_id=conversation)
         submit = scheduling.submit
 
         def submit_late(spec: JobSpec) -> Receipt:
@@ -233,22 +245,22 @@ class TestTurns:
             return submit(spec)
 
         monkeypatch.setattr(scheduling, "submit", submit_late)
-        second = api.send("two", conversation_id=talk)
+        second = api.send("two", conversation_id=conversation)
 
         assert job(second).status == Status.QUEUED
         assert ("assistant", "1") in prompt(second)
 
-    def test_a_batch_of_turns_lets_the_first_go(self, api: Api, talk: str) -> None:
-        items = [{"content": str(n), "conversation_id": talk} for n in range(3)]
+    def test_a_batch_of_turns_lets_the_first_go(self, api: Api, conversation: str) -> None:
+        items = [{"content": str(n), "conversation_id": conversation} for n in range(3)]
 
         data = api.post("/messages/batch", {"messages": items}).data
 
         reasons = [job(message).held_reason for message in data["messages"]]
         assert reasons == ["backlog", "turn", "turn"]
-        assert row(talk).message_count == 3
+        assert row(conversation).message_count == 3
 
-    def test_other_doors_news_is_ignored(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
+    def test_other_doors_news_is_ignored(self, api: Api, conversation: str) -> None:
+        first = api.send("one", conversation_id=conversation)
         finish(first["id"])
 
         job_finished.send(
@@ -262,11 +274,11 @@ class TestTurns:
         assert not Message.objects.filter(role="assistant").exists()
 
     def test_news_of_a_deleted_message_is_no_error(self, db: None) -> None:
-        services.settle(job_id=UUID(int=1))
+        services.finish_turn(job_id=UUID(int=1))
 
-    def test_what_a_crash_skipped_is_repaired(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.send("two", conversation_id=talk)
+    def test_what_a_crash_skipped_is_repaired(self, api: Api, conversation: str) -> None:
+        first = api.send("one", conversation_id=conversation)
+        second = api.send("two", conversation_id=conversation)
         finish(first["id"], text="1")
         Job.objects.filter(pk=job(first).pk).update(
             finished_at=timezone.now() - timedelta(seconds=30)
@@ -277,9 +289,9 @@ class TestTurns:
         assert Message.objects.get(role="assistant").content == "1"
         assert job(second).status == Status.QUEUED
 
-    def test_a_turn_without_predecessor_is_released(self, api: Api, talk: str) -> None:
-        first = api.send("one", conversation_id=talk)
-        second = api.send("two", conversation_id=talk)
+    def test_a_turn_without_predecessor_is_released(self, api: Api, conversation: str) -> None:
+        first = api.send("one", conversation_id=conversation)
+        second = api.send("two", conversation_id=conversation)
         finish(first["id"], Status.CANCELLED)
 
         assert repair() == 1
@@ -288,15 +300,15 @@ class TestTurns:
 
 class TestHistory:
     def test_shows_questions_and_answers(
-        self, api: Api, talk: str, django_assert_max_num_queries: Any
+        self, api: Api, conversation: str, django_assert_max_num_queries: Any
     ) -> None:
         for number in range(5):
-            sent = api.send(str(number), conversation_id=talk)
+            sent = api.send(str(number), conversation_id=conversation)
             finish(sent["id"], text=f"answer {number}")
             announce(sent)
 
         with django_assert_max_num_queries(6):
-            data = api.get(f"/conversations/{talk}/messages").data
+            data = api.get(f"/conversations/{conversation}/messages").data
 
         assert data["pagination"]["total"] == 10
         assert [m["role"] for m in data["items"][:2]] == ["user", "assistant"]
@@ -308,30 +320,30 @@ class TestHistory:
 
 class TestDelete:
     def test_cancels_what_waits(
-        self, api: Api, talk: str, django_capture_on_commit_callbacks: Any
+        self, api: Api, conversation: str, django_capture_on_commit_callbacks: Any
     ) -> None:
         for number in range(3):
-            api.send(str(number), conversation_id=talk)
+            api.send(str(number), conversation_id=conversation)
 
         with django_capture_on_commit_callbacks(execute=False):
-            answer = api.delete(f"/conversations/{talk}")
+            answer = api.delete(f"/conversations/{conversation}")
 
         assert answer.data["deleted"]
         assert (Message.objects.count(), Job.objects.count()) == (0, 0)
 
-    def test_refuses_while_a_turn_runs(self, api: Api, talk: str) -> None:
-        api.send(conversation_id=talk)
+    def test_refuses_while_a_turn_runs(self, api: Api, conversation: str) -> None:
+        api.send(conversation_id=conversation)
         Job.objects.update(status=Status.PROCESSING)
 
-        api.delete(f"/conversations/{talk}").refused(409, 1013)
+        api.delete(f"/conversations/{conversation}").refused(409, 1013)
 
 
 class TestLists:
-    def test_filters(self, api: Api, talk: str) -> None:
+    def test_filters(self, api: Api, conversation: str) -> None:
         other = api.post("/conversations", {"user_id": "u2", "priority": "low"}).data["id"]
 
         assert api.get("/conversations").data["pagination"]["total"] == 2
-        assert api.get("/conversations?user_id=u1").data["items"][0]["id"] == talk
+        assert api.get("/conversations?user_id=u1").data["items"][0]["id"] == conversation
         assert api.get("/conversations?priority=low").data["items"][0]["id"] == other
         assert api.get("/conversations?state=archived").data["items"] == []
         assert api.get("/users/u2/conversations").data["items"][0]["id"] == other
@@ -353,41 +365,41 @@ class TestIsolation:
         ],
     )
     def test_another_tenants_is_not_found(
-        self, stranger: Api, talk: str, method: str, path: str, body: Any
+        self, stranger: Api, conversation: str, method: str, path: str, body: Any
     ) -> None:
         before = stored()
 
-        stranger.call(method, f"/conversations/{talk}{path}", body).refused(404, 1005)
+        stranger.call(method, f"/conversations/{conversation}{path}", body).refused(404, 1005)
 
         assert stored() == before
-        assert row(talk).title == "T"
+        assert row(conversation).title == "T"
 
-    def test_nor_by_its_id_in_the_body(self, stranger: Api, talk: str) -> None:
+    def test_nor_by_its_id_in_the_body(self, stranger: Api, conversation: str) -> None:
         before = stored()
-        body = {"user_id": "x", "content": "a", "conversation_id": talk}
+        body = {"user_id": "x", "content": "a", "conversation_id": conversation}
 
         stranger.post("/messages", body).refused(404, 1005)
-        stranger.get(f"/messages?conversation_id={talk}").refused(404, 1005)
+        stranger.get(f"/messages?conversation_id={conversation}").refused(404, 1005)
         assert stored() == before
 
-    def test_another_user_does_not_speak_in_it(self, api: Api, talk: str) -> None:
-        body = {"user_id": "u2", "content": "a", "conversation_id": talk}
+    def test_another_user_does_not_speak_in_it(self, api: Api, conversation: str) -> None:
+        body = {"user_id": "u2", "content": "a", "conversation_id": conversation}
 
         api.post("/messages", body).refused(400, 1006, "user_id")
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "refuse"])
 def test_a_history_beyond_the_models_context_is_cut_or_refused(
-    api: Api, talk: str, monkeypatch: pytest.MonkeyPatch, policy: str
+    api: Api, conversation: str, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
     small = ConversationsConfig(context_tokens=256, answer_tokens=0, truncation=policy)
     config = configuration().model_copy(update={"conversations": small})
     monkeypatch.setattr(prompting, "configuration", lambda: config)
-    first = api.send("q" * 900, conversation_id=talk)
+    first = api.send("q" * 900, conversation_id=conversation)
     assert first["analysis"]["history"]["dropped"] == 0
     finish(first["id"], text="a" * 400)
 
-    second = api.post("/messages", {"content": "now", "conversation_id": talk})
+    second = api.post("/messages", {"content": "now", "conversation_id": conversation})
 
     if policy == "refuse":
         second.refused(400, 1002, "conversation_id")

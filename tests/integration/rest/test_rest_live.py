@@ -34,15 +34,17 @@ def data(stack: Stack, method: str, path: str, body: Any = None) -> Any:
 
 
 def test_turns_are_answered_in_order(stack: Stack) -> None:
-    talk = data(stack, "POST", "/conversations", {"user_id": "u1", "context": "Be brief."})["id"]
-    address = f"/conversations/{talk}/messages"
+    conversation = data(stack, "POST", "/conversations", {"user_id": "u1", "context": "Be brief."})[
+        "id"
+    ]
+    address = f"/conversations/{conversation}/messages"
     sent = [
         data(stack, "POST", address, {"content": f"turn {number} [[echo]]"}) for number in range(4)
     ]
 
     eventually(stack.all_ended, what="every turn")
     eventually(
-        lambda: data(stack, "GET", f"/conversations/{talk}")["message_count"] == 8,
+        lambda: data(stack, "GET", f"/conversations/{conversation}")["message_count"] == 8,
         what="every answer recorded",
     )
 

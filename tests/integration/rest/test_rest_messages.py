@@ -12,7 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.utils import timezone
 
 from conversations.dialogue import services
-from conversations.doors.rest.messages import Messages
+from conversations.doors.rest.views.messages import Messages
 from conversations.models import Message, Tenant, User
 from llmqueue_project.config import configuration
 from scheduling.models import Job, JobPayload, Priority, Status
@@ -51,7 +51,7 @@ def test_position_counts_those_ahead(api: Api) -> None:
 def test_the_answer_usage_timings_and_attempts_are_shown(api: Api) -> None:
     identifier = api.send()["id"]
     job = finish(identifier, text="hi there")
-    services.settle(job_id=job.pk)
+    services.finish_turn(job_id=job.pk)
 
     data = api.get(f"/messages/{identifier}").data
 
@@ -377,7 +377,7 @@ class TestCancelAndRetry:
 class TestDelete:
     def test_removes_the_message_and_all_about_it(self, api: Api) -> None:
         identifier = api.send()["id"]
-        services.settle(job_id=finish(identifier).pk)
+        services.finish_turn(job_id=finish(identifier).pk)
 
         assert api.delete(f"/messages/{identifier}").data == {"id": identifier, "deleted": True}
         assert (Message.objects.count(), Job.objects.count()) == (0, 0)
@@ -394,7 +394,7 @@ class TestDelete:
         assert Message.objects.exists()
 
     def test_refuses_an_answer(self, api: Api) -> None:
-        services.settle(job_id=finish(api.send()["id"]).pk)
+        services.finish_turn(job_id=finish(api.send()["id"]).pk)
         answer = Message.objects.get(role="assistant")
 
         api.delete(f"/messages/{answer.pk}").refused(409, 1013)

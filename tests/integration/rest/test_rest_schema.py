@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern
 
-from conversations.doors.rest import schema as schema_module
+from conversations.doors import openapi as schema_module
 from conversations.doors.rest.urls import urlpatterns
 
 pytestmark = pytest.mark.integration

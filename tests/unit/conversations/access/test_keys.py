@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +11,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from conversations.access import keys
+from conversations.access.keys import VerifiedKeys
 from conversations.models import ApiKey, Tenant, User
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
+from stores.memory import Memory, kept
 
 
 class Clock:
@@ -24,20 +24,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(time, "monotonic", made)
-    return made
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered() -> Iterator[None]:
-    keys.forget()
-    yield
-    keys.forget()
 
 
 @pytest.fixture
@@ -118,54 +104,64 @@ def test_the_key_of_an_inactive_tenant_is_nobodys(tenant: Tenant) -> None:
 
 class TestMemory:
     def test_a_verified_key_is_not_looked_up_again(self, tenant: Tenant) -> None:
-        key = make(tenant)
-        first = keys.authenticate(key)
+        key, verified = make(tenant), VerifiedKeys()
+        first = verified.authenticate(key)
 
         with CaptureQueriesContext(connection) as queries:
-            assert keys.authenticate(key) is first
+            assert verified.authenticate(key) is first
 
         assert len(queries) == 0
-        assert keys.recall(key) is first
+        assert verified.recall(key) is first
 
-    def test_a_revoked_key_works_no_longer_than_the_setting(
-        self, tenant: Tenant, clock: Clock
-    ) -> None:
+    def test_a_process_that_keeps_a_memory_has_one(self, tenant: Tenant) -> None:
         key = make(tenant)
-        keys.authenticate(key)
+
+        with kept(Memory()):
+            first = keys.authenticate(key)
+            assert keys.authenticate(key) is first
+            keys.forget()
+            assert keys.authenticate(key) is not first
+
+    def test_a_revoked_key_works_no_longer_than_the_setting(self, tenant: Tenant) -> None:
+        clock = Clock()
+        key, verified = make(tenant), VerifiedKeys(clock)
+        verified.authenticate(key)
         ApiKey.objects.update(revoked=True)
 
         clock.now += configuration().web.key_cache_seconds - 0.01
-        assert keys.authenticate(key) is not None
+        assert verified.authenticate(key) is not None
         clock.now += 0.02
-        assert keys.authenticate(key) is None
+        assert verified.authenticate(key) is None
 
     def test_forget_asks_the_database_at_once(self, tenant: Tenant) -> None:
-        key = make(tenant)
-        keys.authenticate(key)
+        key, verified = make(tenant), VerifiedKeys()
+        verified.authenticate(key)
         ApiKey.objects.update(revoked=True)
 
-        keys.forget()
+        verified.forget()
 
-        assert keys.recall(key) is None
-        assert keys.authenticate(key) is None
+        assert verified.recall(key) is None
+        assert verified.authenticate(key) is None
 
     def test_a_refused_key_is_not_remembered(self, tenant: Tenant) -> None:
-        keys.authenticate("unknown.key")
+        verified = VerifiedKeys()
 
-        assert keys.recall("unknown.key") is None
+        verified.authenticate("unknown.key")
+
+        assert verified.recall("unknown.key") is None
 
     def test_the_memory_is_bounded_and_holds_no_key(
         self, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(keys, "_LIMIT", 2)
-        made = [make(tenant) for _ in range(3)]
+        monkeypatch.setattr(keys, "MOST_REMEMBERED", 2)
+        made, verified = [make(tenant) for _ in range(3)], VerifiedKeys()
 
         for key in made:
-            keys.authenticate(key)
+            verified.authenticate(key)
 
-        assert len(keys._remembered) <= 2
-        assert keys.recall(made[-1]) is not None
-        assert not any(key.encode() in keys._remembered for key in made)
+        assert len(verified._remembered) <= 2
+        assert verified.recall(made[-1]) is not None
+        assert not any(key.encode() in verified._remembered for key in made)
 
 
 @pytest.mark.parametrize(

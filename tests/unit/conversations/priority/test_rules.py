@@ -233,11 +233,11 @@ class TestRulebook:
             self.rule("d", one),
         ]
 
-        book = Rulebook(rules)
+        rulebook = Rulebook(rules)
 
-        assert [rule.name for rule in book.of(one)] == ["a", "b", "d"]
-        assert [rule.name for rule in book.of(other)] == ["b", "c"]
-        assert [rule.name for rule in book.of(uuid4())] == ["b"]
+        assert [rule.name for rule in rulebook.of(one)] == ["a", "b", "d"]
+        assert [rule.name for rule in rulebook.of(other)] == ["b", "c"]
+        assert [rule.name for rule in rulebook.of(uuid4())] == ["b"]
         assert Rulebook().of(one) == ()
 
     def test_the_first_that_matches_decides(self) -> None:

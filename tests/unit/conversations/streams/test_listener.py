@@ -10,7 +10,8 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from conversations.streams.listener import LOOK_SECONDS, Entry, Listener, Waiter, sse, sse_comment
+from conversations.streams.listener import CHECK_SECONDS, Listener
+from conversations.streams.waiter import Entry, Waiter
 from scheduling.outbox import DELTA, FINAL, STARTED, JobStream, Outbox, mailbox, stream_key
 from tests.hot_path import Db, spec
 
@@ -162,7 +163,7 @@ class TestLetters:
         waiter = listener.expect(uuid4())
         listener.forget(waiter)
 
-        listener._letter(orjson.dumps([(waiter.job_id.hex, 1, 1, FINAL, END)]))
+        listener._receive(orjson.dumps([(waiter.job_id.hex, 1, 1, FINAL, END)]))
 
         assert await waiter.take(0) == []
 
@@ -238,7 +239,7 @@ class TestFollowing:
 class TestLostLastWord:
     async def looked(self, listener: Listener) -> None:
         for _ in range(2):
-            await listener._look()
+            await listener._find_ended()
 
     async def end(self, listener: Listener, waiter: Waiter) -> dict[str, object]:
         found = await heard(listener, waiter)
@@ -248,7 +249,7 @@ class TestLostLastWord:
 
     async def expected(self, listener: Listener, job: UUID) -> Waiter:
         waiter = listener.expect(job)
-        waiter.since -= 3 * LOOK_SECONDS
+        waiter.since -= 3 * CHECK_SECONDS
         return waiter
 
     async def test_a_whole_answer_is_made_up_from_the_row(
@@ -275,7 +276,7 @@ class TestLostLastWord:
     ) -> None:
         waiter = await self.expected(listener, await ended(database, streamed=False))
 
-        await listener._look()
+        await listener._find_ended()
 
         assert await heard(listener, waiter) == []
 
@@ -322,22 +323,9 @@ class TestLostLastWord:
 
     async def test_a_follower_is_told_as_well(self, listener: Listener, database: Db) -> None:
         waiter = listener.follow(await ended(database, streamed=True))
-        waiter.since -= 3 * LOOK_SECONDS
+        waiter.since -= 3 * CHECK_SECONDS
 
         await self.looked(listener)
 
         end = await self.end(listener, waiter)
         assert (end["body"], end["text"]) == (None, "text")
-
-
-class TestServerSentEvents:
-    def test_data_alone(self) -> None:
-        assert sse("{}") == b"data: {}\n\n"
-
-    def test_with_name_and_identifier(self) -> None:
-        assert sse('{"a":"é"}', event="delta", identifier="1.2") == (
-            'id: 1.2\nevent: delta\ndata: {"a":"é"}\n\n'.encode()
-        )
-
-    def test_a_comment(self) -> None:
-        assert sse_comment("queued position=1") == b": queued position=1\n\n"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-import orjson
 import pytest
 
 from conversations.doors.lean import wire
-from conversations.doors.lean.errors import ApiError, of_end
-from conversations.doors.lean.wire import HungUp
+from conversations.doors.lean.refusals import Refusal
+from conversations.doors.lean.wire import Exchange, HungUp, Receive, Send
 
 
 class Client:
@@ -31,27 +30,57 @@ class Client:
     async def send(self, message: MutableMapping[str, Any]) -> None:
         self.received.append(message)
 
+    @property
+    def exchange(self) -> Exchange:
+        return exchange(self.receive, self.send)
+
+
+class Words:
+    """Refusals in an API's words that the test can tell apart."""
+
+    def body(self, refusal: Refusal) -> bytes:
+        return f"body {refusal.code}".encode()
+
+    def event(self, refusal: Refusal) -> bytes:
+        return f"event {refusal.code}".encode()
+
+
+async def for_ever() -> MutableMapping[str, Any]:
+    """A client that sends nothing and stays."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def nowhere(_message: MutableMapping[str, Any]) -> None:
+    raise AssertionError("nothing is sent")
+
+
+def exchange(
+    receive: Receive = for_ever, send: Send = nowhere, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> Exchange:
+    return Exchange({"headers": headers}, receive, send, errors=Words())
+
 
 @pytest.mark.parametrize("parts", [(b"",), (b"abcdef",), (b"abc", b"def"), (b"abc", b"", b"def")])
 async def test_a_body_within_the_limit(parts: tuple[bytes, ...]) -> None:
     client = Client(*parts)
 
-    assert await wire.read_body({}, client.receive, 6) == b"".join(parts)
+    assert await client.exchange.read_body(6) == b"".join(parts)
 
 
 async def test_a_message_without_body_is_empty() -> None:
     client = Client()
     client.messages = [{"type": "http.request"}]
 
-    assert await wire.read_body({}, client.receive, 6) == b""
+    assert await client.exchange.read_body(6) == b""
 
 
 @pytest.mark.parametrize("parts", [(b"abcdefg",), (b"abcd", b"efg"), (b"a" * 100, b"b" * 100)])
 async def test_a_larger_one_is_read_to_its_end_and_refused(parts: tuple[bytes, ...]) -> None:
     client = Client(*parts)
 
-    with pytest.raises(ApiError) as caught:
-        await wire.read_body({}, client.receive, 6)
+    with pytest.raises(Refusal) as caught:
+        await client.exchange.read_body(6)
 
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
     assert client.messages == [], "a client still sending would not see the answer"
@@ -61,8 +90,8 @@ async def test_nobody_is_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "MOST_DISCARDED", 50)
     client = Client(*[b"x" * 10] * 100)
 
-    with pytest.raises(ApiError):
-        await wire.read_body({}, client.receive, 6)
+    with pytest.raises(Refusal):
+        await client.exchange.read_body(6)
 
     assert len(client.messages) > 90
 
@@ -71,21 +100,21 @@ async def test_a_client_that_goes_away_while_sending() -> None:
     client = Client(b"abc", hangs_up_early=True)
 
     with pytest.raises(HungUp):
-        await wire.read_body({}, client.receive, 6)
+        await client.exchange.read_body(6)
 
 
 def test_a_header_is_found_by_its_lower_case_name() -> None:
-    scope = {"headers": [(b"x-a", b"1"), (b"x-b", b"caf\xe9"), (b"x-a", b"2")]}
+    sent = exchange(headers=[(b"x-a", b"1"), (b"x-b", b"caf\xe9"), (b"x-a", b"2")])
 
-    assert wire.header(scope, "x-a") == "1"
-    assert wire.header(scope, "x-b") == "café"
-    assert wire.header(scope, "x-c") == ""
+    assert sent.header("x-a") == "1"
+    assert sent.header("x-b") == "café"
+    assert sent.header("x-c") == ""
 
 
 async def test_a_whole_answer() -> None:
     client = Client()
 
-    await wire.answer(client.send, 200, b"{}", [("x-a", "1"), ("x-b", "日")])
+    await client.exchange.answer(200, b"{}", [("x-a", "1"), ("x-b", "日")])
 
     start, body = client.received
     assert start["status"] == 200
@@ -98,63 +127,39 @@ async def test_a_whole_answer() -> None:
     assert (body["body"], body["more_body"]) == (b"{}", False)
 
 
-@pytest.mark.parametrize(
-    ("error", "kind", "headers"),
-    [
-        (ApiError(401, "c", "m"), "authentication_error", {b"x-should-retry": b"false"}),
-        (ApiError(403, "c", "m"), "permission_error", {b"x-should-retry": b"false"}),
-        (ApiError(408, "c", "m"), "server_error", {b"x-should-retry": b"false"}),
-        (ApiError(400, "c", "m"), "invalid_request_error", {b"x-should-retry": b"false"}),
-        (
-            ApiError(429, "c", "m", retry_after_seconds=1.5),
-            "rate_limit_error",
-            {b"retry-after": b"2", b"retry-after-ms": b"1500"},
-        ),
-        (
-            ApiError(503, "c", "m", retry_after_seconds=0.0),
-            "server_error",
-            {b"retry-after": b"1", b"retry-after-ms": b"1"},
-        ),
-    ],
-)
-async def test_a_refusal_is_openais(
-    error: ApiError, kind: str, headers: dict[bytes, bytes]
-) -> None:
-    client = Client()
+class TestRefusals:
+    async def test_one_is_an_answer_in_its_doors_words(self) -> None:
+        client = Client()
 
-    await wire.refuse(client.send, error)
+        await client.exchange.refuse(
+            Refusal(429, "full", "m", retry_after_seconds=1.5), [("a", "b")]
+        )
 
-    start, body = client.received
-    assert start["status"] == error.status
-    assert orjson.loads(body["body"]) == {
-        "error": {"message": "m", "type": kind, "param": None, "code": "c"}
-    }
-    assert headers.items() <= dict(start["headers"]).items()
+        start, body = client.received
+        assert start["status"] == 429
+        assert dict(start["headers"]) == {
+            b"content-type": b"application/json",
+            b"content-length": b"9",
+            b"retry-after": b"2",
+            b"retry-after-ms": b"1500",
+            b"a": b"b",
+        }
+        assert (body["body"], body["more_body"]) == (b"body full", False)
 
+    async def test_one_ends_a_stream_that_has_begun(self) -> None:
+        client = Client()
+        stream = client.exchange
+        await stream.start(200, [])
+        await stream.write(b"text")
 
-@pytest.mark.parametrize(
-    ("end", "status", "code"),
-    [
-        ({"status": "timeout", "code": "timeout"}, 408, "timeout"),
-        ({"status": "cancelled", "code": "cancelled"}, 409, "cancelled"),
-        ({"status": "failed", "code": "http_503", "http_status": 0}, 502, "http_503"),
-        ({"status": "failed", "code": "refused", "http_status": 422}, 422, "refused"),
-        ({"status": "failed"}, 502, "failed"),
-    ],
-)
-def test_the_refusal_that_a_jobs_end_amounts_to(
-    end: dict[str, Any], status: int, code: str
-) -> None:
-    error = of_end(end)
+        await stream.refuse(Refusal(502, "lost", "m"))
 
-    assert (error.status, error.code) == (status, code)
-    assert orjson.loads(error.body())["error"]["code"] == code
-
-
-def test_an_endpoints_own_refusal_is_passed_on() -> None:
-    error = of_end({"status": "failed", "http_status": 422, "upstream": '{"error":{"x":1}}'})
-
-    assert error.body() == b'{"error":{"x":1}}'
+        assert [message.get("body") for message in client.received] == [
+            None,
+            b"text",
+            b"event lost",
+        ]
+        assert [message.get("more_body") for message in client.received] == [None, True, False]
 
 
 class TestUnlessHungUp:
@@ -164,7 +169,7 @@ class TestUnlessHungUp:
         async def work() -> None:
             done.set()
 
-        await wire.unless_hung_up(asyncio.Event().wait, work())  # type: ignore[arg-type]
+        await exchange().unless_hung_up(work())
 
         assert done.is_set()
 
@@ -178,7 +183,7 @@ class TestUnlessHungUp:
                 ended.set()
 
         with pytest.raises(HungUp):
-            await wire.unless_hung_up(Client().receive, work())
+            await Client().exchange.unless_hung_up(work())
 
         assert ended.is_set()
 
@@ -187,4 +192,4 @@ class TestUnlessHungUp:
             raise KeyError("x")
 
         with pytest.raises(KeyError):
-            await wire.unless_hung_up(asyncio.Event().wait, work())  # type: ignore[arg-type]
+            await exchange().unless_hung_up(work())

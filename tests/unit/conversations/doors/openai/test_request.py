@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversations.doors.lean.errors import ApiError
+from conversations.doors.lean.refusals import Refusal
 from conversations.doors.openai.request import Completion, parse
+from scheduling.models import Api
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 values = st.recursive(
@@ -21,21 +22,21 @@ values = st.recursive(
 
 
 def chat(**fields: Any) -> Completion:
-    return parse(orjson.dumps({**CHAT, **fields}), "chat")
+    return parse(orjson.dumps({**CHAT, **fields}), Api.CHAT)
 
 
-def refused(raw: bytes, kind: str = "chat") -> ApiError:
-    with pytest.raises(ApiError) as caught:
-        parse(raw, kind)
+def refused(raw: bytes, api: Api = Api.CHAT) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        parse(raw, api)
     assert caught.value.status == 400
     return caught.value
 
 
-def outcome(raw: bytes, kind: str) -> Completion | int:
+def outcome(raw: bytes, api: Api) -> Completion | int:
     """The request, or the status of its refusal."""
     try:
-        return parse(raw, kind)
-    except ApiError as error:
+        return parse(raw, api)
+    except Refusal as error:
         return error.status
 
 
@@ -94,7 +95,7 @@ def test_the_limit_of_tokens(fields: dict[str, Any], limit: int | None) -> None:
 
 
 def test_a_legacy_completion() -> None:
-    request = parse(b'{"model":"m","prompt":["a","b"]}', "completion")
+    request = parse(b'{"model":"m","prompt":["a","b"]}', Api.COMPLETION)
 
     assert (request.api, upstream(request)["prompt"]) == ("completion", ["a", "b"])
 
@@ -148,7 +149,7 @@ def test_a_field_of_the_wrong_kind_is_named(fields: dict[str, Any], param: str) 
 
 @pytest.mark.parametrize("prompt", [None, "", [], 5, {}])
 def test_a_prompt_of_the_wrong_kind(prompt: Any) -> None:
-    error = refused(orjson.dumps({"model": "m", "prompt": prompt}), "completion")
+    error = refused(orjson.dumps({"model": "m", "prompt": prompt}), Api.COMPLETION)
 
     assert error.param == "prompt"
 
@@ -179,13 +180,13 @@ def test_depth_is_no_crash(depth: int, leaf: bytes) -> None:
     nested = b"[" * depth + leaf + b"]" * depth
     raw = orjson.dumps(CHAT)[:-1] + b',"x":' + nested + b"}"
 
-    assert outcome(raw, "chat") == 400 or leaf == b""
+    assert outcome(raw, Api.CHAT) == 400 or leaf == b""
 
 
 @given(fields=st.dictionaries(st.sampled_from([*CHAT, "stream", "n", "stream_options"]), values))
 def test_any_object_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
-    for kind in ("chat", "completion"):
-        found = outcome(orjson.dumps({**CHAT, **fields}), kind)
+    for api in (Api.CHAT, Api.COMPLETION):
+        found = outcome(orjson.dumps({**CHAT, **fields}), api)
 
         assert found == 400 or isinstance(upstream(cast(Completion, found)), dict)
 
@@ -197,7 +198,7 @@ def test_any_bytes_are_a_refusal(raw: bytes) -> None:
 
 @pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2], [[1], [2, 3]]])
 def test_embeddings_take_texts_and_tokens(given: Any) -> None:
-    request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), "embedding")
+    request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), Api.EMBEDDING)
 
     assert (request.api, request.stream) == ("embedding", False)
     assert upstream(request) == {"model": "m", "input": given, "dimensions": 3}
@@ -207,10 +208,10 @@ def test_embeddings_take_texts_and_tokens(given: Any) -> None:
     "given", [None, "", [], [""], [[]], ["a", 1], [1, "a"], [1.5], [True], {"a": 1}, [["a"]]]
 )
 def test_other_inputs_are_refused(given: Any) -> None:
-    assert refused(orjson.dumps({"model": "m", "input": given}), "embedding").param == "input"
+    assert refused(orjson.dumps({"model": "m", "input": given}), Api.EMBEDDING).param == "input"
 
 
 def test_embeddings_are_not_streamed() -> None:
     body = {"model": "m", "input": "a", "stream": True}
 
-    assert refused(orjson.dumps(body), "embedding").param == "stream"
+    assert refused(orjson.dumps(body), Api.EMBEDDING).param == "stream"

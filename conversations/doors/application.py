@@ -1,0 +1,16 @@
+"""Which doors does the lean application serve? An API with held connections adds its door here."""
+
+from __future__ import annotations
+
+from conversations.doors.lean import health
+from conversations.doors.lean.app import LeanApplication
+from conversations.doors.openai.door import DOOR as OPENAI
+from conversations.doors.rest import events
+from stores.memory import Memory
+
+
+def lean_application(memory: Memory) -> LeanApplication:
+    """The lean application of a web process."""
+    # Health has no error format of its own, and the event streams use that of /v1.
+    doors = (OPENAI, events.door(OPENAI.errors), health.door(OPENAI.errors))
+    return LeanApplication(memory, doors)

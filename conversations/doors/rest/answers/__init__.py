@@ -1,0 +1,1 @@
+"""What does an answer show? Rows as JSON, and how busy endpoints are."""

@@ -1,0 +1,1 @@
+"""How does the OpenAPI document describe `/api/v1`?"""

@@ -1,0 +1,1 @@
+"""What do all resources of `/api/v1` share? Keys, bodies, the envelope, codes, ids, pages."""

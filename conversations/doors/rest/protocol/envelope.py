@@ -1,0 +1,79 @@
+"""What do all answers of `/api/v1` have around them? The envelope, and the base of all views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from conversations.access.keys import Caller
+from conversations.doors.rest.protocol.refusals import Code, RestError
+
+
+def timestamp() -> str:
+    return timezone.now().isoformat().replace("+00:00", "Z")
+
+
+def success(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """`data` in the envelope; its `code` equals the HTTP status."""
+    envelope = {"code": status, "message": "success", "data": data, "timestamp": timestamp()}
+    return Response(envelope, status=status, headers=headers)
+
+
+class OnlyJSON(BaseContentNegotiation):
+    """Bodies and answers are JSON, whatever the headers say: curl sends the type of a form."""
+
+    def select_parser(self, _request: Request, parsers: Iterable[BaseParser]) -> BaseParser:
+        return next(iter(parsers))
+
+    def select_renderer(
+        self,
+        _request: Request,
+        renderers: Iterable[BaseRenderer],
+        _format_suffix: str | None = None,
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class Resource(APIView):
+    """A resource of `/api/v1`."""
+
+    content_negotiation_class = OnlyJSON
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        # Without Content-Length (chunked) or Content-Type, DRF would see no body.
+        if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+            request.META.setdefault("CONTENT_LENGTH", "-1")
+        request.META["CONTENT_TYPE"] = request.META.get("CONTENT_TYPE") or "application/json"
+        return super().initialize_request(request, *args, **kwargs)
+
+    @property
+    def caller(self) -> Caller:
+        caller = self.request.auth
+        assert isinstance(caller, Caller)  # noqa: S101 - HasApiKey let the request pass
+        return caller
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The request's JSON object.
+
+        Raises:
+            RestError: there is none.
+        """
+        body = self.request.data
+        if self.request.stream is None:
+            raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
+        return dict(body)
+
+    @property
+    def request_id(self) -> str:
+        return str(self.request.META.get("llmqueue.request_id", ""))

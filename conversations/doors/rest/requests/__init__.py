@@ -1,0 +1,1 @@
+"""What does a request say? Single fields, drafts, filters of lists: read and checked."""

@@ -1,0 +1,96 @@
+"""What does an operator say of a priority rule? Its fields, checked one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields
+from conversations.models import Tenant
+from conversations.priority import rules
+from scheduling.models import Priority
+
+LARGEST_NUMBER = 2**31 - 1
+
+
+def _name(value: Any) -> str:
+    name = fields.line(value, "name", 100)
+    if not name.strip():
+        raise RestError(Code.MALFORMED_BODY, "is required", field="name")
+    return name
+
+
+def _level(value: Any) -> Priority:
+    level = fields.priority(value)
+    if level is None:
+        raise RestError(Code.INVALID_PRIORITY, "is required", field="priority")
+    return level
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="enabled")
+    return value
+
+
+def _number(value: Any, field: str) -> int:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or not 0 <= value <= LARGEST_NUMBER:
+        raise RestError(
+            Code.MALFORMED_BODY, f"must be a whole number from 0 to {LARGEST_NUMBER}", field=field
+        )
+    return int(value)
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return ""
+    one_line = isinstance(value, list) and all(
+        isinstance(word, str) and len(word.splitlines()) == 1 and word.strip() for word in value
+    )
+    if not one_line:
+        raise RestError(Code.MALFORMED_BODY, "must be a list of words or phrases", field="keywords")
+    return "\n".join(word.strip() for word in value)
+
+
+def _pattern(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > rules.LONGEST_PATTERN:
+        raise RestError(
+            Code.MALFORMED_BODY,
+            f"must be a string of at most {rules.LONGEST_PATTERN} characters",
+            field="pattern",
+        )
+    return value
+
+
+def tenant_id(value: Any) -> UUID | None:
+    """The id of a tenant that exists; None if none is named."""
+    if value is None:
+        return None
+    try:
+        found = Tenant.objects.filter(pk=UUID(value)).first() if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None:
+        raise RestError(Code.MALFORMED_BODY, "there is no such tenant", field="tenant_id")
+    return found.pk
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "name": _name,
+    "order": lambda value: _number(value, "order"),
+    "enabled": _flag,
+    "tenant_id": tenant_id,
+    "type": lambda value: fields.one_of(value, list(rules.KINDS), "type"),
+    "keywords": _words,
+    "pattern": _pattern,
+    "min_chars": lambda value: None if value is None else _number(value, "min_chars"),
+    "max_chars": lambda value: None if value is None else _number(value, "max_chars"),
+    "metadata_key": lambda value: fields.line(value, "metadata_key", 100),
+    "metadata_value": lambda value: fields.line(value, "metadata_value", 200),
+    "priority": _level,
+}

@@ -1,0 +1,104 @@
+"""`/model-pools`: how requests for some models are balanced; operators only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from balancing import services as balancing
+from balancing.models import ModelPool
+from conversations.doors.rest.answers import render
+from conversations.doors.rest.openapi import shapes
+from conversations.doors.rest.protocol.authentication import IsOperator
+from conversations.doors.rest.protocol.envelope import Resource, success
+from conversations.doors.rest.protocol.pagination import EnvelopePagination
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from conversations.doors.rest.requests import fields, rows
+
+CHANGEABLE = ("profile", "fallback_models", "hedging")
+
+
+def shown(row: ModelPool) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "pattern": row.pattern,
+        "profile": row.profile,
+        "fallback_models": row.fallback_models,
+        "hedging": row.hedging,
+        "created_at": render.instant(row.created_at),
+        "updated_at": render.instant(row.updated_at),
+    }
+
+
+class ModelPools(Resource):
+    permission_classes = [IsOperator]
+
+    @extend_schema(
+        operation_id="create_model_pool",
+        request=shapes.ModelPool,
+        responses={201: shapes.enveloped(shapes.ModelPool), **shapes.REFUSALS},
+    )
+    def post(self, _request: Request) -> Response:
+        """Balance requests for some models in a way of their own; workers know within seconds."""
+        pattern = fields.line(self.document.get("pattern"), "pattern", 200)
+        if ModelPool.objects.filter(pattern=pattern).exists():
+            raise _taken()
+        return success(shown(_stored(pattern, self.document)), 201)
+
+    @extend_schema(
+        operation_id="list_model_pools",
+        responses={200: shapes.page_of(shapes.ModelPool), **shapes.REFUSALS},
+    )
+    def get(self, request: Request) -> Response:
+        """The pools by pattern; of those that match a model the longest pattern counts."""
+        pages = EnvelopePagination()
+        page = pages.paginate_queryset(ModelPool.objects.order_by("pattern"), request)
+        return pages.get_paginated_response([shown(row) for row in page])
+
+
+class OneModelPool(Resource):
+    permission_classes = [IsOperator]
+
+    @extend_schema(
+        operation_id="change_model_pool",
+        request=shapes.ModelPool,
+        responses={200: shapes.enveloped(shapes.ModelPool), **shapes.REFUSALS},
+    )
+    def patch(self, _request: Request, pool_id: int) -> Response:
+        """Change the fields that the body names."""
+        pattern = _find(pool_id).pattern
+        return success(shown(_stored(pattern, self.document)))
+
+    @extend_schema(
+        operation_id="delete_model_pool",
+        responses={200: shapes.enveloped(shapes.Deleted), **shapes.REFUSALS},
+    )
+    def delete(self, _request: Request, pool_id: int) -> Response:
+        """Balance these models as the settings say."""
+        _find(pool_id).delete()
+        return success({"id": pool_id, "deleted": True})
+
+
+def _find(pool_id: int) -> ModelPool:
+    return rows.find(ModelPool.objects.all(), pool_id, "pool")
+
+
+def _stored(pattern: str, document: dict[str, Any]) -> ModelPool:
+    values = _named(document)
+    return rows.stored(lambda: balancing.set_model_pool(pattern=pattern, **values), taken=_taken())
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    values = {name: document[name] for name in CHANGEABLE if name in document}
+    if "profile" in values:
+        values["profile"] = fields.line(values["profile"], "profile", 200)
+    if not isinstance(values.get("hedging", True), bool):
+        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="hedging")
+    return values
+
+
+def _taken() -> RestError:
+    return RestError(Code.CONFLICT, "a pool of that pattern exists", field="pattern")

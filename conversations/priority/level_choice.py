@@ -1,0 +1,114 @@
+"""Which priority level does a request get, and why that one?
+
+In this order: a level that was asked for (a field, a header, the conversation's), the first rule
+that matches, the user's default, the tenant's default. The tenant's highest level caps the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conversations.priority import rules
+from conversations.priority.rules import Rule, Subject
+from scheduling.models import Priority
+
+# OpenAI's word for priority. It has no word for realtime, and none for normal but the neutral ones.
+SERVICE_TIERS = {"priority": Priority.HIGH, "flex": Priority.LOW}
+NEUTRAL_TIERS = ("auto", "default", "scale")
+
+
+class UnknownPriority(ValueError):
+    """`field` names what the client sent."""
+
+    def __init__(self, field: str, value: object) -> None:
+        known = (*NEUTRAL_TIERS, *SERVICE_TIERS) if field == "service_tier" else Priority.labels
+        # Only text is repeated: printing a deeply nested value could fail.
+        shown = repr(value[:40]) if isinstance(value, str) else "that is no text"
+        super().__init__(f"unknown {field} {shown}: one of {', '.join(known)}")
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A level that was asked for, and by what: `body priority`, `header X-Priority`."""
+
+    level: Priority
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds for a tenant and its user, whatever the request says."""
+
+    user_default: Priority | None
+    tenant_default: Priority
+    highest: Priority
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The level that a request gets; the reason is stored with its job and shown."""
+
+    level: Priority
+    reason: str
+
+
+def asked_level(body: Mapping[str, Any], header: str) -> Asked | None:
+    """The level that a request names: body `priority`, header `X-Priority`, `service_tier`.
+
+    Raises:
+        UnknownPriority: it names one that does not exist.
+    """
+    for field, where, value in (
+        ("priority", "body", body.get("priority")),
+        ("X-Priority", "header", header or None),
+    ):
+        if value is not None:
+            try:
+                level = Priority.named(value.lower() if isinstance(value, str) else "")
+            except ValueError:
+                raise UnknownPriority(field, value) from None
+            return Asked(level, f"{where} {field}")
+    tier = body.get("service_tier")
+    if tier is None:
+        return None
+    if not isinstance(tier, str) or tier not in (*NEUTRAL_TIERS, *SERVICE_TIERS):
+        raise UnknownPriority("service_tier", tier)
+    return Asked(SERVICE_TIERS[tier], f"service_tier {tier}") if tier in SERVICE_TIERS else None
+
+
+def choose(
+    asked: Asked | None,
+    *,
+    applying: Sequence[Rule],
+    about: Callable[[], Subject],
+    standing: Standing,
+) -> Choice:
+    """The level of a request.
+
+    Args:
+        applying: the rules for the request's tenant, in order.
+        about: makes what rules match; called only if a rule is evaluated.
+    """
+    wish = _wish(asked, applying, about, standing)
+    if wish.level >= standing.highest:
+        return wish
+    return Choice(standing.highest, f"{wish.reason}; capped from {wish.level.label} by tenant")
+
+
+def _wish(
+    asked: Asked | None,
+    applying: Sequence[Rule],
+    about: Callable[[], Subject],
+    standing: Standing,
+) -> Choice:
+    if asked is not None:
+        return Choice(asked.level, f"asked: {asked.by}")
+    rule = rules.first(applying, about()) if applying else None
+    if rule is not None:
+        return Choice(Priority(rule.level), f"rule: {rule.name}")
+    if standing.user_default is not None:
+        return Choice(standing.user_default, "user default")
+    return Choice(standing.tenant_default, "tenant default")

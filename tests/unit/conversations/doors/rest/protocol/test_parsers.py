@@ -1,0 +1,43 @@
+"""Request bodies: an object, or a refusal."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversations.doors.rest.protocol.parsers import EnvelopeJSONParser, contains_nul, parse_object
+from conversations.doors.rest.protocol.refusals import Code, RestError
+from tests.unit.conversations.doors.rest.reading import outcome
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_object_or_a_refusal(raw: bytes) -> None:
+    found = outcome(parse_object, raw)
+
+    assert isinstance(found, dict) or found.code is Code.MALFORMED_BODY
+
+
+def test_nul_is_found_wherever_it_is() -> None:
+    for value in ("a\x00", ["\x00"], {"\x00": 1}, {"a": {"b": ["c", "\x00"]}}):
+        assert contains_nul(value)
+    assert not contains_nul({"a": ["\\u0000", 1, None]})
+
+
+def test_an_escaped_backslash_is_no_nul() -> None:
+    assert parse_object(rb'{"a": "\\u0000"}') == {"a": "\\u0000"}
+
+
+def test_a_body_beyond_the_limit_is_not_read_to_its_end() -> None:
+    class Endless(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert size > 0
+            return b"x" * size
+
+    with pytest.raises(RestError) as caught:
+        EnvelopeJSONParser().parse(Endless())
+
+    assert caught.value.code is Code.BODY_TOO_LARGE
