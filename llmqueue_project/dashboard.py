@@ -14,7 +14,7 @@ from balancing.live.occupancy import slots_lately
 from balancing.models import Endpoint
 from scheduling.models import Job, Pause, Priority, Status
 from scheduling.reports.capacity import survey
-from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.level_summaries import LevelSummary, level_summary
 
 LARGEST_COUNT = 1000
 

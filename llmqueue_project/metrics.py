@@ -26,7 +26,7 @@ from conversations.models import Tenant
 from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.reports.capacity import level_caps
-from scheduling.reports.levels import level_summary
+from scheduling.reports.level_summaries import level_summary
 from scheduling.reports.replicas import desired_replicas
 from stores.control import client
 

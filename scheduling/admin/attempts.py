@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from balancing.admin.listing import ReadOnlyAdmin
 from balancing.choice.explanation import in_words
-from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
+from scheduling.admin.display import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
 
 

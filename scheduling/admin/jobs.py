@@ -15,7 +15,7 @@ from balancing.admin.listing import ReadOnlyAdmin, age
 from balancing.admin.object_actions import ObjectActions
 from scheduling import services
 from scheduling.admin.attempts import AttemptInline
-from scheduling.admin.shown import (
+from scheduling.admin.display import (
     LEVEL_COLOURS,
     STATUS_COLOURS,
     between,
