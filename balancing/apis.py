@@ -1,4 +1,4 @@
-"""Which operations of OpenAI's API are passed on, and where does an endpoint offer each?"""
+"""Which operations of OpenAI's API does llmqueue pass on, and where does an endpoint offer each?"""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Api:
     """One operation.
 
     Attributes:
-        path: behind an OpenAI-compatible base URL.
-        id_prefix: how the ids of its answers begin.
+        path: what follows an OpenAI-compatible base URL.
+        id_prefix: the beginning of its answers' ids.
     """
 
     path: str

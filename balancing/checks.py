@@ -1,4 +1,4 @@
-"""System checks: a misspelt profile is reported at start, not at the first request."""
+"""Are the profiles that settings and model pools name there? Checked at start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def profile_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def pools_name_profiles(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Profiles that model pools name and this version has not; asked with `--database default`."""
+    """Report model pools with an unknown profile; runs with `--database default` only."""
     if "default" not in (kwargs.get("databases") or ()):
         return []
     found: list[CheckMessage] = []

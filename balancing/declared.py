@@ -1,13 +1,14 @@
-"""Endpoints from a configuration file: the `endpoints` section, or a file of its own.
+"""Which endpoints does the configuration declare, in its `endpoints` section or in a file?
 
-Applying is idempotent and says what it did. A row that a file made is marked so; what the file
-leaves out has its default, but for the state, which stays as operators have set it.
+Applying the same entries again changes nothing. Each entry's row is marked as managed by the file.
+A field that an entry leaves out gets its default, except the state: that of operators stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
-# What a file calls a field, where the model calls it otherwise.
+# A file's name of a field -> the model's, where they differ.
 NAMES = {"models": "model_names"}
 ManagedBy = Endpoint.ManagedBy
 MOVES = {
@@ -35,14 +36,23 @@ LOCK = 0x6C6C6D64  # "llmd"
 
 
 class DeclarationError(Exception):
-    """The file cannot be applied; nothing was changed. The text names entry and field."""
+    """The entries cannot be applied, and nothing was changed. The text names entry and field."""
+
+
+class Action(StrEnum):
+    ADDED = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    PRUNED = "pruned"
+    # Only an earlier file declared it, and it was not to be pruned.
+    LEFT = "left"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one endpoint: added, changed, unchanged, pruned or left."""
+    """What happened to one endpoint, and to which of its fields."""
 
-    action: str
+    action: Action
     name: str
     fields: tuple[str, ...] = ()
 
@@ -67,7 +77,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def apply_configured() -> list[Change]:
-    """Apply what the configuration names; a mistake in it is logged and stops no worker."""
+    """Apply the endpoints of the configuration. A mistake in them is logged and stops no worker."""
     config = configuration()
     try:
         path = config.endpoints_file
@@ -79,13 +89,13 @@ def apply_configured() -> list[Change]:
         log.error("endpoints.not_applied", error=str(error))
         return []
     for change in changes:
-        if change.action in ("added", "changed", "pruned"):
+        if change.action not in (Action.UNCHANGED, Action.LEFT):
             log.info("endpoints.applied", action=change.action, endpoint=change.name)
     return changes
 
 
 def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False) -> list[Change]:
-    """Have these endpoints; with `prune`, none that an earlier file made beside them.
+    """Register these endpoints; with `prune`, delete others that an earlier file declared.
 
     Raises:
         DeclarationError: an entry is not valid; nothing was changed.
@@ -95,7 +105,7 @@ def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False)
             cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         _unique(entries)
         changes = [_apply_one(number, entry) for number, entry in enumerate(entries, 1)]
-        changes += _rest({entry["name"] for entry in entries}, prune)
+        changes += _undeclared({entry["name"] for entry in entries}, prune)
         transaction.set_rollback(dry_run)
     return changes
 
@@ -124,15 +134,15 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
         raise DeclarationError(f"{where}: is a member of the group {row.group}")
     values = known | values | {"managed_by": ManagedBy.FILE.value}
     if row is not None and values.get("discover_models") and "models" not in entry:
-        # Found meanwhile.
+        # Discovery has found them.
         values["model_names"] = row.model_names
     changed = _different(row, values, state)
     if row is not None and not changed:
-        return Change("unchanged", row.name)
+        return Change(Action.UNCHANGED, row.name)
     saved = _registered(where, entry["name"], values)
     if state is not None and saved.state != state:
         MOVES[state](endpoint_id=saved.pk)
-    return Change("changed" if row else "added", saved.name, changed if row else ())
+    return Change(Action.CHANGED if row else Action.ADDED, saved.name, changed if row else ())
 
 
 def _declarable() -> dict[str, Any]:
@@ -167,10 +177,10 @@ def _registered(where: str, name: str, values: Mapping[str, Any]) -> Endpoint:
         raise DeclarationError(f"{where}: {error}") from None
 
 
-def _rest(named: set[str], prune: bool) -> list[Change]:
-    """Rows that an earlier file made: deleted with `prune`, else only told of."""
+def _undeclared(named: set[str], prune: bool) -> list[Change]:
+    """Rows that only an earlier file declared: deleted with `prune`, else only reported."""
     rows = Endpoint.objects.filter(managed_by=ManagedBy.FILE).exclude(name__in=named)
-    changes = [Change("pruned" if prune else "left", row.name) for row in rows]
+    changes = [Change(Action.PRUNED if prune else Action.LEFT, row.name) for row in rows]
     if prune:
         for row in rows:
             services.delete(endpoint_id=row.pk)

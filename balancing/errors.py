@@ -1,15 +1,15 @@
-"""How a call to an endpoint can end badly.
+"""How can a call to an endpoint end badly?
 
 CallError
-├── Refused       the endpoint answered 4xx: the request itself is at fault, no retry
-├── Unavailable   connection failed, 429 or 5xx: another endpoint, or later
-├── TimedOut      connect, first token, stall or total: `phase` says which
-└── Broken        the stream ended before the answer did
+├── Refused       the endpoint answered 4xx; the request itself is at fault and is not retried
+├── Unavailable   the connection failed, or the answer was a 429 or 5xx; retried
+├── TimedOut      to connect, to the first token, between tokens or in total; `code` says which
+└── Broken        the answer ended too early or cannot be read; retried
 """
 
 from __future__ import annotations
 
-# What code that reads JSON of an expected shape raises on another one.
+# Raised by code that expects JSON of one shape and meets another.
 UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
@@ -18,9 +18,9 @@ class CallError(Exception):
 
     Attributes:
         code: a short word for logs, metrics and the stored attempt.
-        status: the endpoint's HTTP status, 0 when there was none.
-        body: the endpoint's own error object as JSON text, empty when there was none.
-        retry_after_seconds: what the endpoint asked for; 0 when it did not.
+        status: the endpoint's HTTP status; 0 without one.
+        body: the endpoint's own error object as JSON text; empty without one.
+        retry_after_seconds: the delay that the endpoint asked for; 0 if it asked for none.
     """
 
     retryable = True
@@ -28,7 +28,7 @@ class CallError(Exception):
 
     @property
     def public(self) -> str:
-        """What a client may read: nothing of our endpoints, their hosts or their credentials."""
+        """The text for clients. It names no endpoint, no host and no credential."""
         return f"{self._PUBLIC} ({self.code})"
 
     def __init__(

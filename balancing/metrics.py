@@ -1,4 +1,4 @@
-"""What Prometheus sees of balancing; names and labels are documented in docs/operations.md."""
+"""The metrics of balancing. docs/operations.md documents names and labels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which addresses may this project call on an operator's word? Checked when a URL is stored, and
-again when a connection is made: a name may point elsewhere by then.
+"""Which addresses may be called because an operator entered them?
 
-Link-local addresses are where clouds keep the credentials of the machine (169.254.169.254); no
-endpoint needs them. Private networks are allowed: that is where GPUs are.
+They are checked when a URL is stored, and again when a connection is made, because a name may have
+another address by then. Link-local addresses are refused: clouds serve the credentials of machines
+there (169.254.169.254), and no endpoint needs them. Private networks are allowed: GPUs are there.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ _METADATA = tuple(
     )
 )
 _NAMES = frozenset({"metadata", "metadata.google.internal", "instance-data"})
-# Well-known, and for local use (RFC 8215); a network's own prefix cannot be known here.
+# The well-known prefix and the one for local use (RFC 8215). Others cannot be known here.
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-# What separates the labels of a name in other scripts (UTS #46): resolvers read them as dots.
+# Dots of other scripts (UTS #46). Resolvers treat them as dots.
 _DOTS = str.maketrans(dict.fromkeys("\u3002\uff0e\uff61", "."))
 
 
 class Forbidden(OSError):
-    """A connection to an address that no endpoint may have."""
+    """A connection to an address that may not be called."""
 
 
 def parse(url: str) -> SplitResult:
     """A plain http or https URL with a host that may be called.
 
     Raises:
-        ValueError: it is not; the message is for the operator.
+        ValueError: it is not one. The message is for the operator.
     """
     try:
         parts = urlsplit(url)
@@ -68,8 +68,8 @@ def parse(url: str) -> SplitResult:
 
 
 def refusal_of_host(host: str) -> str:
-    """Why a host may not be called, empty when it may as far as its name tells."""
-    # As a resolver reads it, or a proxy, behind which no address is seen here.
+    """Why a host may not be called; empty if its name is no reason."""
+    # The form that resolvers use. Behind a proxy the name is all that can be checked here.
     plain = unicodedata.normalize("NFKC", host.translate(_DOTS)).rstrip(".").lower()
     if plain in _NAMES:
         return f"{host} is a cloud's metadata service"
@@ -78,7 +78,7 @@ def refusal_of_host(host: str) -> str:
 
 
 def refusal_of_address(address: Address) -> str:
-    """Why an address may not be called, empty when it may."""
+    """Why an address may not be called; empty if it may."""
     inner = _inner(address)
     if inner.is_link_local or any(inner in network for network in _METADATA):
         return f"{address} is a link-local address or a cloud's metadata service"
@@ -88,7 +88,7 @@ def refusal_of_address(address: Address) -> str:
 
 
 def literal(host: str) -> Address | None:
-    """The address that a host is, in any notation the system's resolver takes: 0xa9fea9fe too."""
+    """The address that a host's name is, in any notation of the system's resolver: 0xa9fea9fe."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -100,26 +100,26 @@ def literal(host: str) -> Address | None:
 
 
 def _inner(address: Address) -> Address:
-    """The IPv4 address inside an IPv6 one that only wraps it."""
+    """The IPv4 address within an IPv6 address that only wraps one; else the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    # Below 2^16 are :: and ::1, above it the IPv4-compatible addresses of old (::169.254.169.254).
+    # Above 2^16 are the old IPv4-compatible addresses (::169.254.169.254), below it :: and ::1.
     if any(address in prefix for prefix in _NAT64) or 0xFFFF < int(address) <= 0xFFFFFFFF:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address
 
 
 def connector(**options: Any) -> aiohttp.TCPConnector:
-    """aiohttp's connections, none of them to a forbidden address unless the settings allow it."""
+    """aiohttp's connector; it refuses forbidden addresses unless the settings allow them."""
     allowed = configuration().balancing.allow_link_local
     return aiohttp.TCPConnector(socket_factory=None if allowed else guarded_socket, **options)
 
 
 def guarded_socket(info: tuple[Any, ...]) -> socket.socket:
-    """aiohttp's socket factory: the last look at an address, after every name was resolved.
+    """aiohttp's socket factory. It checks each address after its name has been resolved.
 
     Raises:
-        Forbidden: nothing connects to it.
+        Forbidden: the address may not be called.
     """
     family, kind, protocol, _, where = info
     if refusal := refusal_of_address(ipaddress.ip_address(where[0].partition("%")[0])):

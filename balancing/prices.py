@@ -1,4 +1,4 @@
-"""What tokens cost: prices per million, costs in millionths of the currency. Pure."""
+"""What do tokens cost? Prices are per million tokens, costs in millionths of the currency."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PARTS = frozenset({"input", "output", "cached_input"})
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Currency units per million tokens; cached input costs as much as other input unless said."""
+    """Currency units per million tokens. Without a price, cached input costs as much as input."""
 
     input: float = 0.0
     output: float = 0.0
     cached_input: float | None = None
 
     def micros(self, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> int:
-        """The cost in millionths of the currency: tokens x price per million, rounded once."""
+        """The cost in millionths of the currency, rounded once: tokens x price per million."""
         cached = min(cached_tokens, prompt_tokens)
         cached_price = self.input if self.cached_input is None else self.cached_input
         exact = (
@@ -34,9 +34,9 @@ class Price:
 
 
 def prices_of(value: Mapping[str, Any]) -> dict[str, Price]:
-    """An endpoint's `prices` column, by model; `*` stands for those not named.
+    """The prices of an endpoint's `prices` column, by model; `*` stands for all other models.
 
-    An entry that is no price is left out: its model costs what those not named cost.
+    An invalid entry is left out. Its model then costs what `*` costs.
     """
     return {
         model: Price(**parts) for model, parts in value.items() if not wrong_price(model, parts)
@@ -44,7 +44,7 @@ def prices_of(value: Mapping[str, Any]) -> dict[str, Price]:
 
 
 def wrong_prices(value: Any) -> str:
-    """What is wrong with a `prices` column; empty when nothing is."""
+    """What is wrong with a `prices` column; empty if it is valid."""
     if not isinstance(value, dict):
         return 'A JSON object: {"model or *": {"input": 0.15, "output": 0.6}}'
     if len(value) > MOST_PRICES:
@@ -53,7 +53,7 @@ def wrong_prices(value: Any) -> str:
 
 
 def wrong_price(model: Any, parts: Any) -> str:
-    """What is wrong with one entry; empty when nothing is."""
+    """What is wrong with one entry; empty if it is valid."""
     if not isinstance(model, str) or not 0 < len(model) <= 200 or not model.isprintable():
         return "Model names are strings of 1 to 200 printable characters"
     if not isinstance(parts, dict) or not parts or not parts.keys() <= _PARTS:
@@ -65,5 +65,5 @@ def wrong_price(model: Any, parts: Any) -> str:
 
 def _is_price(value: Any) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Of NaN neither holds; an integer may be too large to be made a float.
+    # Both comparisons are false for NaN. Compared as it is: some integers do not fit a float.
     return number and 0 <= value <= HIGHEST

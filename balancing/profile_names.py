@@ -1,4 +1,4 @@
-"""From a profile's name, as operators write it, to the profile."""
+"""Which profile does an operator mean by a name or dotted path?"""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _NAME = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")
 
 
 class UnknownProfile(ValueError):
-    """No profile of that name may be used."""
+    """There is no profile of this name in the allowed modules."""
 
 
 def resolve(name: str) -> Profile:
-    """The profile of a name or dotted path, from the modules that the settings allow.
+    """The profile of a name or dotted path.
 
-    Only these are imported: a name comes from a form or an API, and importing runs code.
+    Only the modules in the setting `balancing.profile_modules` are imported: names come from forms
+    and APIs, and importing a module runs its code.
 
     Raises:
         UnknownProfile
@@ -40,7 +41,7 @@ def resolve(name: str) -> Profile:
 
 
 def names() -> list[str]:
-    """The profiles that may be named, without their modules."""
+    """The names of all profiles in the allowed modules."""
     found: set[str] = set()
     for module in configuration().balancing.profile_modules:
         try:

@@ -1,4 +1,4 @@
-"""What an operator does to an endpoint."""
+"""What can operators do to endpoints and model pools?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESTATE = "The endpoint moves to another host, proxy or trust: give its credenti
 
 
 class Keep(Enum):
-    """What to do about a stored credential when none is given."""
+    """In place of a credential: keep the stored one."""
 
     KEEP = "keep"
 
@@ -30,14 +30,14 @@ def register(
     credential: str | Keep | None = Keep.KEEP,
     **fields: Any,
 ) -> Endpoint:
-    """Add an endpoint, or change the one of that name; what is given counts as restated.
+    """Add an endpoint, or change the one of this name.
 
     Args:
-        credential: to encrypt and store; None takes the stored one out.
+        credential: is encrypted and stored; None removes the stored one.
 
     Raises:
-        django.core.exceptions.ValidationError: a field is not valid, or the endpoint moves and the
-            credential that it has is not given again.
+        django.core.exceptions.ValidationError: a field is not valid; or the endpoint moves
+            elsewhere, and its credential is not given again.
     """
     endpoint = Endpoint.objects.filter(name=name).first() or Endpoint(name=name)
     values = {"base_url": base_url, "model_names": model_names, **fields}
@@ -55,7 +55,8 @@ def change(
 
     Args:
         credential: as in `register`.
-        restated: `api_key_variable` is among them when the caller named it in this very request.
+        restated: the fields that this request itself contains. An endpoint whose credential comes
+            from a variable may move elsewhere only if `api_key_variable` is among them.
 
     Raises:
         django.core.exceptions.ValidationError: as in `register`.
@@ -73,7 +74,7 @@ def change(
 
 
 def announce(*, endpoint_id: int) -> None:
-    """Have a row read again that has been saved: by this process, and by discovery."""
+    """After a row was saved: have this process read it again, and discovery refresh it."""
     membership.refresh_soon(endpoint_id)
     registry.expire()
 
@@ -81,7 +82,7 @@ def announce(*, endpoint_id: int) -> None:
 def _require_credential(
     before: Endpoint, after: Endpoint, credential: str | Keep | None, restated: Collection[str]
 ) -> None:
-    """A credential goes nowhere else unless whoever moves the endpoint has it, or names it."""
+    """Refuse to send a credential elsewhere unless this request contains or names it."""
     if before.pk is None or not stored_credentials.changes_recipient(before, after):
         return
     if after.encrypted_credential and credential is Keep.KEEP:
@@ -91,13 +92,13 @@ def _require_credential(
 
 
 def delete(*, endpoint_id: int) -> None:
-    """Forget an endpoint, a group with its members; requests that run there finish."""
+    """Delete an endpoint, or a group with its members; requests that run there finish."""
     Endpoint.objects.filter(pk=endpoint_id).delete()
     registry.expire()
 
 
 def drain(*, endpoint_id: int) -> None:
-    """Give it no new requests; running ones finish."""
+    """Give the endpoint no new requests; running ones finish."""
     _move(endpoint_id, Endpoint.State.DRAINING)
 
 
@@ -106,7 +107,7 @@ def enable(*, endpoint_id: int) -> None:
 
 
 def disable(*, endpoint_id: int) -> None:
-    """Give it no new requests and hide its models."""
+    """Give the endpoint no new requests, and hide its models."""
     _move(endpoint_id, Endpoint.State.DISABLED)
 
 
@@ -117,7 +118,7 @@ def _move(endpoint_id: int, state: str) -> None:
 
 
 def set_model_pool(*, pattern: str, **fields: Any) -> ModelPool:
-    """Say how requests for some models are balanced, or change it; workers know within seconds.
+    """Add a model pool, or change the one of this pattern; workers know it within seconds.
 
     Raises:
         django.core.exceptions.ValidationError: a field is not valid.

@@ -1,4 +1,4 @@
-"""What an endpoint's fields may hold; the messages are for operators."""
+"""What may the fields of an endpoint hold? The messages are for operators."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from balancing import outbound
 from balancing.apis import APIS
 from llmqueue_project.config import configuration
 
-# Whoever may name any variable of a worker could have its database URL sent to a server of theirs.
+# If any variable could be named, an operator could have the database URL sent to a server.
 CREDENTIAL_VARIABLE = r"\A(LLM_[A-Z0-9_]+|(?!LLMQUEUE_)[A-Z][A-Z0-9_]*_API_KEY)\Z"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-# The credential has fields of its own, and the connection is the client library's.
+# Credentials have fields of their own, and the client library sets the connection's headers.
 _RESERVED_HEADERS = frozenset(
     {
         "authorization",
@@ -40,8 +40,8 @@ _RESERVED_HEADERS = frozenset(
     }
 )
 LARGEST_BUNDLE = 256 * 1024
-# Every process reads every endpoint's row again each few seconds. Twice what discovery takes: the
-# names that an endpoint lists, and as many aliases.
+# Bounded, because every process reads all rows every few seconds. Twice as many models as discovery
+# takes: an endpoint's own names, and as many aliases.
 MOST_MODELS = 2000
 MOST_ALIASES = 1000
 
@@ -107,12 +107,12 @@ def validate_ca_bundle(value: str) -> None:
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL: who receives what is sent there."""
+    """Scheme, host and port of a URL: they decide who receives what is sent there."""
     default = {"http": 80, "https": 443}
     try:
         parts = urlsplit(url)
         port = parts.port or default.get(parts.scheme)
     except ValueError:
-        # Not stored through this project. It is nobody's origin but its own.
+        # Not stored through this project. It differs from every other origin.
         return "", url, None
     return parts.scheme, (parts.hostname or "").lower(), port

@@ -1,7 +1,7 @@
 """What a change did to the unloaded path: this tree beside another commit's.
 
-Both stacks run side by side and are asked in turn, so that a change of the machine's mood meets
-both; the figures are medians of the turns' ratios.
+Both stacks run side by side and are asked in turn, so that a change of the machine's speed affects
+both. The figures are medians of the turns' ratios.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time claims, submits and sweeps on several databases by turns; prints JSON, one object each.
 
-Run by `queue_depth.py` in a process of its own. By turns, so that the machine's mood meets all
-alike. Each claim is followed by a submit, so that a queue keeps its depth.
+Run by `queue_depth.py` in a process of its own. By turns, so that a change of the machine's speed
+affects all alike. Each claim is followed by a submit, so that a queue keeps its depth.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Keeps an endpoint and a stack running until its input ends; says where, as one line of JSON.
+"""Keep an endpoint and a stack running until the input ends; print where, as one line of JSON.
 
-A program and no module: `benchmarks.against` runs it inside another commit's tree, whose own
-`benchmarks` it then imports.
+It is a program, not a module to import: `benchmarks.against` runs it inside another commit's tree,
+and there it imports that commit's `benchmarks`.
 """
 
 from __future__ import annotations

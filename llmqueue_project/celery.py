@@ -53,4 +53,4 @@ def _name_broker(sender: Any, **kwargs: object) -> None:
 
 @app.on_after_configure.connect
 def _add_engine(sender: Celery, **kwargs: object) -> None:
-    sender.steps["worker"].add("scheduling.worker.step:EngineStep")
+    sender.steps["worker"].add("scheduling.worker.bootstep:EngineStep")

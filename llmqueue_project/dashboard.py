@@ -1,4 +1,4 @@
-"""What the first page of admin shows: every level and every endpoint, now."""
+"""The first page of admin: levels, endpoints, dead letters, pauses, and why requests wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from balancing.live.occupancy import slots_lately
 from balancing.models import Endpoint
 from scheduling.models import Job, Pause, Priority, Status
 from scheduling.reports.capacity import survey
-from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.level_summaries import LevelSummary, level_summary
 
 LARGEST_COUNT = 1000
 
@@ -76,6 +76,6 @@ def _endpoint(row: Endpoint) -> list[Any]:
 
 
 def _dead_letters() -> str:
-    """Counted no further than a thousand. Index job_dead_letters."""
+    """How many there are, counted up to a thousand. Index job_dead_letters."""
     dead = Job.objects.filter(status=Status.FAILED).order_by()[:LARGEST_COUNT].count()
     return f"{LARGEST_COUNT} or more" if dead >= LARGEST_COUNT else str(dead)

@@ -1,4 +1,4 @@
-"""`/metrics` of the web processes: their own counters, and the queue as it stands when asked."""
+"""`/metrics` of the web processes: their own counters, and the queue at the time of the request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from conversations.models import Tenant
 from llmqueue_project.config import configuration
 from scheduling import usage
 from scheduling.reports.capacity import level_caps
-from scheduling.reports.levels import level_summary
+from scheduling.reports.level_summaries import level_summary
 from scheduling.reports.replicas import desired_replicas
 from stores.control import client
 
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 class QueueCollector(Collector):
-    """Gauges that belong to no process: they are read from PostgreSQL and Valkey when asked."""
+    """Gauges that belong to no process. PostgreSQL and Valkey are read at each request."""
 
     def collect(self) -> Iterator[Metric]:
         yield from _levels()
@@ -100,7 +100,7 @@ def _endpoints() -> Iterator[Metric]:
 
 
 def _live(endpoints: Sequence[Target]) -> Iterator[Metric]:
-    """What workers know together; an endpoint that was not measured has no sample."""
+    """The live state that workers share; an endpoint that was not measured has no sample."""
     gauges = {
         name: GaugeMetricFamily(f"llmqueue_endpoint_{name}", text, labels=["endpoint"])
         for name, text in LIVE.items()
@@ -155,7 +155,7 @@ def _caps() -> Iterator[Metric]:
 
 
 def _tenants() -> Iterator[Metric]:
-    """What the dearest tenants have spent today; a series each, so on request only."""
+    """What the dearest tenants have spent today: a series each, so only where it is configured."""
     spent = GaugeMetricFamily(
         "llmqueue_tenant_cost_today", "Money spent today (UTC), by tenant", labels=["tenant"]
     )

@@ -1,4 +1,4 @@
-"""System checks: a misspelt level policy is reported at start, not at the first ticket."""
+"""System checks of the settings: mistakes are reported at start, not at the first ticket."""
 
 from __future__ import annotations
 

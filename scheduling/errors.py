@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class SchedulingError(Exception):
-    """Base of all expected refusals of this app."""
+    """The base of all expected refusals of this app."""
 
 
 class QueueFull(SchedulingError):

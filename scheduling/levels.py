@@ -1,6 +1,7 @@
-"""The names of the priority levels, highest first: Celery's queues are called so.
+"""The names of the priority levels, highest first. Celery's queues have the same names.
 
-Without Django, because `celery inspect` reads them through the transport before it is set up.
+This file does not import Django: `celery inspect` reads it through the transport, before Django is
+set up.
 """
 
 LEVELS = ("realtime", "high", "normal", "low")

@@ -1,4 +1,4 @@
-"""What Prometheus sees of scheduling; names and labels are documented in docs/operations.md."""
+"""The metrics of scheduling; docs/operations.md explains their names and labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ model_tokens = Counter(
 
 
 def count_spent(model: str, endpoint: str, spent: Spent) -> None:
-    """Count what an attempt used; models and endpoints are the operator's, so few."""
+    """Count what an attempt used. Operators name models and endpoints, so there are few series."""
     if spent.micros:
         cost.labels(model, endpoint).inc(spent.micros / 1e6)
     if spent.prompt_tokens or spent.completion_tokens:

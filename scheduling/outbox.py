@@ -9,15 +9,14 @@ a worker has its one entry posted by `post_end`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 import redis
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmqueue_project.config import configuration
@@ -25,9 +24,9 @@ from scheduling.signals import is_announced
 
 log = structlog.get_logger(__name__)
 
-# KEYS: a stream an entry. ARGV: most entries, expiry, then id, event, data and "1" where the
-# expiry is to be set. One command for a whole flush: redis-py costs 50 us a command. An entry older
-# than its stream's last one is refused: that is the fence, not a fault.
+# KEYS: the stream of each entry. ARGV: most entries, expiry, then of each entry its id, event, data
+# and "1" where the expiry is to be set. A whole flush is one command, because a command costs
+# redis-py 50 us. XADD refuses an entry older than its stream's last one: that is the fence.
 _APPEND = """
 for i = 1, #KEYS do
     local at = 3 + (i - 1) * 4
@@ -108,7 +107,7 @@ def end_of(job: EndedJob) -> str:
 
 
 def post_end(client: redis.Redis, job: EndedJob) -> None:
-    """Tell whoever waits for a job that it ended. A lost entry does no harm: they read the row."""
+    """Tell those who wait for a job that it has ended. If the entry is lost, they read the row."""
     stream, data = JobStream.after(job), end_of(job)
     try:
         if stream.keep:
@@ -123,7 +122,7 @@ def post_end(client: redis.Redis, job: EndedJob) -> None:
 
 
 def drop_stream(client: redis.Redis, job_id: UUID) -> None:
-    """The job begins anew: who follows it from the start must not meet its former end."""
+    """Drop the entries of a job that begins anew: its followers must not read its former end."""
     try:
         client.delete(stream_key(job_id))
     except RedisError as error:
@@ -140,8 +139,15 @@ class _Entry:
 
 
 def _is_urgent(entry: _Entry) -> bool:
-    """A start, the first tokens and an end are sent at once; what is between waits a tick."""
+    """Whether it is sent at once: a start, the first tokens, a reset, an end."""
     return entry.seq <= 3 or entry.event in (FINAL, RESET)
+
+
+class Sender(Protocol):
+    """The Valkey client, as far as an outbox needs it."""
+
+    def register_script(self, script: str) -> Callable[..., Awaitable[Any]]: ...
+    def publish(self, channel: str, message: bytes) -> Awaitable[Any]: ...
 
 
 class Outbox:
@@ -151,7 +157,7 @@ class Outbox:
     """
 
     def __init__(
-        self, client: Redis, *, flush_seconds: float, max_entries: int, expiry_seconds: int
+        self, client: Sender, *, flush_seconds: float, max_entries: int, expiry_seconds: int
     ) -> None:
         self._client = client
         self._append = client.register_script(_APPEND)
@@ -163,7 +169,7 @@ class Outbox:
         self._flushing: asyncio.Task[None] | None = None
 
     def put(self, stream: JobStream, event: str, data: str) -> None:
-        """Send an entry soon: the first one, a start and an end at once, others by the tick."""
+        """Send an entry: an urgent one at once, others with the next tick."""
         if not stream.keep and not stream.origin:
             return
         stream.seq += 1
@@ -216,7 +222,7 @@ class Outbox:
                 letters.setdefault(stream.origin, []).append(
                     (stream.job_id.hex, entry.attempt, entry.seq, entry.event, entry.data)
                 )
-        # First: who misses a letter finds its entries in the stream.
+        # The streams come first: whoever misses a letter then finds its entries there.
         if keys:
             await self._append(keys=keys, args=arguments)
         sending = [
@@ -226,7 +232,7 @@ class Outbox:
         await asyncio.gather(*sending)
 
     async def drain(self) -> None:
-        """Send what waits, within a second."""
+        """Send all entries that wait, within a second."""
         self._start()
         if self._flushing is not None:
             await asyncio.wait([self._flushing], timeout=1.0)

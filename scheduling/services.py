@@ -1,4 +1,4 @@
-"""What doors and operators do to jobs. Verbs; each status change is one conditional UPDATE."""
+"""What can doors and operators do to jobs? Each change of status is one conditional UPDATE."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from stores.memory import remembered
 
 
 def submit(spec: JobSpec) -> Receipt:
-    """Store a job in the caller's transaction; its ticket follows the commit."""
+    """Store a job in the caller's transaction; its ticket is published after the commit."""
     return submit_many([spec])[0]
 
 
 def submit_many(specs: Sequence[JobSpec]) -> list[Receipt]:
-    """Store jobs in one statement, all or none, in order."""
+    """Store jobs in one statement, all or none; their receipts in the same order."""
     if not specs:
         return []
     with connection.cursor() as cursor:
@@ -42,7 +42,7 @@ def submit_many(specs: Sequence[JobSpec]) -> list[Receipt]:
 
 
 def flow_for(*, key: str, name: str, weight: float = 1.0) -> int:
-    """The id of a flow, made when first named; name and weight follow the caller's."""
+    """The id of a flow; the row is made, or takes the caller's name and weight."""
     ids = remembered(FlowIds)
     known = ids.get(key, name, weight)
     if known is not None:
@@ -55,10 +55,11 @@ def flow_for(*, key: str, name: str, weight: float = 1.0) -> int:
 
 
 def cancel(*, job_id: UUID) -> Status:
-    """End a waiting job now, ask a running one to end; the status afterwards.
+    """End a waiting job now, or ask a running one to end; the status afterwards.
 
     Raises:
-        JobNotFound, IllegalTransition: it has ended already.
+        JobNotFound: there is no such job.
+        IllegalTransition: it has ended already.
     """
     with connection.cursor() as cursor:
         cursor.execute(CANCEL, {"ids": [job_id], "why": "cancelled while waiting"})
@@ -74,10 +75,11 @@ def cancel(*, job_id: UUID) -> Status:
 
 
 def requeue(*, job_id: UUID) -> Status:
-    """Give an ended job without an answer a fresh set of attempts; a turn waits for its turn.
+    """Give an ended job without an answer a fresh set of attempts; the status afterwards.
 
     Raises:
-        JobNotFound, IllegalTransition: it waits, runs or was answered.
+        JobNotFound: there is no such job.
+        IllegalTransition: it waits, runs or was answered.
     """
     with connection.cursor() as cursor:
         allowed = configuration().scheduling.max_attempts
@@ -93,10 +95,11 @@ def requeue(*, job_id: UUID) -> Status:
 
 
 def reprioritise(*, job_id: UUID, level: Priority) -> None:
-    """Move a waiting job to another level; it joins there behind what its flow has waiting.
+    """Move a waiting job to another level, behind the jobs that its flow has waiting there.
 
     Raises:
-        JobNotFound, IllegalTransition: it no longer waits.
+        JobNotFound: there is no such job.
+        IllegalTransition: it no longer waits.
     """
     with connection.cursor() as cursor:
         cursor.execute(REPRIORITISE, {"id": job_id, "level": int(level)})
@@ -108,7 +111,7 @@ def reprioritise(*, job_id: UUID, level: Priority) -> None:
 
 
 def next_held_turn(*, sequence_key: UUID) -> UUID | None:
-    """The job that waits for its turn in a sequence, when no other of it is in flight."""
+    """The next job of a sequence that is held for its turn; None while another is in flight."""
     waiting = Job.objects.filter(sequence_key=sequence_key)
     if waiting.filter(status__in=[Status.QUEUED, Status.PROCESSING]).exists():
         return None
@@ -119,9 +122,12 @@ def next_held_turn(*, sequence_key: UUID) -> UUID | None:
 
 
 def release_turn(*, job_id: UUID, body: str) -> bool:
-    """Queue a job held for its turn, with the body its turn calls for; False if it was not.
+    """Queue a job that is held for its turn, with the body of that turn.
 
-    While its tenant or flow is paused it goes on waiting, for the end of the pause.
+    While its tenant or flow is paused, the job is held for the pause instead.
+
+    Returns:
+        Whether the job was held for its turn.
     """
     with transaction.atomic():
         job = Job.objects.select_for_update().filter(pk=job_id).first()
@@ -140,7 +146,7 @@ def release_turn(*, job_id: UUID, body: str) -> bool:
 
 
 def _announce_end(job_id: UUID) -> None:
-    """A job that ended while it waited: no worker will say so."""
+    """Tell of a job that ended while it waited: no worker does."""
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         return

@@ -4,10 +4,10 @@ from django.dispatch import Signal
 
 from scheduling.models import Source
 
-# Sent in a worker's thread after a finish committed, for jobs of every source but the OpenAI door:
+# It is sent in a worker's thread after a finish has committed, for jobs that `is_announced`:
 #   job_finished.send(sender=Job, job_id: UUID, source: str, status: Status,
 #                     sequence_key: UUID | None)
-# Possibly more than once, possibly late (the sweep): receivers are idempotent.
+# It may be sent more than once, and late (by the sweep): receivers are idempotent.
 job_finished = Signal()
 
 

@@ -1,4 +1,4 @@
-"""What a door hands over to be run, and what it gets back."""
+"""What does a door hand over to be run, and what does it get back?"""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ CHARS_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """One request, validated and classified, ready to be stored.
+    """One request, validated and classified, to be stored as a job.
 
     Attributes:
         body: the JSON object that goes upstream, as text, without fields of our own.
         cost: estimated weighted tokens (`scheduling/submit/estimates.py`).
         origin: mailbox of the web process that waits for the answer; empty when none does.
-        priority_reason: why it has its level, for people; at most 200 characters.
-        backlog: held until its level has room; then it is charged and joins in fair order.
-        affinity: what should meet one endpoint again (`affinity_of`); or empty.
-        allow_fallback: whether another model may answer when no endpoint of its own can.
+        priority_reason: why it has its level, in words; at most 200 characters.
+        backlog: whether it is held until its level has room; then it is charged and joins in fair
+            order.
+        affinity: jobs of the same affinity prefer one endpoint (`affinity_of`); or empty.
+        allow_fallback: whether another model may answer when no endpoint of its own model can.
     """
 
     level: Priority
@@ -58,7 +59,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that a job is stored: it will now end exactly once."""
+    """Proof that a job is stored, and so will end exactly once."""
 
     job_id: UUID
     status: Status
@@ -78,7 +79,7 @@ def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
 
 
 def row(spec: JobSpec, place: int) -> tuple[Any, ...]:
-    """One job as `sql/staging.sql` takes it: `COLUMNS`, then its place in its group."""
+    """One job as a row of `sql/staging.sql`: `COLUMNS`, then its place in its group."""
     values = {name: getattr(spec, name) for name in COLUMNS}
     values["level"] = int(spec.level)
     values |= {"source": str(spec.source), "api": str(spec.api)}
@@ -91,25 +92,25 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
 
 
 def input_tokens(body: str) -> int:
-    """Of a request, estimated by its length."""
+    """The input tokens of a request, estimated from its length."""
     return max(1, len(body) // CHARS_PER_TOKEN)
 
 
 def estimated_tokens(body: str, cost: float) -> int:
-    """Input and output tokens together, of a request whose cost was estimated."""
+    """The input and output tokens, together, of a request whose cost was estimated."""
     inputs = input_tokens(body)
     return round(inputs + output_tokens_of(cost, inputs))
 
 
 def affinity_of(tenant_id: UUID, name: str) -> str:
-    """A conversation's or session's name as a key of fixed length; empty when there is none."""
+    """The key of a conversation or session, of fixed length; empty when it has no name."""
     if not name:
         return ""
     return blake2b(f"{tenant_id}\0{name}".encode(), digest_size=16).hexdigest()
 
 
 def estimate_cost(body: str, output_tokens: float) -> float:
-    """Weighted tokens of a request, its input estimated at four characters a token.
+    """The weighted tokens of a request; its input is estimated at four characters a token.
 
     Args:
         output_tokens: expected (`scheduling/submit/estimates.py`).
@@ -118,5 +119,5 @@ def estimate_cost(body: str, output_tokens: float) -> float:
 
 
 def actual_cost(prompt_tokens: int, completion_tokens: int) -> float:
-    """What a finished request cost, in the same unit."""
+    """The weighted tokens of a finished request."""
     return weighted_tokens(prompt_tokens, completion_tokens)

@@ -1,8 +1,9 @@
-"""What an attempt used and cost: as its endpoint reported, or estimated where it did not.
+"""What did an attempt use and cost? As its endpoint reported, or else estimated.
 
-An answer without usage is estimated at four characters a token. An attempt that failed after it
-had begun to answer is charged for its prompt and the pieces that came: providers charge for them.
-One that failed before, or whose worker died, is charged nothing; nor is the hedge that lost.
+The tokens of an answer without usage are estimated at four characters a token. An attempt that
+failed after it had begun to answer is charged for its prompt and the pieces that came, because
+providers charge for them. An attempt that failed before that, one whose worker died, and the hedge
+that lost are charged nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NOTHING = Spent()
 
 
 def of_answer(target: Target, model: str, body: str, answer: Answer) -> Spent:
-    """Embeddings report no output, and have none."""
+    """What an answered attempt used. An embedding has no output tokens and reports none."""
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
     estimated = prompt is None or (completion is None and bool(answer.text))
     if prompt is None:
@@ -39,7 +40,7 @@ def of_answer(target: Target, model: str, body: str, answer: Answer) -> Spent:
 
 
 def of_failure(target: Target, model: str, body: str, pieces: int) -> Spent:
-    """Of an attempt that broke off after so many pieces of its answer, about a token each."""
+    """What an attempt used that broke off after so many pieces, each of about a token."""
     if not pieces:
         return NOTHING
     return _priced(target, model, _tokens(body), pieces, 0, True)

@@ -1,6 +1,7 @@
-"""The SQL that matters, one named statement a file in `scheduling/sql/`.
+"""The statements that matter, by name; each is a file in `scheduling/sql/`.
 
-What several statements do alike is a part of its own: charging flows, refunding and settling them.
+A part that several statements share has a file in `sql/parts/`: charging, refunding and settling
+flows.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ def _with_parts(text: str) -> str:
 
 
 def _text(name: str) -> str:
-    """Without comments, in which psycopg reads `%`, and without indentation.
+    """A file without comments, in which psycopg would read `%`, and without indentation.
 
-    What is longer than 4,096 characters psycopg takes apart again at every call.
+    Statements must stay short: psycopg parses one of more than 4,096 characters at every call.
     """
     lines = map(str.strip, (_FOLDER / f"{name}.sql").read_text().splitlines())
     return "\n".join(line for line in lines if not line.startswith("--"))
@@ -37,7 +38,7 @@ def _text(name: str) -> str:
 
 GIVEN = statement("given")
 STAGED = statement("staged")
-# One statement whatever a group comes from: the fair tags are worked out in one place.
+# One statement wherever a group comes from, so that fair tags are worked out in one place.
 SUBMIT = statement("submit").replace("{rows}", GIVEN)
 SUBMIT_STAGED = statement("submit").replace("{rows}", STAGED)
 STAGING = statement("staging")

@@ -1,4 +1,4 @@
-"""What was used and spent, summed up: the folded days and the entries that wait to be."""
+"""What was used and spent, summed up over folded days and the entries that are not folded yet?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.statements import FOLD_USAGE
-from stores.postgres import Pool, fetch
+from stores.postgres import Connections, fetch
 
 MOST_ENTRIES = 20_000
 KEYS = {
@@ -26,7 +26,7 @@ _SUMS = ("requests", "estimated_requests", "prompt_tokens", "completion_tokens",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Which usage: whole days of UTC, both included; None is every tenant, every user."""
+    """Which usage: whole days of UTC, both included; None means every tenant, or every user."""
 
     first: date
     last: date
@@ -34,22 +34,42 @@ class Span:
     user_id: UUID | None = None
 
 
-async def fold(pool: Pool) -> int:
-    """Fold what has ended since into its days; how many entries there were."""
+async def fold(connections: Connections) -> int:
+    """Fold all entries into their days; how many there were."""
     folded = 0
     while True:
-        count: int = (await fetch(pool, FOLD_USAGE, {"limit": MOST_ENTRIES}))[0][0]
+        count: int = (await fetch(connections, FOLD_USAGE, {"limit": MOST_ENTRIES}))[0][0]
         folded += count
         if count < MOST_ENTRIES:
             return folded
 
 
 def totals(span: Span, group_by: Sequence[str], *, limit: int = 1000) -> list[dict[str, Any]]:
-    """The sums by some of `KEYS`, dearest first; by day alone, in its order.
+    """The sums by some of `KEYS`, dearest first; grouped by day alone, in the order of the days.
 
-    Each row holds its keys by their names in `KEYS`, and requests, estimated_requests,
-    prompt_tokens, completion_tokens and spent_micros (millionths of the currency).
+    Each row has its keys by their names in `KEYS`, and requests, estimated_requests, prompt_tokens,
+    completion_tokens and spent_micros (millionths of the currency).
     """
+    values = {
+        "first": span.first,
+        "last": span.last,
+        "tenant_id": span.tenant_id,
+        "user_id": span.user_id,
+        "limit": limit,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(span, group_by), values)
+        rows = cursor.fetchall()
+    return [dict(zip([*group_by, *_SUMS], row, strict=True)) for row in rows]
+
+
+def total(span: Span) -> dict[str, Any]:
+    """The sums over everything in the span."""
+    return totals(span, ())[0]
+
+
+def _statement(span: Span, group_by: Sequence[str]) -> str:
+    """Sums over both tables; names of columns come from this module alone."""
     names = [KEYS[key] for key in group_by]
     chosen = ", ".join([*names, *_SUMS])
     where = "day between %(first)s and %(last)s"
@@ -63,20 +83,4 @@ def totals(span: Span, group_by: Sequence[str], *, limit: int = 1000) -> list[di
     columns = ", ".join([*names, sums])
     grouped = f" group by {', '.join(names)}" if names else ""
     order = "day" if list(group_by) == ["day"] else "spent_micros desc, requests desc"
-    statement = f"select {columns} from ({union}) u{grouped} order by {order} limit %(limit)s"  # noqa: S608
-    values = {
-        "first": span.first,
-        "last": span.last,
-        "tenant_id": span.tenant_id,
-        "user_id": span.user_id,
-        "limit": limit,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        rows = cursor.fetchall()
-    return [dict(zip([*group_by, *_SUMS], row, strict=True)) for row in rows]
-
-
-def total(span: Span) -> dict[str, Any]:
-    """The sums over everything in the span."""
-    return totals(span, ())[0]
+    return f"select {columns} from ({union}) u{grouped} order by {order} limit %(limit)s"  # noqa: S608

@@ -1,4 +1,4 @@
-"""The hot path's PostgreSQL connections: small asynchronous pools, plain SQL, no ORM.
+"""The hot path's PostgreSQL connections: a few of each kind, plain SQL, no ORM.
 
 `durable` commits are on disk when they return: submit and finish use it. `relaxed` ones may be
 lost by a crash of the server, never half-done: a claim or a heartbeat that vanishes is repeated.
@@ -23,12 +23,12 @@ from llmqueue_project.config import configuration
 READ_PATIENCE_SECONDS = 3.0
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
 UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
-Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+Connections = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 # Runs a statement with parameters by name and gives its rows.
 Run = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 
-def _pool(name: str, size: int, options: str) -> Pool:
+def _connections(name: str, size: int, options: str) -> Connections:
     parts = urlsplit(configuration().database_url.get_secret_value())
     query = urlencode([*parse_qsl(parts.query), ("application_name", "llmqueue")])
     return AsyncConnectionPool(
@@ -44,12 +44,12 @@ def _pool(name: str, size: int, options: str) -> Pool:
 
 
 class Database:
-    """The two pools of a process; an asynchronous context manager."""
+    """The connections of a process, durable and relaxed; an asynchronous context manager."""
 
     def __init__(self, size: int) -> None:
         keepalive = "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
-        self.durable = _pool("durable", size, keepalive)
-        self.relaxed = _pool("relaxed", size, f"{keepalive} -c synchronous_commit=off")
+        self.durable = _connections("durable", size, keepalive)
+        self.relaxed = _connections("relaxed", size, f"{keepalive} -c synchronous_commit=off")
 
     async def __aenter__(self) -> Database:
         await self.durable.open()
@@ -81,7 +81,7 @@ class Database:
 
 
 async def read(
-    pool: Pool, statement: str, parameters: dict[str, Any] | None = None
+    connections: Connections, statement: str, parameters: dict[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement that changes nothing, past connections that a restart broke.
 
@@ -92,7 +92,7 @@ async def read(
     deadline = loop.time() + READ_PATIENCE_SECONDS
     while True:
         try:
-            return await fetch(pool, statement, parameters)
+            return await fetch(connections, statement, parameters)
         except psycopg.OperationalError:
             if loop.time() >= deadline:
                 raise
@@ -100,7 +100,7 @@ async def read(
 
 
 async def fetch(
-    pool: Pool, statement: str, parameters: dict[str, Any] | None = None
+    connections: Connections, statement: str, parameters: dict[str, Any] | None = None
 ) -> list[tuple[Any, ...]]:
     """The rows of one statement, in a transaction of its own.
 
@@ -108,6 +108,6 @@ async def fetch(
         psycopg.OperationalError: the server is away, or no connection came free in time
             (`psycopg_pool.PoolTimeout` is one).
     """
-    async with pool.connection() as connection:
+    async with connections.connection() as connection:
         cursor = await connection.execute(statement, parameters)
         return await cursor.fetchall()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,16 +21,3 @@ settings.load_profile("unhurried")
 def services() -> Services:
     """The run's PostgreSQL and Valkey. Whoever stops one starts it again."""
     return SERVICES
-
-
-# On two shared cores a test of processes may fail once, and the summary says RERUN. Read it as a
-# race that somebody has still to find; a fault fails twice.
-PROCESSES = tuple(
-    Path(__file__).parent / part for part in ("acceptance", "integration", "unit/embedded")
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if any(item.path.is_relative_to(part) for part in PROCESSES):
-            item.add_marker(pytest.mark.flaky(reruns=1))

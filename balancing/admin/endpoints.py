@@ -1,4 +1,4 @@
-"""Endpoints in admin."""
+"""The pages of endpoints in admin."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
 
     @display(description="health")
     def health(self, row: Endpoint) -> str:
-        """The words alone: outside a list Unfold shows a label's pair as it is."""
+        """Only the text: outside of lists, Unfold shows the pair of a label as it is."""
         told: str = self.shown_health(row)[1]
         return told
 
@@ -224,7 +224,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> Any:
-        """Whoever edits what a file or DNS manages is told that the edit will not last."""
+        """Warn operators who edit an endpoint of a file or of DNS that the change will not last."""
         row = self.get_object(request, object_id) if object_id else None
         warning = MANAGED.get(row.managed_by) if row and request.method == "GET" else None
         if row is not None and warning:

@@ -1,4 +1,4 @@
-"""The endpoint form of admin: models a line each, and a credential that is only ever written."""
+"""How are endpoints entered in admin? One model a line, and a credential that is never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOVING = ("base_url", "proxy_url", "ca_bundle", "verify_tls", "api_key_variable
 
 
 class Lines(forms.CharField):
-    """A list of texts, shown and entered a line each."""
+    """A list of texts, shown and entered with one text on each line."""
 
     widget = UnfoldAdminTextareaWidget(attrs={"rows": 4})
 
@@ -40,7 +40,7 @@ class Lines(forms.CharField):
 
 
 class JsonBox(forms.JSONField):
-    """JSON; an emptied box means what the column has by default. To Django it means null."""
+    """JSON. An empty box means the column's default; to Django it would mean null."""
 
     def to_python(self, value: Any) -> Any:
         if value == "" and callable(self.initial):
@@ -49,7 +49,7 @@ class JsonBox(forms.JSONField):
 
 
 class Choices(forms.MultipleChoiceField):
-    """Some of a few texts; a column that holds no list is mended by saving."""
+    """Several of a few texts. Saving the form mends a column that holds no list."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return super().has_changed(initial if isinstance(initial, list) else [], data)
@@ -102,7 +102,7 @@ class EndpointForm(forms.ModelForm):  # type: ignore[type-arg]  # not generic wh
             stored_credentials.set_credential(self.instance, None)
 
     def _require_credential(self, cleaned: dict[str, Any]) -> None:
-        """The rule of `balancing.services.change`, asked of a person."""
+        """The rule of `balancing.services.change`, with messages for the form's fields."""
         after = copy(self.instance)
         for name in _MOVING:
             if name in cleaned:

@@ -1,4 +1,4 @@
-"""Admin lists over millions of rows: counts stop at a cap, nothing is counted twice."""
+"""How does admin list millions of rows? It counts only up to a cap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COUNT_CAP = 10_000
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when it runs
-    """Counts no further than `COUNT_CAP`; older rows are found by search and filters."""
+    """Counts up to `COUNT_CAP`; search and filters find older rows."""
 
     @cached_property
     def count(self) -> int:
@@ -24,7 +24,7 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # not generic when 
 
 
 class ListAdmin(ModelAdmin):
-    """Base of the project's admin pages."""
+    """Base of all admin pages of the project."""
 
     paginator: type[Paginator[Any]] = CappedPaginator
     show_full_result_count = False
@@ -34,7 +34,7 @@ class ListAdmin(ModelAdmin):
 
 
 class ReadOnlyAdmin(ListAdmin):
-    """Rows that only services change."""
+    """Base of pages for rows that only services change."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -47,12 +47,12 @@ class ReadOnlyAdmin(ListAdmin):
 
 
 def joined(names: Any, separator: str = ", ") -> str:
-    """The names of a JSON column on one line; a column that holds no list as it is."""
+    """The names of a JSON column on one line; a column that holds no list is shown as it is."""
     return separator.join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def age(moment: datetime | None, *, now: datetime | None = None) -> str:
-    """How long ago, in its largest unit: `42 s`, `3 min`, `5 h`, `2 d`."""
+    """How long ago a moment was, in the largest unit: `42 s`, `3 min`, `5 h`, `2 d`."""
     if moment is None:
         return "-"
     seconds = max(0.0, ((now or timezone.now()) - moment).total_seconds())
@@ -60,7 +60,7 @@ def age(moment: datetime | None, *, now: datetime | None = None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """A length of time in its largest unit."""
+    """A length of time in the largest unit."""
     if seconds is None:
         return "-"
     if seconds < 10:

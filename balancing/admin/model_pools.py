@@ -1,4 +1,4 @@
-"""Model pools in admin."""
+"""The pages of model pools in admin."""
 
 from __future__ import annotations
 

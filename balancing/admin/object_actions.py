@@ -1,7 +1,8 @@
-"""An admin list's actions as buttons on the object's own page.
+"""How do an admin list's actions become buttons on the page of one object?
 
-They are posted to the list, whose permissions and protection against forged requests hold; then
-the page is shown again. unfold's own detail actions are links: a GET would change things.
+A button posts the action to the list, so that the list's permissions and its protection against
+forged requests hold. The object's page is shown again afterwards. unfold's own detail actions are
+links, and a GET must not change anything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from unfold.admin import ModelAdmin
 
 
 class ObjectActions(ModelAdmin):
-    """Mix in before the list's base; `object_actions` names those of `actions` to show."""
+    """A mixin before the base of a page; `object_actions` names the `actions` to show."""
 
     object_actions: tuple[str, ...] = ()
     change_form_outer_before_template = "balancing/object_actions.html"

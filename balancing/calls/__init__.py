@@ -1,1 +1,1 @@
-"""One request at one endpoint: sent, read as it comes, put together, ended."""
+"""How is an endpoint called, and how is its answer read?"""

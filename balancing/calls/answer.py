@@ -1,4 +1,4 @@
-"""What came back from an endpoint, and how its own count of tokens is read."""
+"""What did an endpoint answer, and how many tokens does it say it used?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-# Called with each chunk as JSON text, and whether it is nothing but the final usage.
+# Gets each chunk as JSON text, and whether the chunk holds nothing but the final usage.
 OnChunk = Callable[[str, bool], None]
 
 
 @dataclass(slots=True)
 class Answer:
-    """The response object as JSON text, its first choice's text, its usage."""
+    """The response object as JSON text, the text of its first choice, and its usage."""
 
     body: str = ""
     text: str = ""
@@ -24,13 +24,13 @@ class Answer:
 
     @property
     def tokens(self) -> int | None:
-        """All tokens, read and generated; None when the endpoint did not count its input."""
+        """Input and output tokens together; None if the endpoint did not count its input."""
         if self.prompt_tokens is None:
             return None
         return self.prompt_tokens + (self.completion_tokens or 0)
 
     def take_usage(self, usage: Any) -> None:
-        """Read OpenAI's `usage` object; counts that cannot be right stay unknown."""
+        """Take the counts of OpenAI's `usage` object; an impossible count stays unknown."""
         if not isinstance(usage, dict):
             return
         self.prompt_tokens = _count(usage.get("prompt_tokens"))

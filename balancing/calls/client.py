@@ -1,7 +1,7 @@
-"""The call to an endpoint: timeouts, errors, stream, cancellation.
+"""Sends a call to an endpoint and turns everything that goes wrong into a `CallError`.
 
-Cancelling the awaiting task closes the connection, which is how endpoints learn to stop
-generating. Redirects are refused: a credential never follows one.
+Cancelling the task that awaits a call closes its connection. The endpoint sees that and stops
+generating. Redirects are refused, because a credential must not follow one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.reading import Reading, read_answer, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
 from balancing.calls.stream import read_stream
-from balancing.calls.timer import CallTimer
+from balancing.calls.timer import CallTimer, Phase
 from balancing.calls.whole import read_whole
 from balancing.endpoints.credentials import Unreadable
 from balancing.endpoints.target import Target
@@ -45,11 +45,11 @@ class Client:
         await self._session.close()
 
     async def call(self, target: Target, call: Call, on_chunk: OnChunk) -> Answer:
-        """Run one request to its end; chunks are handed over as they come.
+        """Run one request to its end; `on_chunk` gets each chunk as it comes.
 
         Raises:
-            Refused: the endpoint says the request is at fault.
-            Unavailable, TimedOut, Broken: worth another attempt.
+            Refused: the request is at fault.
+            Unavailable, TimedOut, Broken: another attempt may succeed.
         """
         kind, credential = KINDS[target.access.kind], _credential(target)
         asked = upstream(target, call)
@@ -68,10 +68,10 @@ class Client:
                 return await read_whole(response, reading)
 
     async def models(self, target: Target, timeouts: Timeouts) -> list[str]:
-        """The models that an endpoint says it serves.
+        """The models that an endpoint lists.
 
         Raises:
-            CallError: it does not say.
+            CallError: the endpoint gives no list.
         """
         kind, credential = KINDS[target.access.kind], _credential(target)
         outgoing = kind.listing(target, credential)
@@ -108,7 +108,7 @@ def _request(kind: EndpointKind, target: Target, call: Call, credential: str) ->
 
 
 def upstream(target: Target, call: Call) -> Call:
-    """The request as it is, but for a model that the endpoint knows by another name."""
+    """The call with the endpoint's own name of the model, where it has another."""
     if not target.model_aliases:
         return call
     fields = orjson.loads(call.body)
@@ -128,7 +128,7 @@ def _credential(target: Target) -> str:
 
 @contextmanager
 def call_errors(timer: CallTimer) -> Iterator[None]:
-    """Raise what can go wrong on the way as the errors of a call."""
+    """Raise connection errors and timeouts as a `CallError`."""
     try:
         yield
     except aiohttp.ServerTimeoutError:
@@ -136,8 +136,8 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
     except TimeoutError:
         raise timer.error() from None
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
-        # UnicodeError: the host's name has no form for a resolver.
-        if timer.phase == "connect":
+        # UnicodeError: no resolver takes the host's name.
+        if timer.phase is Phase.CONNECT:
             raise Unavailable("connect_failed", _describe(error)) from None
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 

@@ -1,4 +1,4 @@
-"""What the readers of streamed and of whole answers share."""
+"""What the readers of streamed and of unstreamed answers share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One answer that is to be read: to which call, from what kind of endpoint, for whom."""
+    """What a reader needs beside the response: the call, the endpoint's kind and the recipient."""
 
     call: Call
     kind: EndpointKind
@@ -25,18 +25,18 @@ class Reading:
     timer: CallTimer
 
     def rename(self, answer: dict[str, Any]) -> None:
-        """Put the client's name of the model in place of the endpoint's."""
+        """Replace the endpoint's name of the model by the client's."""
         if self.call.model and "model" in answer:
             answer["model"] = self.call.model
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> bytes:
-    """The body to its end, or somewhat more than `LARGEST_ANSWER` of it."""
+    """The whole body; a body above `LARGEST_ANSWER` is cut off a little later."""
     return await read_at_most(response, LARGEST_ANSWER)
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body to its end, or its first `limit` bytes and a little more."""
+    """The whole body; a body above `limit` bytes is cut off a little later."""
     parts: list[bytes] = []
     size = 0
     while size <= limit and (part := await response.content.readany()):

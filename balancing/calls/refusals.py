@@ -1,4 +1,4 @@
-"""What does an endpoint's refusal mean: is the request at fault, or the endpoint?"""
+"""When an endpoint refuses a call: is the request at fault, or the endpoint?"""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from balancing.kinds.shape import error as error_body
 
 LARGEST_REFUSAL = 64 * 1024
 SHORTEST_SECRET = 8
-# These speak of the endpoint (its credential, its models), not of the client's request.
+# These concern the endpoint (its credential, its models), not the client's request.
 _ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An HTTP answer that is not a 200; `retry_after` is the header."""
+    """An HTTP answer other than 200; `retry_after` is the header of that name."""
 
     status: int
     text: str
@@ -29,7 +29,7 @@ class Refusal:
 
 
 def error_of(refusal: Refusal, kind: EndpointKind, credential: str = "") -> CallError:
-    """The error that a refusal amounts to, without the credential that a server may repeat."""
+    """The error to raise. Its texts never hold the credential, even if the server repeats it."""
     status = refusal.status
     parsed, body = _parsed(refusal.text, credential)
     message = _message(status, parsed)
@@ -43,16 +43,16 @@ def error_of(refusal: Refusal, kind: EndpointKind, credential: str = "") -> Call
 
 
 def message_of(parsed: Any) -> str:
-    """The text of an endpoint's error object, empty when it has none."""
+    """The text of an endpoint's error object; empty without one."""
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
     text = error.get("message") if isinstance(error, dict) else error
     return text[:1000] if isinstance(text, str) else ""
 
 
 def _parsed(text: str, credential: str) -> tuple[Any, str]:
-    """The body as an object and as text; empty when it is not JSON."""
+    """The body as an object and as text, without the credential; empty if it is not JSON."""
     try:
-        # On one line: it may be sent on as a server-sent event.
+        # Written again on one line, because it may become a server-sent event.
         body = _without(orjson.dumps(orjson.loads(text)).decode(), credential)
         return orjson.loads(body), body
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
@@ -66,14 +66,14 @@ def _message(status: int, parsed: Any) -> str:
 
 
 def _without(text: str, credential: str) -> str:
-    """JSON text in which no string holds the credential; a very short one is no secret."""
+    """JSON text in which stars replace the credential; a very short one is not a secret."""
     if len(credential) < SHORTEST_SECRET:
         return text
     return text.replace(orjson.dumps(credential).decode()[1:-1], "***")
 
 
 def _retry_after(value: str) -> float:
-    """Seconds; the header holds them or a date."""
+    """Seconds to wait; the header holds seconds or a date."""
     if value.isascii() and value.isdigit():
         return min(float(value), 3600.0)
     try:

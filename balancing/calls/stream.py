@@ -1,4 +1,4 @@
-"""Reads a streamed answer: each chunk is handed on as it comes, and all become one answer."""
+"""Reads a streamed answer: hands on each chunk at once, and puts all of them together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def read_stream(response: aiohttp.ClientResponse, reading: Reading) -> Ans
     """Read server-sent events to their end.
 
     Raises:
-        Broken: they end before the answer does, or have an unknown shape.
+        Broken: the stream ends before the answer, or has an unknown shape.
         Unavailable, Refused: an event reports a failure.
     """
     return await _Stream(reading).read(response)
@@ -71,7 +71,7 @@ class _Stream:
         self._reading.rename(chunk)
         try:
             spoke = self._assembly.feed(chunk)
-            # Refuses what is nested deeper than it may be written, though it could be read.
+            # orjson reads deeper nesting than it writes; writing refuses such a chunk.
             text = orjson.dumps(chunk).decode()
         except (AttributeError, KeyError, TypeError):
             raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None

@@ -1,4 +1,4 @@
-"""Reads an answer that comes in one piece, a JSON object."""
+"""Reads an answer that is not streamed: one JSON object."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
 
 
 async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
-    """Read one JSON object; a client that wants a stream gets it as one chunk.
+    """Read one JSON object; a client that asked for a stream gets it as one chunk.
 
     Raises:
-        Broken: it is not JSON, or has an unknown shape.
-        Unavailable: it reports a failure.
+        Broken: the body is not JSON, or has an unknown shape.
+        Unavailable: the body reports a failure.
     """
     data = await read_answer(response)
     found = _object(data)
@@ -72,7 +72,7 @@ def _text(whole: dict[str, Any]) -> str:
 
 
 def _as_chunk(whole: dict[str, Any]) -> dict[str, Any]:
-    """A whole answer as the one chunk of a stream, for endpoints that do not stream."""
+    """The answer as the only chunk of a stream."""
     choices = [
         {**{k: v for k, v in choice.items() if k != "message"}, "delta": choice.get("message", {})}
         for choice in whole.get("choices") or ()

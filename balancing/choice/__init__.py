@@ -1,1 +1,1 @@
-"""Which endpoint serves a job: what a worker sees of them, and why it chose one."""
+"""Which endpoint serves a job, and why?"""

@@ -1,4 +1,4 @@
-"""The endpoints as one worker process sees them: rows, live state, and what both allow now."""
+"""What does one worker know of the endpoints, and how many slots may each have in use now?"""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from balancing.policies.profile import Profile
 from balancing.policies.snapshot import EndpointSnapshot
 from llmqueue_project.config import configuration
 
-# Rooms of a reservation that was not made; for figures that do not need one.
+# For snapshots without a reservation.
 _NO_ROOM = Room(used=0, reserved=0)
 
 
 class EndpointView:
-    """Refreshed beside the requests; deciding costs no round trip."""
+    """Rows and live state of all endpoints, read in the background; a choice reads nothing."""
 
     def __init__(self) -> None:
         self.model_pools = ModelPools()
@@ -32,7 +32,7 @@ class EndpointView:
 
     @property
     def now(self) -> float:
-        """Valkey's Unix time, as far as known here: other workers' times are compared with it."""
+        """Valkey's Unix time, as estimated here. Instants of other workers are compared with it."""
         return time.time() + self._clock_offset
 
     def update_targets(self, targets: Iterable[Target]) -> None:
@@ -45,7 +45,7 @@ class EndpointView:
         self.work_out_limits()
 
     def work_out_limits(self) -> None:
-        """Say how many slots each endpoint may have in use, until this is worked out again."""
+        """Work out how many slots each endpoint may have in use, until the next time."""
         now = self.now
         working = [self._snapshot(t, _NO_ROOM, now) for t in self.targets.values() if t.takes_work]
         limits = dict.fromkeys((each.id for each in working), 0)
@@ -62,8 +62,8 @@ class EndpointView:
     def _models_by_profile(
         self, endpoints: Iterable[EndpointSnapshot]
     ) -> list[tuple[Profile, set[str]]]:
-        """Each profile in use, and the models that are balanced by it."""
-        # By identity: modules of operators may have profiles of the same name.
+        """Each profile in use, with the models that it balances."""
+        # By identity, because two modules may have profiles of the same name.
         found: dict[int, tuple[Profile, set[str]]] = {}
         for model in {model for each in endpoints for model in each.model_names}:
             profile = self.model_pools.rules_for(model).profile
@@ -71,7 +71,7 @@ class EndpointView:
         return list(found.values())
 
     def snapshots(self, reservation: Reservation) -> dict[int, EndpointSnapshot]:
-        """By endpoint id, what a decision sees that may take the reserved slots."""
+        """By endpoint id, what a choice sees that may take the reserved slots."""
         left = reservation.allowance.left
         return {
             endpoint: self._snapshot(
@@ -93,7 +93,7 @@ class EndpointView:
             model_names=target.model_names,
             weight=target.weight,
             max_concurrent=target.max_concurrent,
-            # Calls from before the ejection do not stand in the way of the one on trial.
+            # Calls from before the ejection may still run. They do not keep the trial waiting.
             in_use=0 if on_trial and room.reserved else room.used,
             free=room.reserved,
             failing_until=failing_until,
@@ -114,14 +114,14 @@ class EndpointView:
         )
 
     def mark_failing(self, endpoint_id: int) -> None:
-        """Prefer others for a while; other workers learn it from Valkey."""
+        """Prefer other endpoints for a while. Other workers read the same from Valkey."""
         self._failing_until[endpoint_id] = self.now + self._cooldown_seconds
 
     def mark_well(self, endpoint_id: int) -> None:
         self._failing_until.pop(endpoint_id, None)
 
     def peers_of(self, endpoint_id: int) -> list[int]:
-        """The endpoints that take work for some model of this one."""
+        """The other endpoints that take work for a model of this one."""
         target = self.targets.get(endpoint_id)
         if target is None:
             return []
@@ -134,7 +134,7 @@ class EndpointView:
         ]
 
     def serving(self, model: str, tried: frozenset[int], api: str = "chat") -> list[Target]:
-        """Endpoints that take work for a model by an API and have not been tried."""
+        """The endpoints that take work for a model by an API, without those that were tried."""
         return [
             target
             for target in self.targets.values()

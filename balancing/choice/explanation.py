@@ -1,4 +1,4 @@
-"""Why this endpoint and not another: the record that an attempt keeps of its choice."""
+"""Why was this endpoint chosen and no other? The record that each attempt keeps."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def explain(
     *,
     now: float,
 ) -> dict[str, Any]:
-    """Profile, the candidates' scores, and by which filter each of the others fell out."""
+    """The profile, the candidates' scores, and which filter refused each other endpoint."""
     why: dict[str, Any] = {"profile": profile.name, "scores": choice.scores}
-    pool = [e for e in endpoints if wanted.model in e.model_names]
-    if len(choice.scores) < len(pool):
-        situation = Situation(wanted, now, pool)
+    serving = [e for e in endpoints if wanted.model in e.model_names]
+    if len(choice.scores) < len(serving):
+        situation = Situation(wanted, now, serving)
         refused = {
             endpoint.name: _refusal(profile, endpoint, situation)
-            for endpoint in pool
+            for endpoint in serving
             if endpoint.name not in choice.scores
         }
         why["refused"] = refused
@@ -34,7 +34,7 @@ def explain(
 
 
 def _refusal(profile: Profile, endpoint: EndpointSnapshot, situation: Situation) -> str:
-    # What is known about it says more than that no slot of it was reserved.
+    # `has_room` comes last: why no slot was reserved says more than that none was.
     named = [(_name(f), f) for f in (*profile.required, *profile.preferred)]
     named.sort(key=lambda pair: pair[0] == "has_room")
     for name, passes in named:
@@ -63,7 +63,7 @@ WORDS: Mapping[str, str] = {
 
 
 def in_words(why: Any) -> list[str]:
-    """A stored record as lines for people."""
+    """A stored record as lines of text for operators."""
     if not isinstance(why, dict):
         return []
     lines = [f"profile {why.get('profile', '?')}"]

@@ -1,1 +1,1 @@
-"""Endpoints and models that appear and vanish by themselves."""
+"""Which endpoints and models appear and vanish by themselves?"""

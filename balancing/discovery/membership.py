@@ -1,7 +1,8 @@
-"""The members of a DNS group: a row for each address, made, kept and let go of as the name says.
+"""Which members does a DNS group have? One row for each address of its name.
 
-An address that vanished drains: its row takes no new requests, and is deleted once nothing runs
-there. One that returns before that takes work again, with its measurements and its history.
+When an address vanishes, its row drains: it gets no new requests, and is deleted when nothing runs
+there any more. If the address returns before that, the row takes work again and keeps its
+measurements and its history.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ log = structlog.get_logger(__name__)
 State = Endpoint.State
 DEFAULT_PORTS = {"http": 80, "https": 443}
 NAME_CHARS = 64
-# What a member has of its own; all else is its group's.
+# A member has these fields of its own. It inherits all others from its group.
 _OWN = frozenset(
     {"id", "name", "base_url", "host", "group", "state", "discover", "managed_by"}
     | {"vanished_at", "refresh_at", "refreshed_at", "refresh_error", "created_at", "updated_at"}
 )
-# However long its last calls run, a row does not outlive its address by more.
+# A vanished row is deleted after this time, even if calls still run there.
 LONGEST_DRAIN = timedelta(hours=1)
 
 
@@ -41,7 +42,7 @@ def name_and_port(group: Endpoint) -> tuple[str, int]:
     """What to look up for a group.
 
     Raises:
-        ResolutionFailed: its base URL is none; it was not stored through this project.
+        ResolutionFailed: its base URL is not valid; it was not stored through this project.
     """
     try:
         parts = urlsplit(group.base_url)
@@ -51,7 +52,7 @@ def name_and_port(group: Endpoint) -> tuple[str, int]:
 
 
 def update_members(group_id: int, addresses: Iterable[Address]) -> bool:
-    """Make a group's members those of `addresses`; whether anything changed."""
+    """Give a group one member for each address; returns whether anything changed."""
     with transaction.atomic():
         group = Endpoint.objects.select_for_update().filter(pk=group_id).first()
         if group is None or group.discover != Endpoint.Discover.DNS:
@@ -66,9 +67,9 @@ def update_members(group_id: int, addresses: Iterable[Address]) -> bool:
 
 
 def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
-    """Those that may be called, by the rule for URLs that operators enter.
+    """The addresses that may be called, by the rule for URLs that operators enter.
 
-    A connection would be refused too, but not where a proxy makes it.
+    A connection to another address would be refused, but not a connection that a proxy makes.
     """
     if configuration().balancing.allow_link_local:
         return list(addresses)
@@ -82,13 +83,13 @@ def _callable(group: Endpoint, addresses: Iterable[Address]) -> list[Address]:
 
 
 def mark_orphans_vanished() -> bool:
-    """Let go of members whose group is none any more."""
+    """Mark members as vanished whose endpoint is no longer a group; returns whether any was."""
     members = Endpoint.objects.filter(group__isnull=False, vanished_at__isnull=True)
     return _mark_vanished(members.exclude(group__discover=Endpoint.Discover.DNS))
 
 
 def delete_vanished(*, linger_seconds: float) -> int:
-    """Delete members that vanished and run nothing any more; how many."""
+    """Delete vanished members where nothing runs any more; returns how many."""
     now = timezone.now()
     gone = list(
         Endpoint.objects.filter(
@@ -103,7 +104,7 @@ def delete_vanished(*, linger_seconds: float) -> int:
     ]
     if not idle:
         return 0
-    # Those that came back since are not among them.
+    # Asked again, because an address may have returned meanwhile.
     deleted, _ = Endpoint.objects.filter(pk__in=idle, vanished_at__isnull=False).delete()
     log.info("discovery.deleted", endpoints=len(idle))
     return deleted
@@ -123,7 +124,7 @@ def _update_member(group: Endpoint, url: str, address: Address, member: Endpoint
         )
         return True
     if group.discover_models:
-        # Its own list, found meanwhile.
+        # Each member has a list of models of its own.
         values.pop("model_names")
     if member.vanished_at is not None:
         log.info("discovery.returned", group=group.name, url=url)
@@ -151,10 +152,10 @@ def _inherited(group: Endpoint) -> dict[str, Any]:
 
 
 def _host(group: Endpoint) -> str:
-    """The group's name as a Host header: what certificates and virtual servers know it by."""
+    """The Host header of members: certificates and virtual servers use the group's name."""
     host, port = name_and_port(group)
     while host.startswith("_"):
-        # An SRV name's service and protocol are no part of a host's name.
+        # Service and protocol of an SRV name are not part of the host's name.
         host = host.partition(".")[2]
     return host if port in DEFAULT_PORTS.values() else f"{host}:{port}"
 
@@ -174,11 +175,11 @@ def _name(group: Endpoint, address: Address) -> str:
 
 
 def set_state_of_members(group_id: int, state: str) -> None:
-    """A group's state is its present members' too."""
+    """Give all present members of a group the group's state."""
     members = Endpoint.objects.filter(group_id=group_id, vanished_at__isnull=True)
     members.exclude(state=state).update(state=state, updated_at=timezone.now())
 
 
 def refresh_soon(endpoint_id: int) -> None:
-    """Look at once what a group or an endpoint has, not at its next turn."""
+    """Have an endpoint, or a group and its members, refreshed at once, not when it is due."""
     Endpoint.objects.filter(Q(pk=endpoint_id) | Q(group_id=endpoint_id)).update(refresh_at=None)

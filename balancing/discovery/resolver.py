@@ -1,6 +1,7 @@
-"""The addresses behind a name, now: A and AAAA, or SRV for names such as `_http._tcp.llm.svc`.
+"""Which addresses does a name have now?
 
-Ordinary names go through the system's resolver, so that hosts files and search domains count.
+Names such as `_http._tcp.llm.svc` are looked up as SRV, all others as A and AAAA. The latter use
+the system's resolver, so that hosts files and search domains count.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ class Address:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"
 
 
-# Each becomes a row that every worker reads and probes; an answer by TCP holds thousands.
+# Each address becomes a row that every worker reads. A DNS answer by TCP may hold thousands.
 MOST_ADDRESSES = 500
 
 
 class ResolutionFailed(Exception):
-    """The name could not be looked up, or has no address: nothing is known of its servers."""
+    """The name could not be looked up, or has no address. That says nothing about its servers."""
 
 
 class Resolver(Protocol):
     async def resolve(self, host: str, port: int) -> list[Address]:
-        """The addresses of a name, in order and each once.
+        """The addresses of a name, sorted, each only once.
 
         Raises:
             ResolutionFailed
@@ -50,12 +51,12 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """Looks up what this machine would connect to.
+    """Looks up the addresses that this machine would connect to.
 
     Args:
-        family: which addresses count where a name has both kinds; a server in two networks would
+        family: which addresses count if a name has both kinds. A server in both networks would
             otherwise be counted twice.
-        nameservers, port: for SRV; none means those of the machine.
+        nameservers, port: for SRV; empty means those of the machine.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class SystemResolver:
         return set().union(*(by_family[family] for family in _FAMILIES[self._family]))
 
     async def _services(self, host: str) -> list[Address]:
-        """SRV: every record's target and port; its priority and weight are not used."""
+        """Target and port of each SRV record; priority and weight are not used."""
         resolver = dns.asyncresolver.Resolver(configure=not self._nameservers)
         if self._nameservers:
             resolver.nameservers = list(self._nameservers)

@@ -1,9 +1,9 @@
-"""Endpoints and models that appear and vanish while everything runs.
+"""How are groups and lists of models refreshed while everything runs?
 
-Any worker does the work, each row by one at a time: a conditional UPDATE moves the row's
-`refresh_at` on before anything is asked, so that no lock is held while the network answers, and
-a worker that dies in between costs one interval. What fails changes nothing: a name server or an
-endpoint that does not answer says nothing about who serves what.
+Any worker does the work, and each row is refreshed by one worker at a time. A conditional UPDATE
+moves the row's `refresh_at` forward before the network is asked, so that no lock is held meanwhile.
+If the worker dies then, the row is refreshed one interval later. A failure changes nothing: a name
+server or an endpoint that does not answer says nothing about who serves which model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 
-# A group is looked up, its members list their models: a first round makes what a second asks.
+# The first round looks up groups; the second asks their new members for models.
 ROUNDS = 2
 DUE = """
 update balancing_endpoint e
@@ -45,7 +45,7 @@ returning e.id
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the network said: addresses by group, names by endpoint, reasons by either."""
+    """Addresses by group, names of models by endpoint, reasons of failures by either."""
 
     addresses: dict[int, list[Address]] = field(default_factory=dict)
     names: dict[int, list[str]] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class _Found:
 
 
 def run_due(resolver: Resolver | None = None, lister: Lister | None = None) -> int:
-    """Refresh the groups and endpoints whose time has come; how many were asked.
+    """Refresh the groups and endpoints that are due; returns how many were asked.
 
-    Called from a thread: it waits for the network, and uses Django's connection.
+    Call it from a thread: it waits for the network and uses Django's connection.
     """
     settings = configuration().discovery
     resolver = resolver or SystemResolver(
@@ -135,6 +135,6 @@ def _update_models(row: Endpoint, upstream: list[str]) -> bool:
         return False
     came, went = set(names) - set(row.model_names), set(row.model_names) - set(names)
     log.info("discovery.models", endpoint=row.name, came=sorted(came), went=sorted(went))
-    # An operator may have changed the row since it was read: then its next turn decides.
+    # Unless an operator has changed the row meanwhile; then the next refresh decides.
     still = Endpoint.objects.filter(pk=row.pk, discover_models=True, base_url=row.base_url)
     return bool(still.update(model_names=names, updated_at=timezone.now()))

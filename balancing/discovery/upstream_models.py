@@ -1,4 +1,4 @@
-"""What an endpoint says it serves: its `GET /v1/models`."""
+"""Which models does an endpoint list at `GET /v1/models`?"""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_MODELS = 1000
 
 
 class ListingFailed(Exception):
-    """The endpoint did not say what it serves: what was known stays."""
+    """The endpoint did not list its models; the known ones stay."""
 
 
 class Lister(Protocol):
     async def names(self, target: Target) -> list[str]:
-        """The models by the endpoint's own names.
+        """The endpoint's own names of its models.
 
         Raises:
             ListingFailed
@@ -27,7 +27,7 @@ class Lister(Protocol):
 
 
 class HttpLister:
-    """Asks the endpoint itself, as the calls do: same kind, credential, name and proxy."""
+    """Asks the endpoint, with the same credential, host name and proxy as calls."""
 
     def __init__(self, *, timeout_seconds: float = 5.0) -> None:
         self._timeouts = Timeouts(*[timeout_seconds] * 4)
@@ -48,6 +48,6 @@ def _is_name(value: Any) -> bool:
 
 
 def public_names(upstream: list[str], aliases: Mapping[str, str]) -> list[str]:
-    """What clients may name: the endpoint's own names, and the aliases of those it serves."""
+    """The names for clients: the endpoint's own, and the aliases of models that it serves."""
     served = set(upstream)
     return sorted(served | {public for public, own in aliases.items() if own in served})

@@ -1,1 +1,1 @@
-"""Which endpoints there are, and how each is reached: address, credential, models, prices."""
+"""Which endpoints are there, and how is each reached?"""

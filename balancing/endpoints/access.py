@@ -1,4 +1,4 @@
-"""How an endpoint is reached and spoken to, beside its address and its models."""
+"""How is an endpoint spoken to: by which API, credential, headers, TLS, proxy and timeouts?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from balancing.endpoints import credentials
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One endpoint's side of a call. Timeouts in seconds; None is the setting's."""
+    """An endpoint's part of every call to it. Timeouts in seconds; None stands for the setting."""
 
     kind: str = "openai"
     api_version: str = ""
@@ -26,16 +26,19 @@ class Access:
     total_timeout: float | None = None
 
     def credential(self, variable: str) -> str:
-        """What to present, empty when nothing; `variable` is the environment's name for it.
+        """The credential to send; empty without one.
+
+        Args:
+            variable: the environment variable to read if no credential is stored.
 
         Raises:
-            balancing.endpoints.credentials.Unreadable: it is stored, and no configured key fits.
+            balancing.endpoints.credentials.Unreadable: no configured key decrypts the stored one.
         """
         return credentials.resolve(self.encrypted_credential, variable)
 
     @property
     def tls(self) -> ssl.SSLContext | bool:
-        """What aiohttp's `ssl` argument takes."""
+        """The value of aiohttp's `ssl` argument."""
         if self.ca_bundle:
             return _trusting(self.ca_bundle)
         return self.verify_tls
@@ -43,5 +46,5 @@ class Access:
 
 @lru_cache(maxsize=256)
 def _trusting(bundle: str) -> ssl.SSLContext:
-    """One context a bundle: connections are kept alive by context."""
+    """One context for each bundle, because aiohttp reuses a connection only with its context."""
     return ssl.create_default_context(cadata=bundle)

@@ -1,7 +1,7 @@
-"""The columns of an endpoint's row, as the code that calls the endpoint needs them.
+"""Can the columns of an endpoint's row be used for calls?
 
-Validators look at what is stored through this project (`balancing/validators.py`). A row may also
-come by SQL or from another version. Here a value is refused only if it would fail later.
+Validators (`balancing/validators.py`) check what is stored through this project. A row may also
+come from SQL or from another version. Here a value is refused only if it would fail later.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from urllib.parse import urlsplit
 
 from stores.row_reader import Unreadable
 
-# No client library sends these in a header.
+# HTTP clients refuse to send these in a header.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Row = Mapping[str, Any]
 
 
 class UnreadableColumn(Unreadable):
-    """The text names the column and what it should hold. The value may be a secret."""
+    """The text names the column and what it should hold, but no value: it may be a secret."""
 
     def __init__(self, column: str, wanted: str) -> None:
         super().__init__(f"{column}: {wanted}")
 
 
 def parsed(row: Row, column: str) -> Any:
-    """A JSON column: text from the database, or the value itself."""
+    """The value of a JSON column that holds text, or the value already."""
     value = row[column]
     try:
         return json.loads(value) if isinstance(value, str) else value
@@ -65,7 +65,7 @@ def headers(row: Row, column: str) -> tuple[tuple[str, str], ...]:
 
 
 def header(row: Row, column: str) -> str:
-    """A text that is sent as a header, or in one."""
+    """A text that is sent in a header."""
     text: str = row[column]
     if _CONTROL.search(text):
         raise UnreadableColumn(column, "text without control characters")

@@ -1,8 +1,8 @@
-"""Endpoints' credentials: from the environment, or encrypted in the database.
+"""Which credential is sent to an endpoint: one from the environment, or one stored encrypted?
 
-A stored credential is a Fernet token (AES-128-CBC with HMAC-SHA256). The keys are a setting and
-never in the database: a dump of one is worth nothing without the other. Several keys allow
-rotation: the first encrypts, all decrypt.
+A stored credential is a Fernet token (AES-128-CBC with HMAC-SHA256). The keys are a setting and are
+never in the database, so that a dump of the database reveals no credential. Several keys allow
+rotation: the first one encrypts, all of them decrypt.
 """
 
 from __future__ import annotations
@@ -47,14 +47,15 @@ def _configured_keys() -> str:
 
 
 def configured_fernet() -> MultiFernet | None:
-    """What encrypts with the first key and decrypts with all; None without a key."""
+    """Encrypts with the first configured key, decrypts with all of them; None without keys."""
     return _keys(_configured_keys())
 
 
 def encrypt(secret: str) -> str:
-    """
+    """The token to store for a credential.
+
     Raises:
-        ValidationError: there is no key, or the text cannot stand in a header.
+        ValidationError: no key is configured, or the text cannot be sent in a header.
     """
     if not secret.isascii() or not secret.isprintable() or not 1 <= len(secret) <= 4096:
         raise ValidationError("A credential is 1 to 4096 printable ASCII characters")
@@ -68,12 +69,12 @@ def decrypt(token: str) -> str:
     """The credential in a token.
 
     Raises:
-        Unreadable: no configured key fits.
+        Unreadable: no configured key decrypts it.
     """
     return _decrypted(token, _configured_keys())
 
 
-# Every call of an endpoint asks for its credential.
+# Cached, because every call to an endpoint needs its credential.
 @lru_cache(maxsize=1024)
 def _decrypted(token: str, keys: str) -> str:
     fernet = _keys(keys)
@@ -86,10 +87,10 @@ def _decrypted(token: str, keys: str) -> str:
 
 
 def resolve(encrypted: str, variable: str) -> str:
-    """What to present to an endpoint; empty when nothing.
+    """The credential of an endpoint: the stored one, else the variable's; empty without both.
 
     Raises:
-        Unreadable: it is stored, and no configured key fits.
+        Unreadable: no configured key decrypts the stored one.
     """
     if encrypted:
         return decrypt(encrypted)
@@ -99,10 +100,10 @@ def resolve(encrypted: str, variable: str) -> str:
 
 
 def check_readable(tokens: Iterable[str]) -> None:
-    """At start: production does not run with credentials it cannot read.
+    """Check at start that stored credentials can be decrypted; outside production, log only.
 
     Raises:
-        ImproperlyConfigured: it would.
+        ImproperlyConfigured: in production, one cannot be decrypted.
     """
     unreadable = 0
     for token in tokens:

@@ -1,4 +1,4 @@
-"""How each model's requests are balanced: operators' rows (`ModelPool`), else the settings."""
+"""How are a model's requests balanced: by a model pool of operators, or by the settings?"""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from balancing.profile_names import UnknownProfile, resolve
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
-# Fallbacks as text: a driver that parses JSON itself fails for all rows where it fails for one.
+# JSON is read as text. If the driver parsed it, one unreadable row would fail the whole query.
 MODEL_POOLS = "select pattern, profile, fallback_models::text, hedging from balancing_modelpool"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What holds for a model's requests."""
+    """How the requests for one model are balanced."""
 
     profile: Profile
     fallback_models: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Rules:
 
 
 class ModelPools:
-    """The rules by model, as last read."""
+    """The rules of each model, by the rows that were read last."""
 
     def __init__(self) -> None:
         self._default = Rules(import_string(configuration().balancing.profile))
@@ -39,7 +39,7 @@ class ModelPools:
         self._found: dict[str, Rules] = {}
 
     def update(self, rows: Iterable[tuple[Any, ...]]) -> bool:
-        """Take rows of `MODEL_POOLS`; whether they have changed."""
+        """Take the rows of `MODEL_POOLS`; returns whether any has changed."""
         rows = tuple(sorted(rows, key=lambda row: (-len(row[0]), row[0])))
         if rows == self._rows:
             return False
@@ -61,13 +61,13 @@ class ModelPools:
             try:
                 chosen = resolve(profile)
             except UnknownProfile as error:
-                # Saved by a process of another version: requests are still served.
+                # Another version saved it. Requests are still served, by the settings' profile.
                 log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
         return Rules(chosen, _fallbacks(pattern, fallbacks), hedging)
 
 
 def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
-    """The fallback models of a row; none where they cannot be read."""
+    """The fallback models of a row; none if the column cannot be read."""
     row = {"fallback_models": column}
     try:
         row["fallback_models"] = columns.parsed(row, "fallback_models")

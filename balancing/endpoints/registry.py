@@ -1,4 +1,4 @@
-"""Which endpoints there are: their rows, remembered for a moment by every process."""
+"""Which endpoints are there, and which models do they serve?"""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ COLUMNS = (
     "prices",
 )
 JSON = frozenset({"model_names", "apis", "extra_headers", "model_aliases", "prices"})
-# As text: a driver that parses JSON itself fails for all rows where it fails for one.
+# JSON is read as text. If the driver parsed it, one unreadable row would fail the whole query.
 _SELECTED = ", ".join(f"{name}::text" if name in JSON else name for name in COLUMNS)
 ENDPOINTS = f"select {_SELECTED} from balancing_endpoint where discover = '' order by id"  # noqa: S608
 
@@ -64,17 +64,12 @@ def _read(values: tuple[Any, ...]) -> Target:
 
 
 class TargetReader(RowReader[Target]):
-    """Makes targets of the rows of `ENDPOINTS`; for whoever reads them again and again."""
+    """Makes targets of the rows of `ENDPOINTS`; logs a row once that cannot be read."""
 
     def __init__(self) -> None:
         super().__init__(
             _read, event="endpoint.set_aside", kind="endpoint", name_at=COLUMNS.index("name")
         )
-
-
-def targets(rows: Iterable[tuple[Any, ...]]) -> tuple[Target, ...]:
-    """All rows of `ENDPOINTS` as targets, but those that cannot be read; the log has them."""
-    return tuple(TargetReader().read(rows))
 
 
 def _target(row: Mapping[str, Any]) -> Target:
@@ -124,7 +119,7 @@ def target_of(endpoint: Endpoint) -> Target:
 
 
 def unreadable(endpoint: Endpoint) -> str:
-    """Why a row is set aside; empty when it is not."""
+    """Why a row cannot be used for calls; empty if it can."""
     try:
         target_of(endpoint)
     except UnreadableColumn as error:
@@ -133,7 +128,7 @@ def unreadable(endpoint: Endpoint) -> str:
 
 
 def apis_of(model: str, endpoints: Iterable[Target]) -> frozenset[str]:
-    """The APIs by which a model can be asked, unless all that serve it are disabled."""
+    """The APIs that serve a model; disabled endpoints do not count."""
     found: frozenset[str] = frozenset()
     for endpoint in endpoints:
         if endpoint.state != Endpoint.State.DISABLED and model in endpoint.model_names:
@@ -142,9 +137,9 @@ def apis_of(model: str, endpoints: Iterable[Target]) -> frozenset[str]:
 
 
 def model_names(endpoints: Iterable[Target]) -> list[str]:
-    """Every model that some endpoint serves, unless all that do are disabled.
+    """Every model that an endpoint serves which is not disabled.
 
-    The oldest endpoint's come first: a client that takes the first gets the default one.
+    Models of the oldest endpoint come first: a client that takes the first one gets the default.
     """
     names: dict[str, None] = {}
     for endpoint in endpoints:
@@ -165,7 +160,7 @@ class KnownEndpoints:
         return self._known.current(self._read)
 
     def expire(self) -> None:
-        """Read the rows again at the next call: one has changed."""
+        """Have the next call read the rows again, because one has changed."""
         self._known.expire()
 
     def _read(self) -> tuple[Target, ...]:
@@ -175,17 +170,17 @@ class KnownEndpoints:
 
 
 def known_endpoints() -> tuple[Target, ...]:
-    """The endpoints, as whoever keeps a memory remembers them; else as they are."""
+    """The endpoints as the kept memory has them; read from the database without one."""
     return remembered(KnownEndpoints).current()
 
 
 def expire() -> None:
-    """Have the rows read again: one has changed."""
+    """Have the rows read again, because one has changed."""
     remembered(KnownEndpoints).expire()
 
 
 def default_model() -> str:
-    """What a chat that names no model gets: the setting, else the oldest chat endpoint's first."""
+    """The model of a chat that names none: the setting, else the first of the oldest endpoint."""
     configured = configuration().default_model
     if configured:
         return configured
@@ -196,5 +191,5 @@ def default_model() -> str:
 
 
 def known_models(api: str = "") -> list[str]:
-    """Models that can be asked for, by one API or by any."""
+    """The models that clients may ask for; with `api`, those served by this API."""
     return model_names(e for e in known_endpoints() if not api or api in e.apis)

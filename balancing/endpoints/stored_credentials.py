@@ -1,4 +1,4 @@
-"""The credential in an endpoint's row: written, described, never shown; encrypted anew."""
+"""How is the credential in an endpoint's row written, described and encrypted again?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from balancing.validators import origin
 
 
 def set_credential(endpoint: Endpoint, secret: str | None) -> None:
-    """Put a credential into a row that is about to be saved; None or empty takes it out.
+    """Put a credential into a row that will be saved; None or "" removes the stored one.
 
     Raises:
         ValidationError: by field `credential`.
@@ -22,13 +22,13 @@ def set_credential(endpoint: Endpoint, secret: str | None) -> None:
         endpoint.encrypted_credential = encrypt(secret) if secret else ""
     except ValidationError as error:
         raise ValidationError({"credential": error.messages}) from None
-    # Of a short one, four characters would be too much to tell.
+    # Four characters of a short credential would reveal too much of it.
     endpoint.credential_ending = secret[-4:] if secret and len(secret) >= 16 else ""
     endpoint.credential_set_at = timezone.now() if secret else None
 
 
 def describe(endpoint: Endpoint) -> str:
-    """What may be told of a stored credential."""
+    """What operators may read about a stored credential."""
     if not endpoint.encrypted_credential:
         return "not set"
     when = f"{endpoint.credential_set_at:%Y-%m-%d}" if endpoint.credential_set_at else "before"
@@ -37,9 +37,9 @@ def describe(endpoint: Endpoint) -> str:
 
 
 def changes_recipient(before: Endpoint, after: Endpoint) -> bool:
-    """Whether a change lets somebody else read the credential that an endpoint is sent.
+    """Whether a change could give the endpoint's credential to somebody else.
 
-    Another scheme, host, port or proxy, or another idea of whom to trust for TLS.
+    True if scheme, host, port or proxy change, or whom the call trusts for TLS.
     """
     return (
         origin(before.base_url) != origin(after.base_url)
@@ -51,13 +51,13 @@ def changes_recipient(before: Endpoint, after: Endpoint) -> bool:
 
 @transaction.atomic
 def rotate() -> int:
-    """Encrypt every stored credential anew with the first key; how many there were.
+    """Encrypt every stored credential again with the first key; returns how many there are.
 
     Raises:
-        Unreadable, ImproperlyConfigured: nothing was changed.
+        Unreadable, ImproperlyConfigured: one cannot be decrypted; nothing was changed.
     """
     fernet = configured_fernet()
-    # Locked: one that an operator replaces meanwhile must not come back.
+    # Locked, so that no credential is overwritten that an operator replaces meanwhile.
     rows = list(Endpoint.objects.select_for_update().exclude(encrypted_credential=""))
     if rows and fernet is None:
         raise Unreadable("LLMQUEUE_CREDENTIAL_KEYS is empty")

@@ -1,4 +1,4 @@
-"""An endpoint as the code that calls it knows it: where it is, what it serves, what it costs."""
+"""What does a worker know of an endpoint: its address, what it serves, what it costs?"""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from balancing.prices import ANY_MODEL, Price
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint as a worker needs it. `base_url` has no trailing slash.
+    """An endpoint as a worker needs it.
 
-    `host` is the Host header where it is not the URL's: a member of a group is called at its
-    address by the group's name.
+    Attributes:
+        base_url: without a trailing slash.
+        host: the Host header if it differs from the URL's host. A member of a group is called at
+            its own address, with the group's name.
     """
 
     id: int
@@ -42,12 +44,12 @@ class Target:
 
     @property
     def server_hostname(self) -> str | None:
-        """The name to send and to check in TLS; None where it is the URL's."""
+        """The name to send and to check in TLS; None for the URL's host."""
         return urlsplit(f"//{self.host}").hostname if self.host else None
 
     @property
     def connection_options(self) -> dict[str, Any]:
-        """aiohttp's arguments for whatever is asked of it; a redirect is never followed."""
+        """aiohttp's arguments for every request to it. Redirects are never followed."""
         return {
             "server_hostname": self.server_hostname,
             "allow_redirects": False,
@@ -57,7 +59,7 @@ class Target:
 
     @property
     def host_header(self) -> dict[str, str]:
-        """The header that a member needs to be called by its group's name."""
+        """The Host header of a group's member; no header for others."""
         return {"Host": self.host} if self.host else {}
 
     @property
@@ -68,9 +70,9 @@ class Target:
         return model in self.model_names and api in self.apis
 
     def upstream_model(self, name: str) -> str:
-        """What the endpoint itself calls a model."""
+        """The endpoint's own name of a model."""
         return self.model_aliases.get(name, name)
 
     def price(self, model: str) -> Price | None:
-        """What a model costs there; None when nobody has said."""
+        """The price of a model there; None if no operator has entered one."""
         return self.prices.get(model) or self.prices.get(ANY_MODEL)

@@ -1,4 +1,4 @@
-"""Passive ejection: what calls say of an endpoint, judged by the rule, kept for all workers."""
+"""Which endpoints are ejected because their calls fail, and which return?"""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 
 class Ejector:
+    """Applies the ejection rule to verdicts, for all workers, and updates this worker's view."""
+
     def __init__(self, live: LiveStore, view: EndpointView) -> None:
         config = configuration().balancing
         self._live = live
@@ -29,7 +31,7 @@ class Ejector:
         )
 
     async def judge(self, verdict: Verdict) -> None:
-        """Eject the endpoint, or let it return; a lost word is made up for by the next call."""
+        """Eject the endpoint or let it return. Without Valkey, the next call decides."""
         endpoint = verdict.endpoint_id
         others = self._view.peers_of(endpoint)
         known = [self._view.live.get(other, EMPTY) for other in others]

@@ -1,4 +1,4 @@
-"""Does an endpoint work, and if not, why? One look at its models and one answer of one token."""
+"""Does an endpoint work? An operator's test: list its models, then ask for one token."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from balancing.kinds.call import Call, Timeouts
 from balancing.models import Endpoint
 
 PATIENCE = Timeouts(connect=5.0, first_token=20.0, stall=10.0, total=30.0)
-# Models that think before they speak want more than a token, and OpenAI's another field for it.
+# Reasoning models need more than one token, and OpenAI's need this field for it.
 _THINKERS_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointReport:
-    """What came of it, in words for an operator."""
+    """The result of a test; `text` is for operators."""
 
     worked: bool
     text: str
 
 
 def run(endpoint: Endpoint) -> EndpointReport:
-    """Try an endpoint as its row stands, whatever its state; takes up to a minute."""
+    """Test an endpoint, whatever its state; takes up to a minute."""
     try:
         target = target_of(endpoint)
     except UnreadableColumn as error:
@@ -66,7 +66,7 @@ async def _test(target: Target) -> EndpointReport:
 
 
 async def _models(client: Client, target: Target) -> str:
-    """What its list says of the models it is registered with; many servers have no list."""
+    """Whether it lists the models of its row; many servers have no list."""
     try:
         listed = await client.models(target, PATIENCE)
     except CallError as error:
@@ -112,7 +112,7 @@ def _tokens(answer: Answer) -> str:
 
 
 def _missing_credential(target: Target) -> str:
-    """Workers may have the variable that web does not."""
+    """A note if the variable is missing in this process; workers may have it nevertheless."""
     name = target.api_key_variable
     if target.access.encrypted_credential or not name or os.environ.get(name):
         return ""

@@ -1,8 +1,8 @@
-"""One look at an endpoint: does its server answer, and how many calls wait inside it?
+"""Does an endpoint's server answer, and how many calls wait in its own queue?
 
-A probe asks what costs nothing: `/health`, which vLLM, SGLang, TGI and llama.cpp have, else the
-list of models. Whatever is not an error of the server (5xx) shows that there is one: a 401 or a
-404 is for calls to find out about.
+A probe asks for something cheap: `/health`, which vLLM, SGLang, TGI and llama.cpp have, else the
+list of models. Any answer but a server error (5xx) shows that the server runs. A 401 or a 404 is
+an error of calls, not of the server's health.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from balancing.outbound import connector
 
 LARGEST = 512 * 1024
 MOST_WAITING = 1_000_000
-# Servers gain a path when they are replaced by a newer version.
+# A newer version of the server may have a path that this one lacks.
 ASK_AGAIN_SECONDS = 600.0
 _WAITING = re.compile(
     rb"^(?:vllm:num_requests_waiting|sglang:num_queue_reqs|llamacpp:requests_deferred)"
@@ -33,11 +33,11 @@ _WAITING = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What a probe saw.
+    """What a probe found.
 
     Attributes:
-        error: empty when the server answered.
-        waiting: calls in its own queue; None when it does not tell.
+        error: empty if the server answered.
+        waiting: calls in the server's own queue; None if the server does not say.
     """
 
     error: str = ""
@@ -45,7 +45,7 @@ class ProbeResult:
 
 
 class Prober:
-    """Probes over kept-alive connections; remembers which paths a server has."""
+    """Probes over kept-alive connections; remembers which paths a server lacks."""
 
     def __init__(self, *, timeout_seconds: float) -> None:
         self._session = aiohttp.ClientSession(
@@ -59,7 +59,7 @@ class Prober:
         await self._session.close()
 
     async def probe(self, target: Target, *, in_use: int) -> ProbeResult:
-        """Never raises: what goes wrong is what was seen."""
+        """Probe once. Errors are part of the result and never raised."""
         root = target.base_url.removesuffix("/v1")
         try:
             status = await self._health(target, root)
@@ -79,11 +79,11 @@ class Prober:
     async def _waiting(self, target: Target, root: str, in_use: int) -> int | None:
         found = _WAITING.findall(await self._body(target, root, "/metrics"))
         if found:
-            # It says what it likes: 1e999 is a number too.
+            # Bounded, because a server may answer 1e999.
             return int(min(sum(map(float, found)), MOST_WAITING))
         body = await self._body(target, root, "/slots")
         slots = orjson.loads(body) if body else None
-        # Of more calls of ours than it has slots, the rest waits in its queue.
+        # Calls of ours beyond its slots wait in its queue.
         return max(0, in_use - len(slots)) if isinstance(slots, list) and slots else None
 
     async def _health(self, target: Target, root: str) -> int:
@@ -101,7 +101,7 @@ class Prober:
             return int(reply.status)
 
     def _get(self, target: Target, url: str, headers: dict[str, str] | None = None) -> Any:
-        """As calls reach it: by its name, its proxy and its idea of whom to trust."""
+        """A GET on the same way as calls: host name, proxy and trusted certificates."""
         return self._session.get(
             url,
             headers={**(headers or {}), **target.host_header},

@@ -1,7 +1,7 @@
-"""What one worker does for all: it probes the endpoints and learns their limits.
+"""How are endpoints probed and their limits learned? One worker does both for all workers.
 
-Whoever holds the lease in Valkey is the one; when it dies, another one follows within seconds.
-Results go to the live state, where all workers read them.
+The worker that holds the leadership in Valkey does it. If this worker dies, another one follows
+within seconds. The results are stored as live state, which all workers read.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from balancing.endpoints.target import Target
 from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
 from balancing.live.store import Fields, LiveStore
+from balancing.models.choices import State
 from balancing.policies.limits import Gradient2
 from balancing.policies.probing import Health, Probing
 from llmqueue_project.config import configuration
@@ -29,7 +30,7 @@ LEASE_SECONDS = 5.0
 
 
 class Watch:
-    """Probes and limits of one process, done while it holds the lease."""
+    """Probes and learns limits while this process holds the leadership."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class Watch:
         self._live = live
         self._view = view
         self._clock = clock
-        # A restarted worker has its predecessor's name.
+        # With a random part, because a restarted worker has the name of its predecessor.
         self._name = f"{worker}:{uuid4().hex[:8]}"
         self._probing = Probing(config.unhealthy_after, config.healthy_after)
         self._gradient = Gradient2()
@@ -53,14 +54,14 @@ class Watch:
         self._running: dict[int, asyncio.Task[None]] = {}
 
     async def once(self) -> None:
-        """Called every second.
+        """One round; to be called every second.
 
         Raises:
             redis.RedisError: Valkey is away.
         """
         if not await self._live.hold_leadership(self._name, seconds=LEASE_SECONDS):
             return
-        targets = [t for t in self._view.targets.values() if t.state != "disabled"]
+        targets = [t for t in self._view.targets.values() if t.state != State.DISABLED]
         in_use = await self._update_limits(targets)
         if self._config.probe_seconds > 0:
             for target in targets:
@@ -73,7 +74,7 @@ class Watch:
             await self._prober.close()
 
     async def _update_limits(self, targets: Sequence[Target]) -> dict[int, int]:
-        """Move the limits by one step; slots in use by endpoint id."""
+        """Move the learned limits by one step; returns the slots in use by endpoint id."""
         if not targets:
             return {}
         now, found = await self._live.take_crowding([target.id for target in targets])
@@ -123,7 +124,7 @@ class Watch:
             log.info("probe.not_stored", endpoint=target.name, error=str(error))
 
     def _fields(self, target: Target, live: Live, result: ProbeResult, began: float) -> Fields:
-        # A server that answers calls is well, whatever its probe path says.
+        # A server that answers calls is well, even if it answers no probes.
         answered = not result.error or live.answered_at > began - self._config.probe_seconds
         before = Health(live.healthy, live.bad_probes, live.good_probes)
         after = self._probing.after(before, answered=answered)

@@ -1,4 +1,4 @@
-"""The APIs that endpoints speak, one module a kind; clients of ours see the OpenAI shape of all."""
+"""How does each provider's API read in OpenAI's shape? One module for each kind of endpoint."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from balancing.kinds.anthropic import Anthropic
 from balancing.kinds.contract import EndpointKind
 from balancing.kinds.gemini import Gemini
 from balancing.kinds.openai import AzureOpenAI, OpenAI
+from balancing.models.choices import Kind
 
 KINDS: dict[str, EndpointKind] = {
-    "openai": OpenAI(),
-    "azure_openai": AzureOpenAI(),
-    "anthropic": Anthropic(),
-    "gemini": Gemini(),
+    Kind.OPENAI: OpenAI(),
+    Kind.AZURE_OPENAI: AzureOpenAI(),
+    Kind.ANTHROPIC: Anthropic(),
+    Kind.GEMINI: Gemini(),
 }

@@ -1,8 +1,8 @@
-"""Anthropic's Messages API: what to ask. Its answers: anthropic_answers.py.
+"""Requests for Anthropic's Messages API. For its answers see anthropic_answers.py.
 
-Source: platform.claude.com/docs/en/api/messages. What has no counterpart follows Anthropic's own
-OpenAI layer: sampling penalties, seed and logit_bias are left out, temperature is capped at 1;
-what would change the meaning of an answer (n, logprobs, json_object) is refused.
+Source: platform.claude.com/docs/en/api/messages. Fields without a counterpart are treated as in
+Anthropic's own OpenAI layer: penalties, seed and logit_bias are left out, temperature is capped at
+1. Fields that would change the meaning of an answer (n, logprobs, json_object) are refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from llmqueue_project.config import configuration
 
 NAME = "Anthropic"
 VERSION = "2023-06-01"
-# Anthropic's own fields, which clients may send beside OpenAI's.
+# Fields of Anthropic that clients may send beside OpenAI's.
 _NATIVE = ("thinking", "top_k", "output_config", "context_management", "container", "mcp_servers")
 
 
@@ -41,7 +41,7 @@ class Anthropic:
         return shape.whole(chunks_of(answer))
 
     def blames_endpoint(self, status: int, error: Any) -> bool:
-        """An account without credit answers 400, like a bad request."""
+        """Anthropic answers 400 for an account without credit, as for a bad request."""
         return status == 400 and "credit balance" in str(error)
 
     def retry_after_seconds(self, error: Any) -> float:
@@ -60,10 +60,10 @@ def _presenting(target: Target, credential: str) -> dict[str, str]:
 
 
 def request_body(body: Json, *, stream: bool) -> Json:
-    """OpenAI's chat request as one of the Messages API.
+    """OpenAI's chat request as a request of the Messages API.
 
     Raises:
-        Refused: it asks for what Anthropic does not have.
+        Refused: it asks for something that Anthropic does not have.
     """
     shape.only_one_choice(body, NAME)
     if body.get("logprobs"):
@@ -90,7 +90,7 @@ def request_body(body: Json, *, stream: bool) -> Json:
 
 
 def _system(messages: list[Json]) -> list[Json]:
-    """All system messages, wherever they stand: the Messages API has one place for them."""
+    """All system messages of the request; the Messages API has one field for them."""
     return [
         _block(part)
         for place, message in enumerate(messages)
@@ -100,7 +100,7 @@ def _system(messages: list[Json]) -> list[Json]:
 
 
 def _messages(messages: list[Json]) -> list[Json]:
-    """Turns; neighbours of one role become one, because all results of tools answer one turn."""
+    """The turns. Neighbours of one role are joined: one turn answers all tool calls of another."""
     turns: list[Json] = []
     for place, message in enumerate(messages):
         if message["role"] in SYSTEM_ROLES:

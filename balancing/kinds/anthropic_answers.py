@@ -1,4 +1,4 @@
-"""Anthropic's answers in OpenAI's shape: events of a stream, and whole messages.
+"""Turns Anthropic's answers into OpenAI's shape: events of a stream, and whole messages.
 
 Source: platform.claude.com/docs/en/build-with-claude/streaming and .../api/errors.
 """
@@ -23,7 +23,7 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-# The HTTP statuses that these errors have when no stream has begun.
+# The HTTP statuses of these errors outside a stream.
 _STATUSES = {"rate_limit_error": 429, "overloaded_error": 529, "timeout_error": 504}
 
 
@@ -34,7 +34,7 @@ class AnthropicStream:
         self.done = False
         self._chunks = Chunks("")
         self._usage: Json = {}
-        # Content block -> its place among the tool calls, and whether arguments have come.
+        # Content block -> its place among the tool calls; blocks whose arguments have come.
         self._tools: dict[int, int] = {}
         self._argued: set[int] = set()
 
@@ -91,7 +91,7 @@ class AnthropicStream:
 
     def _stop(self, block: int) -> Iterator[Json]:
         if block in self._tools and block not in self._argued:
-            # A call without arguments: OpenAI's clients parse them, and "" is no JSON.
+            # OpenAI's clients parse the arguments of every call, and "" is not JSON.
             yield self._arguments(block, "{}")
 
     def _arguments(self, block: int, text: str) -> Json:
@@ -99,12 +99,12 @@ class AnthropicStream:
         return self._chunks.delta({"tool_calls": [call]})
 
     def _count(self, usage: Any) -> None:
-        """Counts are cumulative: the last one told holds."""
+        """Add counts; each is cumulative, so that the last one holds."""
         self._usage |= {name: n for name, n in (usage or {}).items() if n is not None}
 
 
 def chunks_of(message: Json) -> Iterator[Json]:
-    """A whole message as the chunks it would have been streamed in."""
+    """A whole message as the chunks of a stream."""
     stream = AnthropicStream()
     yield from stream.feed({"type": "message_start", "message": message})
     for place, block in enumerate(message["content"]):
@@ -117,7 +117,7 @@ def chunks_of(message: Json) -> Iterator[Json]:
 
 
 def usage_of(usage: Json) -> Json:
-    """Anthropic counts what it read from and wrote to its cache apart from the input."""
+    """OpenAI's usage. Anthropic does not count cached tokens as input tokens; OpenAI does."""
     cached = usage.get("cache_read_input_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or 0
     prompt = (usage.get("input_tokens") or 0) + cached + written
@@ -125,7 +125,7 @@ def usage_of(usage: Json) -> Json:
 
 
 def failure(error: Json) -> CallError:
-    """An error event in the middle of a stream."""
+    """The error for an error event within a stream."""
     kind, message = str(error.get("type")), str(error.get("message") or error.get("type"))
     if kind in ("invalid_request_error", "request_too_large"):
         body = shape.error(message, error_type="invalid_request_error")

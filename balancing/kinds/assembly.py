@@ -1,4 +1,4 @@
-"""Streamed chunks put together into the one response that is stored."""
+"""Puts streamed chunks together into the one response that is stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Assembly:
-    """Feeds on `chat.completion.chunk` (or `text_completion`) objects of one stream."""
+    """Takes the `chat.completion.chunk` (or `text_completion`) objects of one stream."""
 
     def __init__(self) -> None:
         self._head: dict[str, Any] = {}
@@ -15,7 +15,7 @@ class Assembly:
         self.tokens = 0
 
     def feed(self, chunk: dict[str, Any]) -> bool:
-        """Take in one chunk; whether it carried generated text, tool calls or a finish."""
+        """Add one chunk; returns whether it held generated text or tool calls."""
         if chunk.get("usage"):
             self.usage = chunk["usage"]
         if not self._head:
@@ -57,7 +57,7 @@ class Assembly:
 
     @property
     def finished(self) -> bool:
-        """Whether every choice that began also ended with a finish reason."""
+        """Whether every choice that has begun has a finish reason."""
         return bool(self._choices) and all(
             choice.get("finish_reason") for choice in self._choices.values()
         )
@@ -69,7 +69,7 @@ class Assembly:
         return "".join(first["parts"]) if first else ""
 
     def response(self) -> dict[str, Any]:
-        """The response object as if it had not been streamed."""
+        """The response object, as an unstreamed call would have returned it."""
         completion = self._head.get("object") == "text_completion"
         response = {**self._head, "object": "text_completion" if completion else "chat.completion"}
         response["choices"] = [
@@ -109,7 +109,7 @@ def _merge_tool_calls(whole: list[dict[str, Any]], parts: list[dict[str, Any]]) 
             whole.append(call)
         call["id"] = part.get("id") or call["id"]
         if part.get("extra_content"):
-            # Gemini's signatures of its thoughts: it refuses a history without them.
+            # Signatures of Gemini's thoughts. Gemini refuses a history without them.
             call["extra_content"] = part["extra_content"]
         function = part.get("function") or {}
         if function.get("name"):

@@ -1,4 +1,4 @@
-"""What is asked of an endpoint: one request in OpenAI's shape, and how long its answer may take."""
+"""What is asked of an endpoint, and how long may the answer take?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from balancing.endpoints.access import Access
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; `total` includes the rest."""
+    """Seconds; `total` covers the whole call."""
 
     connect: float
     first_token: float
@@ -19,7 +19,7 @@ class Timeouts:
     total: float
 
     def at(self, access: Access) -> Timeouts:
-        """These, with the endpoint's own where it has some; none outlasts the total."""
+        """The endpoint's own timeouts, else these; `total` never grows."""
         return Timeouts(
             access.connect_timeout or self.connect,
             access.first_token_timeout or self.first_token,
@@ -34,8 +34,8 @@ class Call:
 
     Attributes:
         api: a key of `APIS`.
-        body: OpenAI's JSON text.
-        model: the client's name of the model where the endpoint has another; else empty.
+        body: JSON text in OpenAI's shape.
+        model: the client's name of the model if the endpoint has another; else empty.
     """
 
     job_id: UUID
@@ -47,5 +47,5 @@ class Call:
 
     @property
     def public_id(self) -> str:
-        """The id that clients read in the answer."""
+        """The id that clients see in the answer."""
         return APIS[self.api].id_prefix + self.job_id.hex

@@ -1,7 +1,7 @@
-"""What a kind of endpoint must know: how to ask, and how to read what comes back.
+"""What must a kind of endpoint be able to do?
 
-Requests arrive as OpenAI's JSON text and answers leave in OpenAI's shape; kinds translate in
-between and do no I/O.
+A kind gets requests as OpenAI's JSON text and gives answers in OpenAI's shape. It translates both
+and does no I/O.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ class Outgoing:
 
 
 class Translator(Protocol):
-    """The events of one provider's stream, as OpenAI chunks.
+    """Turns the events of one provider's stream into OpenAI chunks.
 
     Attributes:
-        done: the provider has said that nothing follows.
+        done: whether the provider has said that nothing follows.
     """
 
     done: bool
 
     def feed(self, event: Json) -> Iterable[Json]:
-        """The chunks that one event amounts to.
+        """The chunks of one event.
 
         Raises:
-            balancing.errors.CallError: it reports a failure.
-            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
+            balancing.errors.CallError: the event reports a failure.
+            one of `balancing.errors.UNKNOWN_SHAPE`: the event has an unknown shape.
         """
         ...
 
     def end(self) -> Iterable[Json]:
-        """What is left to say when the stream has ended, such as the usage."""
+        """The chunks that remain when the stream has ended, such as the usage."""
         ...
 
 
@@ -51,7 +51,7 @@ class EndpointKind(Protocol):
     """One provider's API.
 
     Attributes:
-        passes_through: answers and errors are OpenAI's already and go on as they are.
+        passes_through: whether answers and errors have OpenAI's shape already.
     """
 
     passes_through: bool
@@ -60,25 +60,25 @@ class EndpointKind(Protocol):
         """The HTTP request for a call.
 
         Raises:
-            balancing.errors.Refused: the provider has no counterpart for what it asks.
-            one of `balancing.errors.UNKNOWN_SHAPE`: it has an unknown shape.
+            balancing.errors.Refused: the provider cannot do what the request asks.
+            one of `balancing.errors.UNKNOWN_SHAPE`: the request has an unknown shape.
         """
         ...
 
     def translator(self) -> Translator | None:
-        """For one stream; None when it is OpenAI's."""
+        """A translator for one stream; None if the stream has OpenAI's shape already."""
         ...
 
     def whole(self, answer: Json, call: Call) -> Json:
-        """An answer that was not streamed, in OpenAI's shape."""
+        """An unstreamed answer in OpenAI's shape."""
         ...
 
     def blames_endpoint(self, status: int, error: Any) -> bool:
-        """Whether a 4xx speaks of our account or model, not of the client's request."""
+        """Whether a 4xx concerns our account or the model, not the client's request."""
         ...
 
     def retry_after_seconds(self, error: Any) -> float:
-        """When to try again, from an error's body; 0 when it does not say."""
+        """The delay that an error's body asks for; 0 if it asks for none."""
         ...
 
     def listing(self, target: Target, credential: str) -> Outgoing:
@@ -86,5 +86,5 @@ class EndpointKind(Protocol):
         ...
 
     def listed(self, answer: Json) -> list[str]:
-        """The names of the models in the answer to `listing`."""
+        """The names of the models in the answer to the request of `listing`."""
         ...

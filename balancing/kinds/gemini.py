@@ -1,7 +1,8 @@
-"""Google's Gemini API: what to ask. Its answers: gemini_answers.py.
+"""Requests for Google's Gemini API. For its answers see gemini_answers.py.
 
-Source: ai.google.dev/api/generate-content, .../embeddings; thought signatures and the meaning of
-reasoning_effort follow Google's own OpenAI layer (ai.google.dev/gemini-api/docs/openai).
+Source: ai.google.dev/api/generate-content, .../embeddings. Thought signatures and
+`reasoning_effort` are treated as in Google's own OpenAI layer
+(ai.google.dev/gemini-api/docs/openai).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
 from balancing.kinds.shape import Json
 
 NAME = "Gemini"
-# OpenAI's field -> that of generationConfig, where they mean the same.
+# OpenAI's field -> the field of generationConfig with the same meaning.
 _SAMPLING = {
     "temperature": "temperature",
     "top_p": "topP",
@@ -32,11 +33,11 @@ _SAMPLING = {
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
-# Gemini's own fields, which clients may send beside OpenAI's.
+# Fields of Gemini that clients may send beside OpenAI's.
 _NATIVE = {"safety_settings": "safetySettings", "cached_content": "cachedContent"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 _BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
-# Gemini 3 refuses calls of a history that is not its own, unless they say so.
+# Gemini 3 refuses tool calls that it did not make, unless they carry this signature.
 _FOREIGN = "skip_thought_signature_validator"
 _FAULTS = ("API_KEY_INVALID", "API key not valid", "API key expired")
 
@@ -64,7 +65,7 @@ class Gemini:
         return shape.whole(answers.chunks_of(answer))
 
     def blames_endpoint(self, status: int, error: Any) -> bool:
-        """A wrong key, a missing bill or a refused country answer 400, like a bad request."""
+        """Gemini answers 400 for a wrong key, missing billing or a refused country, too."""
         found = error.get("error") if isinstance(error, dict) else None
         precondition = isinstance(found, dict) and found.get("status") == "FAILED_PRECONDITION"
         return status == 400 and (precondition or any(word in str(error) for word in _FAULTS))
@@ -84,10 +85,10 @@ def _presenting(credential: str) -> dict[str, str]:
 
 
 def request_body(body: Json, model: str) -> Json:
-    """OpenAI's chat request as one of generateContent.
+    """OpenAI's chat request as a request of generateContent.
 
     Raises:
-        Refused: it asks for what Gemini does not have.
+        Refused: it asks for something that Gemini does not have.
     """
     messages = body["messages"]
     asked: Json = {"contents": _contents(messages, model)}
@@ -124,7 +125,7 @@ def _system(messages: list[Json]) -> list[Json]:
 
 
 def _contents(messages: list[Json], model: str) -> list[Json]:
-    """Turns; neighbours of one role become one, because all results of tools answer one turn."""
+    """The turns. Neighbours of one role are joined: one turn answers all tool calls of another."""
     names = {
         call["id"]: call["function"]["name"]
         for message in messages

@@ -1,4 +1,4 @@
-"""Gemini's answers in OpenAI's shape: a stream's responses, whole ones, embeddings, errors.
+"""Turns Gemini's answers into OpenAI's shape: streamed ones, whole ones, embeddings, errors.
 
 Source: ai.google.dev/api/generate-content#v1beta.GenerateContentResponse and .../embeddings;
 errors: google.rpc.Status with google.rpc.RetryInfo.
@@ -19,7 +19,7 @@ from balancing.errors import Refused, Unavailable
 from balancing.kinds import shape
 from balancing.kinds.shape import Chunks, Json, tool_call
 
-# Whatever is not named here kept the model from saying what it would have said.
+# All other reasons mean that a filter stopped the answer.
 FINISH = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -36,7 +36,7 @@ class GeminiStream:
         self.done = False
         self._chunks: Chunks | None = None
         self._usage: Json | None = None
-        # Candidate -> tool calls it has made.
+        # Candidate -> number of its tool calls.
         self._calls: Counter[int] = Counter()
 
     def feed(self, event: Json) -> Iterator[Json]:
@@ -82,20 +82,20 @@ class GeminiStream:
         identifier = asked.get("id") or f"call_{uuid4().hex[:24]}"
         call = tool_call(place, identifier, asked["name"], arguments)
         if signature := part.get("thoughtSignature"):
-            # Google's own place for it; clients send it back with the history.
+            # Google's OpenAI layer uses this field, too. Clients send it back with the history.
             call["extra_content"] = {"google": {"thought_signature": signature}}
         return call
 
 
 def chunks_of(answer: Json) -> Iterator[Json]:
-    """A whole answer as the chunks it would have been streamed in."""
+    """A whole answer as the chunks of a stream."""
     stream = GeminiStream()
     yield from stream.feed(answer)
     yield from stream.end()
 
 
 def usage_of(usage: Json) -> Json:
-    """Gemini counts its thoughts apart from its answer; both are paid as output."""
+    """OpenAI's usage. Gemini counts its thoughts apart from its answer; both cost output tokens."""
     thoughts = usage.get("thoughtsTokenCount") or 0
     return shape.usage(
         prompt=(usage.get("promptTokenCount") or 0) + (usage.get("toolUsePromptTokenCount") or 0),
@@ -106,9 +106,9 @@ def usage_of(usage: Json) -> Json:
 
 
 def embeddings(answer: Json, asked: Json) -> Json:
-    """Vectors as floats, or as base64 of little-endian float32 when asked for.
+    """The vectors as floats, or in base64 as little-endian float32 if the request asks for it.
 
-    Gemini counts no tokens of embeddings: the usage is left at what it tells, or 0.
+    Gemini does not always count the tokens of embeddings; the usage is 0 then.
     """
     packed = asked.get("encoding_format") == "base64"
     data = [
@@ -129,7 +129,7 @@ def _packed(values: list[float]) -> str:
 
 
 def failure(event: Json) -> Unavailable | Refused:
-    """An error object where an answer was expected: in the middle of a stream."""
+    """The error for an error object within a stream."""
     error = event["error"]
     status, message = int(error.get("code") or 0), str(error.get("message") or "an error")
     if status == 400:

@@ -1,4 +1,4 @@
-"""OpenAI's API, and Azure's variety of it: bodies and answers pass as they are.
+"""OpenAI's API and Azure's variety of it: requests and answers pass unchanged.
 
 Sources: platform.openai.com/docs/api-reference; learn.microsoft.com/azure/foundry/openai/reference
 (dated versions) and .../api-version-lifecycle (v1).
@@ -55,8 +55,8 @@ class OpenAI:
 class AzureOpenAI(OpenAI):
     """A resource of Azure OpenAI; its models are the names of deployments.
 
-    Without `api_version` it is called by the v1 API, which takes the deployment as the model;
-    with one by the dated API, whose path names the deployment.
+    Without `api_version` it is called through the v1 API, which takes the deployment as the model.
+    With an `api_version` it is called through the dated API, whose path names the deployment.
     """
 
     def _address(self, target: Target, call: Call) -> str:
@@ -77,5 +77,5 @@ class AzureOpenAI(OpenAI):
 
 
 def _resource(target: Target) -> str:
-    """The resource's own URL, with or without the path that Azure's portal shows behind it."""
+    """The URL of the resource, without the path that Azure's portal shows after it."""
     return target.base_url.removesuffix("/v1").removesuffix("/openai")

@@ -1,4 +1,4 @@
-"""OpenAI's messages taken apart: who says what, in text, images and files."""
+"""Takes OpenAI's messages apart into texts, images, files and tool calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SYSTEM_ROLES = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """`cache` is Anthropic's mark for what to remember, which other gateways also pass on."""
+    """`cache` is Anthropic's `cache_control`; clients of other gateways send it, too."""
 
     text: str
     cache: Any = None
@@ -26,7 +26,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Something that is not text: its base64 data, or else where it is."""
+    """An image, a sound or a file: its data in base64, or else its URL."""
 
     type: str
     data: str = ""
@@ -34,10 +34,10 @@ class Media:
 
 
 def parts(content: Any, param: str) -> Iterator[Text | Media]:
-    """What a message's content consists of; empty texts are left out.
+    """The parts of a message's content; empty texts are left out.
 
     Raises:
-        Refused: a part of an unknown type.
+        Refused: a part has an unknown type.
     """
     if content is None:
         return
@@ -78,10 +78,10 @@ def _media(url: str, unknown_type: str) -> Media:
 
 
 def text_of(content: Any, param: str) -> str:
-    """A content that can only be text.
+    """The text of a content that may hold nothing else.
 
     Raises:
-        Refused: it holds something else.
+        Refused: the content holds something else.
     """
     found = list(parts(content, param))
     if not all(isinstance(part, Text) for part in found):
@@ -93,7 +93,7 @@ def arguments_of(call: Json) -> Json:
     """The arguments of a tool call as an object.
 
     Raises:
-        Refused: they are no JSON object.
+        Refused: the arguments are not a JSON object.
     """
     text = call["function"].get("arguments") or "{}"
     try:
@@ -106,10 +106,10 @@ def arguments_of(call: Json) -> Json:
 
 
 def functions(body: Json) -> list[Json]:
-    """The functions a model may call.
+    """The functions that the model may call.
 
     Raises:
-        Refused: a tool is something else.
+        Refused: a tool is not a function.
     """
     if body.get("functions"):
         raise unsupported("use tools: functions are OpenAI's of 2023", "functions")

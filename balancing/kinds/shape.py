@@ -1,4 +1,4 @@
-"""OpenAI's shapes, for kinds that do not speak them: chunks, whole answers, errors."""
+"""OpenAI's shapes, for kinds that speak another API: chunks, whole answers, usage, errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class Chunks:
-    """Makes the chunks of one answer; `id` is filled in by the reader."""
+    """Makes the chunks of one answer; the reader of the stream fills in `id`."""
 
     def __init__(self, model: str) -> None:
         self._head = {
@@ -43,7 +43,7 @@ def tool_call(index: int, identifier: str, name: str, arguments: str) -> Json:
 
 
 def whole(chunks: Iterable[Json]) -> Json:
-    """The answer that a stream of these chunks would have amounted to."""
+    """The unstreamed answer that consists of these chunks."""
     assembly = Assembly()
     for chunk in chunks:
         assembly.feed(chunk)
@@ -57,7 +57,7 @@ def whole(chunks: Iterable[Json]) -> Json:
 def usage(
     *, prompt: int, completion: int, cached: int | None = None, reasoning: int | None = None
 ) -> Json:
-    """Token counts; parts of the prompt read from a cache and of the answer spent on thought."""
+    """Token counts. `cached` is part of the prompt, `reasoning` is part of the completion."""
     counts: Json = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -78,7 +78,7 @@ def error(
 
 
 def unsupported(message: str, param: str | None = None) -> Refused:
-    """A request that the provider has no counterpart for: the client gets a 400."""
+    """The error for a request that the provider cannot do: the client gets a 400."""
     body = error(message, error_type="invalid_request_error", param=param, code="unsupported")
     return Refused("unsupported", message, status=400, body=body)
 
@@ -100,7 +100,7 @@ def stops(body: Json) -> list[str]:
 
 
 def schema_of(body: Json, provider: str) -> Json | None:
-    """The JSON schema that an answer must follow, if one is asked for."""
+    """The JSON schema that the answer must follow; None if the request names none."""
     wanted = body.get("response_format") or {"type": "text"}
     if wanted["type"] == "json_schema":
         schema: Json = wanted["json_schema"].get("schema") or {}

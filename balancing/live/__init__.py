@@ -1,1 +1,1 @@
-"""What all workers know together of the endpoints, in Valkey: slots, rates, speeds, failures."""
+"""What do all workers together know of an endpoint at this moment? Kept in Valkey."""

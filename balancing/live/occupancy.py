@@ -1,4 +1,4 @@
-"""How busy are the endpoints now? For pages and reports that users look at."""
+"""How busy are the endpoints now? For pages and reports, which are shown without Valkey, too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _valkey() -> redis.Redis:
 
 
 def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
-    """Unexpired slots by endpoint id; empty when Valkey is away: a page is shown without them."""
+    """Slots in use by endpoint id; empty when Valkey is away."""
     if not endpoint_ids:
         return {}
     try:
@@ -57,7 +57,7 @@ class _Busy:
 
 
 class Occupancy:
-    """All endpoints, at most a second old: for lists that ask row by row."""
+    """Slots and live state of all endpoints, at most a second old; for lists that ask by row."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._seen: Aged[_Busy] = Aged(LATELY_SECONDS, clock=clock)
@@ -67,7 +67,7 @@ class Occupancy:
         return self._seen.current(_read).slots
 
     def live(self, endpoint_id: int) -> Live:
-        """As `live_state`; `EMPTY` where nothing is known."""
+        """As `live_state`; `EMPTY` if nothing is known."""
         return self._seen.current(_read).live.get(endpoint_id, EMPTY)
 
 

@@ -1,10 +1,10 @@
-"""How much of an endpoint's requests and tokens per minute is left, over all workers.
+"""How many requests and tokens may an endpoint still get this minute, over all workers?
 
-One hash an endpoint in Valkey: what was counted in each second of Valkey's own clock. The limit
-holds for any 60 seconds, not for each minute of the clock: a provider's own window begins when it
-likes. A request is counted when its slot is reserved and refunded if nothing came of it; tokens
-are counted by their estimate when it starts and corrected when it ends. Only endpoints with a limit
-cost anything.
+Valkey has one hash for each endpoint with a rate limit. It holds the requests and tokens of each
+second of Valkey's own clock. A limit holds for any 60 seconds, because a provider's window may
+begin at any second. A request is counted when its slot is reserved, and uncounted if no call
+starts. Tokens are counted by their estimate when a call starts, and corrected when it ends.
+Endpoints without a limit cost no round trip.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from balancing.live.scripts import script
 
 
 class RateLimited(Protocol):
-    """What the limits ask of an endpoint; None is no limit."""
+    """An endpoint, as rate limits see it; None means no limit."""
 
     @property
     def id(self) -> int: ...
@@ -37,11 +37,12 @@ def key(endpoint_id: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What limited endpoints allow at one moment; endpoints without a limit are not in it.
+    """What endpoints with a rate limit allow at one moment; other endpoints are left out.
 
     Attributes:
-        left: endpoint id -> requests that it still allows, those taken included.
-        taken: endpoint id -> requests counted for us.
+        second: Valkey's Unix time; the requests were counted in this second.
+        left: endpoint id -> requests that it allowed before any was taken.
+        taken: endpoint id -> requests that were counted for us.
     """
 
     second: int = 0
@@ -49,12 +50,14 @@ class Allowance:
     taken: Mapping[int, int] = field(default_factory=dict)
 
     def open_to(self, limits: Mapping[int, int]) -> dict[int, int]:
-        """The endpoints (id -> slots) that still take requests this minute."""
+        """The limits (endpoint id -> slots) of endpoints that still take requests this minute."""
         return {endpoint: most for endpoint, most in limits.items() if self.left.get(endpoint, 1)}
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
+    """Requests and tokens to add to what was counted; negative numbers are refunds."""
+
     endpoint_id: int
     second: int
     requests: int = 0
@@ -73,12 +76,12 @@ class Rates:
     def __init__(self, client: Redis) -> None:
         self._take = script(client, "take_rates")
         self._correct = script(client, "correct_rates")
-        # Lease -> what was counted for its call: (endpoint id, second, tokens).
+        # Lease -> what was counted for its call: endpoint id, second, tokens.
         self._charged: dict[str, tuple[int, int, int]] = {}
         self._corrections: list[Correction] = []
 
     async def take(self, targets: Iterable[RateLimited], wanted: int) -> Allowance:
-        """Count up to `wanted` requests at every limited endpoint; 0 only looks."""
+        """Count up to `wanted` requests at each endpoint with a limit; 0 reads what is left."""
         limited = [target for target in targets if target.is_rate_limited]
         if not limited:
             return NOTHING_LIMITED
@@ -95,10 +98,10 @@ class Rates:
     async def count(
         self, allowance: Allowance, started: Mapping[int, Sequence[tuple[str, int]]]
     ) -> None:
-        """Refund what was taken and not used; count the estimated tokens of what starts.
+        """Refund requests that were taken for nothing; count the tokens of calls that start.
 
         Args:
-            started: endpoint id -> (lease, estimated tokens) of each call.
+            started: endpoint id -> (lease, estimated tokens) of each call that starts.
         """
         for endpoint, taken in allowance.taken.items():
             calls = started.get(endpoint, ())
@@ -109,14 +112,14 @@ class Rates:
         await self.flush()
 
     def spent(self, lease: str, tokens: int | None) -> None:
-        """A call has ended; None leaves its estimate as it is. The next `flush` says so."""
+        """Note that a call has used so many tokens; None keeps its estimate. `flush` sends it."""
         charged = self._charged.pop(lease, None)
         if charged is not None and tokens is not None:
             endpoint, second, estimate = charged
             self._note(endpoint, second, tokens=tokens - estimate)
 
     async def flush(self) -> None:
-        """Tell Valkey what has been found out since the last time."""
+        """Send all corrections since the last time to Valkey."""
         if not self._corrections:
             return
         corrections, self._corrections = self._corrections, []

@@ -1,4 +1,4 @@
-"""The Lua that keeps slots and live state, one script a file in `balancing/live/lua/`."""
+"""The Lua scripts of slots, rate limits and live state: one file each in `balancing/live/lua/`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ _PRELUDE = (_FOLDER / "prelude.lua").read_text()
 
 
 def script(client: Redis, name: str) -> Any:
-    """`lua/<name>.lua`, ready to be called with `keys` and `args`; the prelude comes first."""
+    """The script `lua/<name>.lua` after the prelude, to be called with `keys` and `args`."""
     return client.register_script(_PRELUDE + (_FOLDER / f"{name}.lua").read_text())

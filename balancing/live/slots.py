@@ -1,8 +1,9 @@
-"""Who holds which slot of an endpoint: leases in Valkey, the same for every worker.
+"""Who holds which slot of an endpoint? Slots are leases in Valkey, shared by all workers.
 
-One sorted set an endpoint: member = lease, score = when it expires, in milliseconds of Valkey's
-own clock. A dead worker's slots free themselves, and their cost with them (`lua/prelude.lua`); a
-reservation is a slot that expires within seconds and becomes a lease when a job is bound to it.
+Valkey has one sorted set for each endpoint. Its members are leases; their scores say when they
+expire, in milliseconds of Valkey's own clock. The slots of a dead worker expire, and their cost
+with them (`lua/prelude.lua`). A reserved slot expires within seconds. It becomes a lease when a job
+is chosen for it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Room:
     """One endpoint's share of a reservation.
 
     Attributes:
-        used: slots of others.
-        reserved: slots held for us.
-        room: slots that were free, those reserved included.
-        cost: of the calls that run there, in weighted tokens.
-        on_trial: what is reserved is the one call that decides whether it comes back.
+        used: slots that others hold.
+        reserved: slots that are held for us.
+        room: slots that were free, the reserved ones included.
+        cost: weighted tokens of the calls that run there.
+        on_trial: whether the endpoint is on trial: this one call decides if it returns.
     """
 
     used: int
@@ -47,7 +48,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """`at` is Valkey's Unix time: what other workers stored is compared with it."""
+    """Slots held for one round of claims; `at` is Valkey's Unix time when they were reserved."""
 
     token: str
     wanted: int
@@ -56,7 +57,7 @@ class Reservation:
     allowance: Allowance = NOTHING_LIMITED
 
     def within(self, allowance: Allowance) -> Reservation:
-        """The same, with no more slots of an endpoint than its rate limits allow requests."""
+        """This reservation, with no more slots of an endpoint than requests were taken for it."""
         rooms = {
             endpoint: replace(room, reserved=min(room.reserved, allowance.taken[endpoint]))
             if endpoint in allowance.taken
@@ -67,7 +68,7 @@ class Reservation:
 
 
 class NotReady(Exception):
-    """No slot may be given yet: running calls are registering again after a restart."""
+    """No slots are given yet, because running calls register again after Valkey's restart."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"slots open in {seconds:.1f} s")
@@ -75,11 +76,11 @@ class NotReady(Exception):
 
 
 class EpochMissing(Exception):
-    """Valkey has no memory of any slot: call `open_epoch` first."""
+    """Valkey has lost all slots, or never had any: call `open_epoch` first."""
 
 
 class Slots:
-    """The slots of all endpoints, through one Valkey client. A lease is `<token>/<cost>`.
+    """The slots of all endpoints, through one Valkey client. A lease reads `<token>/<cost>`.
 
     Raises, in every method: redis.RedisError when Valkey is away.
     """
@@ -94,18 +95,18 @@ class Slots:
         self._open = script(client, "open_epoch")
 
     async def open_epoch(self, *, quiet_seconds: float) -> None:
-        """Let slots be given from `quiet_seconds` on, unless someone already said when."""
+        """Let slots be given after `quiet_seconds`, unless another worker has said when already."""
         await self._open(keys=[EPOCH], args=[int(quiet_seconds * 1000)])
 
     async def reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
-        """Up to `wanted` slots of each endpoint, held for the reservation time.
+        """Hold up to `wanted` slots of each endpoint for the reservation time.
 
         Args:
-            limits: endpoint id -> most slots it may have in use.
-            wanted: slots per endpoint; 0 only looks.
+            limits: endpoint id -> the most slots that may be in use there.
+            wanted: slots of each endpoint; 0 only reads what is in use.
 
         Raises:
-            EpochMissing, NotReady: no slots can be given now.
+            EpochMissing, NotReady: no slots are given now.
         """
         token = uuid4().hex[:16]
         reply: list[Any] = await self._reserve(
@@ -125,7 +126,7 @@ class Slots:
         return Reservation(token, wanted, rooms, reply[1] / 1000)
 
     async def confirm(self, reservation: Reservation, leases: Mapping[int, Sequence[str]]) -> None:
-        """Turn reserved slots into leases (endpoint id -> leases) and give back the rest."""
+        """Replace reserved slots by leases (endpoint id -> leases) and free the rest."""
         held = [e for e, room in reservation.rooms.items() if room.reserved]
         if not held:
             return
@@ -140,12 +141,12 @@ class Slots:
         )
 
     async def add(self, leases: Sequence[tuple[int, str]]) -> None:
-        """Take slots (endpoint id, lease) for what already runs, beyond the limit if need be."""
+        """Take slots (endpoint id, lease) for calls that run already, even above the limit."""
         for endpoint, lease in leases:
             await self._confirm(keys=_keys([endpoint]), args=["", 0, self._lease_ms, lease])
 
     async def renew(self, leases: Mapping[int, Sequence[str]]) -> None:
-        """Keep slots for another lease time."""
+        """Keep slots (endpoint id -> leases) for another lease time."""
         for endpoint, members in leases.items():
             if members:
                 await self._renew(keys=[EPOCH, *_keys([endpoint])], args=[self._lease_ms, *members])
@@ -153,7 +154,7 @@ class Slots:
     async def release(
         self, endings: Sequence[Ending], *, cooldown_seconds: float = 0.0
     ) -> list[Verdict]:
-        """Free slots and learn from their calls; what an ejection rule has to judge."""
+        """Free slots and store what their calls say; returns what the ejection rule must judge."""
         arguments: list[Any] = [int(cooldown_seconds * 1000)]
         for ending in endings:
             arguments += ending.arguments()
@@ -172,7 +173,7 @@ def _keys(endpoints: Iterable[int]) -> list[str]:
 
 
 def slots_in_use(client: redis.Redis, endpoints: Sequence[int]) -> dict[int, int]:
-    """Slots in use now, by endpoint, from synchronous code; expired leases are not counted."""
+    """Slots in use now by endpoint id, without expired leases; for synchronous code."""
     seconds, microseconds = client.time()
     now = seconds * 1000 + microseconds // 1000
     pipe = client.pipeline(transaction=False)

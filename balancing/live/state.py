@@ -1,7 +1,7 @@
-"""What workers know together of an endpoint: how fast it is, how it fails, whether it is well.
+"""How fast is an endpoint, how often does it fail, is it well?
 
-One Valkey hash an endpoint, written by the scripts beside it, gone a day after its last call. What
-is lost with Valkey is learned again from traffic and probes.
+Valkey has one hash for each endpoint. The Lua scripts write it; it expires a day after the last
+call. If Valkey loses it, traffic and probes fill it again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from balancing.policies.ejection import Standing
 from balancing.policies.slow_start import SlowStart
 
-# How fast a peak that nobody confirms is forgotten: an endpoint that is avoided for it has no calls
-# that could show that it is over.
+# Time constant by which a peak is forgotten. An endpoint that is avoided because of its peak has no
+# calls that could show that the peak is over.
 PEAK_SECONDS = 10.0
 
 FIELDS = (
@@ -33,18 +33,18 @@ def live_key(endpoint_id: int) -> str:
 
 
 class CallOutcome(IntEnum):
-    """What a call's end says of its endpoint, as `lua/release.lua` takes it."""
+    """What the end of a call says about its endpoint; the numbers are for `lua/release.lua`."""
 
     ANSWERED = 1
-    # Cancelled, or the request itself was at fault.
+    # It says nothing: the call was cancelled, or the request was at fault.
     SILENT = 0
     FAILED = -1
-    # A 429: avoided for a moment, but not a failure.
+    # A 429. The endpoint is avoided for a moment, but this does not count as a failure.
     BUSY = -2
 
 
 class HealthState(StrEnum):
-    """An endpoint's health in one word; `returning` while its share of the work grows again."""
+    """An endpoint's health in one word; `returning` is the slow start after an absence."""
 
     HEALTHY = "healthy"
     RETURNING = "returning"
@@ -55,12 +55,12 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """A call's end, and what it says of its endpoint.
+    """The end of a call, and what it says about the endpoint.
 
     Attributes:
-        first_token_seconds: from the call to its first token; 0 when not known.
-        token_seconds: time per output token; 0 when not known.
-        is_crowding: `token_seconds` is of a stream, and says how crowded the endpoint is.
+        first_token_seconds: from the start of the call to its first token; 0 if unknown.
+        token_seconds: time per output token; 0 if unknown.
+        is_crowding: whether `token_seconds` says how crowded the endpoint is, as streams do.
     """
 
     endpoint_id: int
@@ -71,7 +71,7 @@ class Ending:
     is_crowding: bool = False
 
     def arguments(self) -> tuple[str, int, int, int, int]:
-        """As `lua/release.lua` takes them."""
+        """The arguments of `lua/release.lua` for this call."""
         token = int(self.token_seconds * 1e6)
         first = int(self.first_token_seconds * 1e6)
         return self.lease, int(self.outcome), first, token, token if self.is_crowding else 0
@@ -79,7 +79,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A call's outcome that may move an ejection, and where the endpoint stands after it."""
+    """An outcome that the ejection rule must judge, and the endpoint's standing after it."""
 
     endpoint_id: int
     at: float
@@ -95,11 +95,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """An endpoint's live state; instants are Unix seconds of Valkey's clock, 0 when never.
+    """An endpoint's live state; instants are Unix seconds of Valkey's clock, 0 for never.
 
     Attributes:
-        limit: learned concurrency limit, not rounded; 0 when none was learned.
-        requests, errors: calls since the state began, and how many of them failed.
+        limit: the learned limit, not rounded; 0 if none was learned.
+        requests, errors: calls since the hash exists, and how many of them failed.
     """
 
     failures: int = 0
@@ -127,7 +127,7 @@ class Live:
 
     @classmethod
     def of_values(cls, values: Sequence[bytes | None]) -> Live:
-        """From the fields in the order of `FIELDS`."""
+        """From the values of the fields, in the order of `FIELDS`."""
         known = {
             name: _typed(name, value)
             for name, value in zip(FIELDS, values, strict=True)
@@ -154,7 +154,7 @@ class Live:
         return HealthState.RETURNING if is_ramping else HealthState.HEALTHY
 
     def peak_seconds(self, now: float) -> float:
-        """The peak time to first token, fallen since it was seen."""
+        """The peak time to first token, less what it has fallen since it was measured."""
         fallen = math.exp(-max(0.0, now - self.first_token_at) / PEAK_SECONDS)
         return self.first_token + (self.peak - self.first_token) * fallen
 

@@ -1,4 +1,4 @@
-"""Reads and keeps the endpoints' live state in Valkey, for workers and for people who look."""
+"""Reads and writes the live state of endpoints in Valkey, for workers and for pages."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _ROUNDS = 3
 
 
 class Crowding(NamedTuple):
-    """What the limit of an endpoint is learned from.
+    """The measurements from which an endpoint's limit is learned.
 
     Attributes:
         in_use: slots in use now.
-        token_seconds: time per output token since the last time; 0 when nothing was measured.
-        learned: what has been learned so far.
+        token_seconds: mean time per output token since the last measurement; 0 without calls.
+        learned: the limit that has been learned so far.
     """
 
     in_use: int
@@ -58,11 +58,14 @@ class LiveStore:
     async def judge(
         self, verdict: Verdict, rule: Ejection, *, others: Sequence[int], away: int
     ) -> Standing | None:
-        """Let the ejection rule decide on a verdict; its new standing if that moved it.
+        """Apply the ejection rule to a verdict; returns the new standing, None if it stays.
+
+        The rule runs here, and a script stores its result. If another worker has changed the
+        standing meanwhile, the script refuses, and the rule runs again on what is stored now.
 
         Args:
-            others: the endpoint's pool without itself.
-            away: how many of them are out or on trial, as last seen.
+            others: the endpoint's peers.
+            away: how many of them are out or on trial, by the worker's last knowledge.
         """
         seen = verdict.standing
         for _ in range(_ROUNDS):
@@ -82,11 +85,11 @@ class LiveStore:
         return None
 
     async def hold_leadership(self, who: str, *, seconds: float) -> bool:
-        """Whether this process is the one that probes and learns limits, for so long."""
+        """Whether this process probes and learns limits for all, for so many seconds."""
         return bool(await self._leadership(keys=[LEADER], args=[who, int(seconds * 1000)]))
 
     async def take_crowding(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Crowding]]:
-        """Valkey's Unix time, and by endpoint id how crowded it is; samples are read only once."""
+        """Valkey's Unix time and the crowding by endpoint id. Each sample is returned only once."""
         keys = [name for e in endpoints for name in (key(e), live_key(e))]
         reply: list[Any] = await self._take_crowding(keys=keys)
         found = {}
@@ -98,7 +101,7 @@ class LiveStore:
         return reply[0] / 1000, found
 
     async def store(self, states: Iterable[tuple[int, Fields]]) -> None:
-        """Set fields of endpoints; only the leader writes what it writes."""
+        """Set fields of endpoints. Only the leader calls this, so that nobody else writes them."""
         async with self._client.pipeline(transaction=False) as pipe:
             for endpoint, fields in states:
                 pipe.hset(live_key(endpoint), mapping=fields)
@@ -107,12 +110,12 @@ class LiveStore:
 
 
 def _decide(rule: Ejection, verdict: Verdict, away: int, of: int) -> Standing | None:
-    """The new standing; None where the rule leaves it as the release script already did."""
+    """The new standing; None if the rule leaves it as the release script stored it."""
     seen = verdict.standing
     if verdict.succeeded:
         found = rule.succeeded(seen, now=verdict.at)
     else:
-        # The script has counted this failure; the rule counts it itself.
+        # The release script has counted this failure, and the rule counts it again.
         before = replace(seen, failures=seen.failures - 1)
         found = rule.failed(before, now=verdict.at, out=away, of=of)
     return None if found == seen else found
@@ -123,7 +126,7 @@ def _ms(seconds: float) -> int:
 
 
 def read_live(client: redis.Redis, endpoints: Sequence[int]) -> dict[int, Live]:
-    """Live state by endpoint id, from synchronous code."""
+    """Live state by endpoint id, for synchronous code."""
     pipe = client.pipeline(transaction=False)
     for endpoint in endpoints:
         pipe.hmget(live_key(endpoint), FIELDS)

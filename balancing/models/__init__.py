@@ -1,4 +1,4 @@
-"""The rows of balancing: endpoints, and the model pools that say how requests are shared out."""
+"""Which endpoints are there, and how are the requests for some models balanced?"""
 
 from balancing.models.choices import SUPPORTED, served_apis
 from balancing.models.endpoint import Endpoint, validate_aliases, validate_prices
@@ -13,7 +13,7 @@ from balancing.validators import (
     validate_models,
 )
 
-# The validators are here because migrations name them so.
+# Migrations refer to the validators by these names.
 __all__ = [
     "CREDENTIAL_VARIABLE",
     "SUPPORTED",

@@ -1,4 +1,4 @@
-"""The words that an endpoint's row may hold, and what each kind of endpoint can be asked."""
+"""Which words may an endpoint's row hold, and which APIs can each kind of endpoint serve?"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Discover(models.TextChoices):
     DNS = "dns", "a server at each address of the name"
 
 
-# What llmqueue can ask of each kind, and what it does unless the endpoint's `apis` says otherwise.
+# The APIs that llmqueue can ask of each kind of endpoint.
 SUPPORTED: dict[str, frozenset[str]] = {
     Kind.OPENAI: EVERY_API,
     Kind.AZURE_OPENAI: EVERY_API,
@@ -41,5 +41,5 @@ SUPPORTED: dict[str, frozenset[str]] = {
 
 
 def served_apis(kind: str, apis: list[str]) -> frozenset[str]:
-    """The APIs that an endpoint serves: those it lists, else chat and completion if it can."""
+    """The APIs that an endpoint serves: those in its row, else chat and completion if it can."""
     return frozenset(apis) or SUPPORTED[kind] & {"chat", "completion"}

@@ -1,4 +1,4 @@
-"""Which empty value a column takes: its own, and no other."""
+"""Which empty value does a column accept? Its default, and no other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HELD = {"{}": "an object", "[]": "a list", '""': "text", "null": "a number"}
 
 
 class OwnEmpties(models.Model):
-    """Base of rows in which an empty value is the one that its column has by default.
+    """Base of rows whose columns accept no empty value but their default.
 
-    Django runs no validator on a value that it counts as empty (null, "", [] and {}) where the
-    field may be blank. It would store [] in a column that is read as an object.
+    Django runs no validator on an empty value (null, "", [] and {}) of a field that may be blank.
+    It would store [] in a column that is read as an object.
     """
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Which servers answer, and how is each called? One row an endpoint."""
+"""Which LLM servers are there, and how is each called? One row for each endpoint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def validate_prices(value: Any) -> None:
 class Endpoint(OwnEmpties):
     """An LLM server, its models and how much work it takes at once.
 
-    A row with `discover` is no server but a group: its members are rows that discovery keeps.
+    A row with `discover` is not a server but a group. Discovery keeps a row for each member.
     """
 
     Kind = choices.Kind
@@ -78,7 +78,7 @@ class Endpoint(OwnEmpties):
         validators=[RegexValidator(CREDENTIAL_VARIABLE, "Such as LLM_GPU1 or OPENAI_API_KEY")],
         help_text="Name of the workers' environment variable that holds the credential",
     )
-    # A Fernet token (balancing/endpoints/credentials.py); never leaves the project in any form.
+    # A Fernet token (balancing/endpoints/credentials.py). No interface ever returns it.
     encrypted_credential = models.TextField(blank=True, default="", db_default="", editable=False)
     credential_ending = models.CharField(
         max_length=4, blank=True, default="", db_default="", editable=False
@@ -140,7 +140,7 @@ class Endpoint(OwnEmpties):
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])
     max_concurrent = models.PositiveIntegerField(default=8, validators=[MinValueValidator(1)])
     state = models.CharField(max_length=10, choices=State.choices, default=State.ENABLED)
-    # Defaults of the database's too: processes of the version before go on inserting.
+    # With a default of the database, too: during an upgrade the previous version still inserts.
     model_aliases: models.JSONField[Any] = models.JSONField(
         default=dict,
         db_default={},
@@ -203,7 +203,7 @@ class Endpoint(OwnEmpties):
         return self.name
 
     def clean(self) -> None:
-        """What fields must agree on.
+        """Check fields that depend on each other.
 
         Raises:
             ValidationError: by field.

@@ -1,4 +1,4 @@
-"""Columns of endpoints that several fields have alike."""
+"""Fields that an endpoint has several of."""
 
 from __future__ import annotations
 

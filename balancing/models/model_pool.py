@@ -1,4 +1,4 @@
-"""How are the requests for some models balanced? One row a model pool."""
+"""How are the requests for some models balanced? One row for each model pool."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def validate_fallbacks(value: Any) -> None:
 
 
 class ModelPool(OwnEmpties):
-    """How requests for some models are balanced; those that no row names follow the settings."""
+    """How requests for some models are balanced; the settings hold for all other models."""
 
     pattern = models.CharField(
         max_length=200,

@@ -1,12 +1,12 @@
-"""When does an endpoint that keeps failing get no more work, and how does it come back?
+"""When does an endpoint get no more work because its calls fail, and how does it return?
 
     well --5 failures in a row--> out for 30 s x count --time--> on trial --success--> well
                                         ^                            |
                                         +----------failure-----------+
 
-Passive: it only learns from the calls that were made anyway. Never more than half of a pool is
-out, for then it is the requests that are at fault, or the network, and not the endpoints. Source:
-outlier detection of Envoy (consecutive failures, base ejection time x count, share of the pool).
+Ejection is passive: it uses only the calls that were made anyway. At most half of the endpoints
+that serve a model are out at once. If more of them fail, the requests or the network are at fault.
+Source: outlier detection of Envoy (consecutive failures, base ejection time x count, share).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is remembered of an endpoint's failures. Times are Unix seconds.
+    """What is known of an endpoint's failures. Times are Unix seconds.
 
     Attributes:
         failures: failed calls since the last success.
-        count: ejections that still count; the next lasts that many times longer.
-        ejected_until: when it may be tried again; 0 when it is not out.
-        returned_at: when its last trial succeeded; 0 when it was never out.
+        count: ejections that still count; they make the next one longer.
+        ejected_until: when a trial may follow; 0 if the endpoint is not out.
+        returned_at: when its last trial succeeded; 0 if it was never out.
     """
 
     failures: int = 0
@@ -32,11 +32,11 @@ class Standing:
     returned_at: float = 0.0
 
     def is_out(self, now: float) -> bool:
-        """Whether it gets no work at all."""
+        """Whether the endpoint gets no work at all."""
         return self.ejected_until > now
 
     def is_on_trial(self, now: float) -> bool:
-        """Whether a single request may show that it works again."""
+        """Whether a single call may show that the endpoint works again."""
         return 0.0 < self.ejected_until <= now
 
 
@@ -48,12 +48,12 @@ class Ejection:
     """The rule.
 
     Attributes:
-        failures: in a row, that eject; calls that the endpoint is not to blame for (4xx, a client
-            that hung up) must not be told to it.
-        seconds: the first ejection; the nth in short succession lasts n times that.
+        failures: this many in a row eject an endpoint. Calls that say nothing about the endpoint
+            (a 4xx, a client that hung up) must not be counted.
+        seconds: how long the first ejection lasts; the nth in short succession lasts n times that.
         longest_seconds: no ejection lasts longer.
-        forgiven_after: seconds without an ejection after which one less counts.
-        most: share of a pool that may be out at once.
+        forgiven_after: after so many seconds without an ejection, one less counts.
+        most: the share of the endpoints that serve a model which may be out at once.
     """
 
     failures: int = 5
@@ -66,8 +66,8 @@ class Ejection:
         """After a failed call.
 
         Args:
-            out: others of its pool that are out or on trial.
-            pool: endpoints in its pool, itself included.
+            out: how many of its peers are out or on trial.
+            of: how many endpoints there are, its peers and itself.
         """
         if standing.is_out(now):
             return replace(standing, failures=standing.failures + 1)
@@ -77,7 +77,7 @@ class Ejection:
         return seen
 
     def succeeded(self, standing: Standing, *, now: float) -> Standing:
-        """After a call that was answered; one that began before the ejection proves nothing."""
+        """After an answered call; a call that began before the ejection proves nothing."""
         if standing.is_out(now):
             return standing
         if standing.is_on_trial(now):
@@ -85,7 +85,7 @@ class Ejection:
         return replace(standing, failures=0) if standing.failures else standing
 
     def may_eject(self, out: int, of: int) -> bool:
-        """Whether one more may be out when `out` others of its pool are."""
+        """Whether one more of so many endpoints may be out when `out` are already."""
         return out + 1 <= self.most * of
 
     def _eject(self, standing: Standing, now: float) -> Standing:
@@ -98,15 +98,15 @@ class Ejection:
 
 
 def is_away(ejected_until: float) -> bool:
-    """Whether an endpoint counts as out of its pool: ejected, or still on trial."""
+    """Whether an endpoint counts as out: ejected, or still on trial."""
     return ejected_until > 0.0
 
 
 def count_out(standings: Iterable[Standing]) -> int:
-    """How many are out or on trial."""
+    """How many endpoints are out or on trial."""
     return sum(is_away(standing.ejected_until) for standing in standings)
 
 
 def _kept(standing: Standing) -> Standing:
-    """Bad, but too many are out already: it stays in, and is judged again from here."""
+    """It keeps its work, because too many are out already; its failures are counted from 0."""
     return replace(standing, failures=0, ejected_until=0.0)

@@ -1,10 +1,10 @@
-"""How long would this job take there? In seconds, from what was measured and what runs there.
+"""How long would this job take at an endpoint? From measured speed and the calls that run there.
 
-A decoding batch shares the device: `b` streams together run at `1 / (1 + b / batch)` of the speed
-of one alone, roughly, up to the endpoint's limits. The moving average says how fast it was with
-those that ran lately; the count of calls, which all workers see at once, says what has changed
-since. Each covers what the other misses: a device that got slower, and a burst of calls that no
-measurement has seen yet.
+The streams of a decoding batch share a device. Roughly, each of `b` streams runs at
+`1 / (1 + b / batch)` of the speed of a single one. The moving average says how fast the endpoint
+was with its recent calls. The count of calls, which all workers see at once, says how many run
+now. Each covers what the other misses: a device that became slower, and a burst of calls that no
+measurement contains yet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from balancing.policies.situation import Situation
 from balancing.policies.snapshot import EndpointSnapshot
 
 USUAL_OUTPUT_TOKENS = 256
-"""Of a job whose output nobody has estimated."""
+"""Assumed for a job without an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,10 @@ class Estimate:
     """The model behind the estimates.
 
     Attributes:
-        batch: streams that together halve the speed of each.
-        input_share: time of an input token in output tokens: prefill works in parallel.
-        again_seconds: a measurement of an idle endpoint is believed for so long: nobody would use
-            one that was slow once, and so nobody would find out that it is not slow any more.
+        batch: this many streams together halve the speed of each.
+        input_share: time for an input token by that for an output token; prefill is parallel.
+        again_seconds: how long the last measurement of an idle endpoint counts. Without this, an
+            endpoint that was slow once would get no calls, and nobody would see that it recovered.
     """
 
     batch: float = 16.0
@@ -34,20 +34,20 @@ class Estimate:
     again_seconds: float = 30.0
 
     def known_token_seconds(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        """As measured; what has been idle for long counts as well as it ever was."""
+        """Measured time per token; the best one for an endpoint that has been idle for long."""
         if endpoint.token_seconds <= 0.0:
             return situation.typical_token_seconds
         idle = 0.0 if endpoint.in_use else situation.now - endpoint.measured_at
         if idle < self.again_seconds:
             return endpoint.token_seconds
         best = endpoint.best_token_seconds or endpoint.token_seconds
-        # Slow for hours, it has forgotten how fast it once was.
+        # After hours of slowness, its best time is slow as well.
         return (
             best if idle < 10 * self.again_seconds else min(best, situation.typical_token_seconds)
         )
 
     def token_seconds(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        """Time per output token, if this job joins those that run there."""
+        """Time per output token if this job joins those that run there."""
         streams = endpoint.in_use
         measured = self.known_token_seconds(endpoint, situation)
         joined = measured * (self.batch + streams + 1) / (self.batch + streams)
@@ -56,22 +56,22 @@ class Estimate:
         return max(joined, crowded)
 
     def finish_seconds(self, endpoint: EndpointSnapshot, situation: Situation) -> float:
-        """From now to the last token."""
+        """Time from now to the job's last token there."""
         saved = situation.wanted.cached.get(endpoint.id, 0)
         waiting = 1.0 + endpoint.waiting / max(1, endpoint.in_use)
         return self.token_seconds(endpoint, situation) * self._tokens(situation, saved) * waiting
 
     def typical_seconds(self, situation: Situation) -> float:
-        """The job at a typical endpoint of the pool; what a finish is compared with."""
+        """The same at a typical endpoint, for comparison."""
         return situation.typical_token_seconds * self._tokens(situation, 0)
 
     def _tokens(self, situation: Situation, saved: int) -> float:
-        """The job's size in output tokens, when so many of its prompt need not be read."""
+        """The job's size in output tokens if `saved` tokens of its prompt need not be read."""
         wanted = situation.wanted
         unread = max(0, wanted.input_tokens - saved)
         return (wanted.output_tokens or USUAL_OUTPUT_TOKENS) + self.input_share * unread
 
 
 def first_token_seconds(endpoint: EndpointSnapshot) -> float:
-    """What is expected of the first token, for `Hedging.after_seconds`; 0 when not measured."""
+    """Expected time to first token, for `Hedging.after_seconds`; 0 if not measured."""
     return endpoint.first_token_seconds

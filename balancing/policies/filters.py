@@ -1,4 +1,4 @@
-"""May this endpoint serve this job? One question a filter, answered by a pure function."""
+"""May this endpoint serve this job? Each filter answers one question; all are pure."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def serves_kind(endpoint: EndpointSnapshot, situation: Situation) -> bool:
 
 
 def has_room(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """A slot is reserved that this decision may take."""
+    """A slot is reserved there that this choice may take."""
     del situation
     return endpoint.free > 0
 
 
 def is_healthy(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """The active probes get answers."""
+    """Its server answers probes."""
     del situation
     return endpoint.is_healthy
 
 
 def not_ejected(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """Repeated failures do not keep it out; on trial it carries one call at a time."""
+    """It is not out after failures; on trial it carries one call at a time."""
     if endpoint.on_trial and endpoint.in_use > 0:
         return False
     return endpoint.ejected_until <= situation.now
 
 
 def within_rate_limits(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """What its provider still allows this minute is enough for this job."""
+    """Its rate limits leave enough for this job."""
     if endpoint.requests_left is not None and endpoint.requests_left <= 0:
         return False
     tokens = situation.wanted.input_tokens + situation.wanted.output_tokens
@@ -47,7 +47,7 @@ def within_rate_limits(endpoint: EndpointSnapshot, situation: Situation) -> bool
 
 @dataclass(frozen=True, slots=True)
 class BelowLimit:
-    """Fewer calls run there than its limit allows: the learned one, ramped up after a return."""
+    """Fewer calls run there than its learned limit allows, or the slow start after a return."""
 
     slow_start: SlowStart = field(default_factory=SlowStart)
 
@@ -61,14 +61,14 @@ class BelowLimit:
 
 @dataclass(frozen=True, slots=True)
 class NotSlow:
-    """It is not many times slower than the best that takes work.
+    """It is not many times slower than the fastest endpoint that takes work.
 
-    One that is gets no more work, even if the job has to wait for another: an answer that takes
-    six times as long is later than one that waited a little. What nobody uses cannot be measured:
-    idle for `again_seconds`, it gets one call that measures it anew.
+    A slower one gets no work, even if the job must wait for another endpoint: an answer that takes
+    six times as long comes later than one that waited a little. An unused endpoint cannot be
+    measured, so it gets one call when it has been idle for `again_seconds`.
 
     Attributes:
-        factor: times the best one's time per output token.
+        factor: too slow is more than so many times the fastest one's time per output token.
     """
 
     factor: float = 6.0
@@ -83,18 +83,18 @@ class NotSlow:
 
 
 def untried(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """It has not failed this job already."""
+    """It has not failed at this job yet."""
     return endpoint.id not in situation.wanted.tried
 
 
 def not_failing(endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    """Its last call did not fail a moment ago."""
+    """None of its calls failed a moment ago."""
     return endpoint.failing_until <= situation.now
 
 
 @dataclass(frozen=True, slots=True)
 class WithinBound:
-    """Its calls per weight stay within a bound around the pool's mean.
+    """Its calls per weight stay within a bound above the mean of all that serve the model.
 
     Source: Mirrokni, Thorup, Zadimoghaddam, Consistent Hashing with Bounded Loads (SODA 2018).
     """

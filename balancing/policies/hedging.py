@@ -1,9 +1,9 @@
-"""When is a second call worth making, because the first one says nothing?
+"""When is a second call made because the first token of the first call is overdue?
 
-A request whose first token is overdue is asked again at another endpoint; whichever speaks first
-is kept. Only where somebody waits, only once, and only a few: under a general slowness every
-request is overdue, and hedging them all would double the load. Source: Dean and Barroso, The Tail
-at Scale (CACM 2013), hedged requests; the budget is that of gRPC's retry throttling.
+The call that speaks first is kept. Only requests for which somebody waits are hedged, each only
+once, and only a small share of them: when everything is slow, every request is overdue, and hedging
+all of them would double the load. Source: Dean and Barroso, The Tail at Scale (CACM 2013), hedged
+requests; the budget is that of gRPC's retry throttling.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Hedges that may still be made; `Hedging.earn` and `spend` move it. Starts empty."""
+    """How many hedges may still be made. It starts empty; `Hedging.earn` and `spend` change it."""
 
     hedges: float = 0.0
 
@@ -24,8 +24,8 @@ class Hedging:
 
     Attributes:
         factor, extra_seconds: a first token is overdue after factor x expected + extra.
-        most: hedges by requests; 0 turns hedging off.
-        saved: hedges that a calm time can lay by.
+        most: hedges per request; 0 turns hedging off.
+        saved: the most hedges that can be saved up in calm times.
         levels: names of the priority levels whose requests are hedged.
     """
 
@@ -39,13 +39,13 @@ class Hedging:
         return self.most > 0.0 and level in self.levels
 
     def after_seconds(self, first_token_seconds: float) -> float:
-        """Seconds from the call to its hedge; `first_token_seconds` is what was expected of it."""
+        """Seconds from the call to its hedge, by the expected time to first token."""
         return self.factor * max(0.0, first_token_seconds) + self.extra_seconds
 
     def earn(self, budget: Budget, requests: int = 1) -> Budget:
-        """After requests of any level were sent."""
+        """The budget after requests of any level were sent."""
         return Budget(min(self.saved, budget.hedges + self.most * requests))
 
     def spend(self, budget: Budget) -> Budget | None:
-        """The budget after a hedge; None where there is none left, and so no hedge."""
+        """The budget after a hedge; None if none may be made."""
         return Budget(budget.hedges - 1.0) if budget.hedges >= 1.0 else None

@@ -1,15 +1,15 @@
 """How many calls at once does an endpoint carry well? Learned from its time per output token.
 
-Decoding slows as a batch grows; up to a point the whole gets faster, beyond it every stream only
-waits for its turn. The limit grows while the time per token stays near what is usual for the
-endpoint, and shrinks with their ratio when it does not:
+Each stream slows down as a batch grows. Up to a point the batch as a whole becomes faster; beyond
+it, streams only wait for each other. The limit grows while the time per token stays near the
+endpoint's usual time, and otherwise shrinks with the ratio of the two:
 
     gradient = clamp(tolerance x usual / now, 0.5, 1)
     limit    = smooth(limit x gradient + headroom)
 
-Source: Gradient2Limit of Netflix concurrency-limits (Apache-2.0), which watches round trips. Here
-it is time per output token, because a round trip is as long as the answer; the usual time is
-remembered in seconds, not in samples, because endpoints are looked at as often as they work.
+Source: Gradient2Limit of Netflix concurrency-limits (Apache-2.0), which measures round trips. This
+one measures the time per output token, because a round trip is as long as its answer. Its average
+of the usual time forgets by seconds, not by samples, because samples come only while calls run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Learned:
     """What has been learned of an endpoint; the first sample replaces the zeros.
 
     Attributes:
-        limit: slots, not rounded; 0 when nothing was learned yet.
+        limit: slots, not rounded; 0 if nothing has been learned.
         usual_token_seconds: slow moving average of the time per output token.
         at: Unix time of the last step.
     """
@@ -34,7 +34,7 @@ class Learned:
 
     @property
     def slots(self) -> int:
-        """The limit as whole slots, for `EndpointSnapshot.limit`."""
+        """The limit in whole slots, for `EndpointSnapshot.limit`."""
         return math.floor(self.limit + 1e-9)
 
 
@@ -44,10 +44,10 @@ class Gradient2:
 
     Attributes:
         smoothing: weight of the newest limit, 0 to 1.
-        tolerance: how many times the usual time per token is still no reason to shrink.
-        headroom: slots by which it tries for more at every step.
+        tolerance: the limit does not shrink up to so many times the usual time per token.
+        headroom: slots that each step tries to add.
         usual_seconds: time constant of the usual time per token.
-        least: slots that it always has.
+        least: the smallest limit.
     """
 
     smoothing: float = 0.2
@@ -65,13 +65,13 @@ class Gradient2:
         max_concurrent: int,
         now: float,
     ) -> Learned:
-        """After one look at an endpoint; made about once a second while it generates.
+        """The limit after one more measurement, made about once a second.
 
         Args:
-            token_seconds: time per output token of its streams since the last look; a look that
-                saw none (0 or less) teaches nothing.
-            in_use: slots in use. Below half of the limit it is not the limit that is felt.
-            max_concurrent: the most that its operator allows; a limit begins there.
+            token_seconds: time per output token of its streams since the last measurement; 0 if
+                there were none, which changes nothing.
+            in_use: slots in use. Below half of the limit, the limit is not what slows streams.
+            max_concurrent: the most slots that the operator allows; the first limit.
         """
         if token_seconds <= 0.0 or not math.isfinite(token_seconds):
             return learned
@@ -88,7 +88,7 @@ class Gradient2:
         return Learned(limit, usual, now)
 
     def _usual(self, learned: Learned, token_seconds: float, now: float) -> float:
-        """A slow average, but 5 % down at a look while it is far above what is seen now."""
+        """A slow average; while it is far above the present time, each step lowers it by 5 %."""
         passed = max(0.0, now - learned.at)
         weight = 1.0 - math.exp(-passed / self.usual_seconds) if self.usual_seconds > 0 else 1.0
         usual = learned.usual_token_seconds + weight * (token_seconds - learned.usual_token_seconds)

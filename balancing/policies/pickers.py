@@ -1,4 +1,4 @@
-"""Which of the scored endpoints is it? One picker a way of choosing."""
+"""Which of the scored endpoints is chosen? Each picker is one way of choosing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Scored = Sequence[tuple[EndpointSnapshot, float]]
 
 @dataclass(frozen=True, slots=True)
 class Highest:
-    """The best score; ties at random, so that equal endpoints share the work."""
+    """The best score. Ties are broken at random, so that equal endpoints share the work."""
 
     def pick(self, scored: Scored, rng: random.Random) -> EndpointSnapshot:
         best = max(score for _, score in scored)
@@ -22,7 +22,7 @@ class Highest:
 
 @dataclass(frozen=True, slots=True)
 class BetterOfTwo:
-    """The better of two drawn at random: no herd runs to the one that looks best just now.
+    """The better of two drawn at random, so that workers do not all choose the same endpoint.
 
     Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing (2001).
     """
@@ -43,7 +43,7 @@ class ByWeight:
 
 @dataclass(slots=True)
 class SmoothWeightedTurns:
-    """Weighted round robin, spread evenly; its turns are this process's own.
+    """Weighted round robin, spread evenly. Each process counts turns of its own.
 
     Source: the smooth weighted round robin of nginx's upstream module.
     """

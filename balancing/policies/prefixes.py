@@ -1,8 +1,8 @@
-"""Which endpoint holds the beginning of this prompt in its cache? As far as one process knows.
+"""Which endpoint has the beginning of this prompt in its cache, as far as one process knows?
 
-LLM servers keep the keys and values of prompts they have read and skip that part of a prompt that
-begins alike. What they hold is not told, but follows from what they were sent: the last to have
-read a block has it, until newer ones push it out.
+LLM servers cache the keys and values of prompts, and skip the part of a new prompt that begins like
+an earlier one. They do not say what they hold, but it follows from what they were sent: a server
+holds the blocks that it has read, until newer ones displace them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ BLOCK_TOKENS = 512
 
 @dataclass(slots=True)
 class PrefixMemory:
-    """Who was sent which block, the least recently used forgotten first.
+    """Which endpoints were sent which blocks; the least recently used block is forgotten first.
 
     Attributes:
-        size: blocks remembered, over all endpoints; about 150 bytes each.
+        size: the most blocks, over all endpoints; about 150 bytes each.
     """
 
     size: int = 100_000
     _served: OrderedDict[str, set[int]] = field(default_factory=OrderedDict)
 
     def cached(self, wanted: Wanted) -> Mapping[int, int]:
-        """For `Wanted.cached`: endpoint id -> tokens of the prompt it should hold."""
+        """For `Wanted.cached`: endpoint id -> tokens of the prompt that it should hold."""
         holding: dict[int, int] = {}
         able: set[int] | None = None
         for number, block in enumerate(wanted.prefix, 1):
@@ -42,7 +42,7 @@ class PrefixMemory:
         return holding
 
     def remember(self, wanted: Wanted, endpoint_id: int) -> None:
-        """The endpoint has been sent this prompt."""
+        """Note that an endpoint is sent this prompt."""
         for block in wanted.prefix:
             served = self._served.setdefault(block, set())
             served.add(endpoint_id)

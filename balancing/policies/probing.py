@@ -1,4 +1,4 @@
-"""When do probes make an endpoint unhealthy, and when well again? By answers in a row."""
+"""After how many failed probes is an endpoint unhealthy, and after how many answers well again?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is remembered of an endpoint's probes; `bad` and `good` are counts in a row."""
+    """What is known from an endpoint's probes; `bad` and `good` count probes in a row."""
 
     is_healthy: bool = True
     bad: int = 0
@@ -27,7 +27,7 @@ class Probing:
     healthy_after: int = 2
 
     def after(self, health: Health, *, answered: bool) -> Health:
-        """After one more probe."""
+        """The health after one more probe."""
         if answered:
             good = health.good + 1
             return Health(health.is_healthy or good >= self.healthy_after, 0, good)

@@ -1,4 +1,7 @@
-"""A profile: filters, then weighted scorers, then a picker. Pure, but for a picker's own turns."""
+"""How does a profile choose an endpoint? By filters, then weighted scorers, then a picker.
+
+All parts are pure, except that a picker may count its turns.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Picker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The endpoint chosen, and the scores it was chosen by (endpoint name -> score)."""
+    """The chosen endpoint, and the scores of all candidates (endpoint name -> score)."""
 
     endpoint: EndpointSnapshot
     scores: dict[str, float]
@@ -31,12 +34,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How endpoints are chosen; settings name one by dotted path.
+    """How endpoints are chosen; settings name a profile by dotted path.
 
     Args:
-        required: an endpoint that fails one of these is never chosen. That it serves the model
-            and the kind of call is required of all and not listed.
-        preferred: dropped, last first, while nothing passes: better a failing endpoint than none.
+        required: an endpoint that fails one of these is never chosen. Every profile also requires
+            that the endpoint serves the model by the API; these two are not listed.
+        preferred: while no endpoint passes all of these, the last one is dropped: a failing
+            endpoint is better than none.
         scorers: (scorer, weight) pairs.
     """
 
@@ -54,10 +58,10 @@ class Profile:
         now: float,
         rng: random.Random,
     ) -> Choice | None:
-        """The endpoint for a job, or None when no endpoint may serve it.
+        """The endpoint for a job; None if no endpoint may serve it.
 
         Args:
-            endpoints: all there are, the full ones too: some filters compare.
+            endpoints: all endpoints, the full ones too, because some filters compare them.
             now: Unix time.
         """
         everyone = Situation(wanted, now, ())
@@ -72,17 +76,18 @@ class Profile:
         return None
 
     def room(self, endpoints: Sequence[EndpointSnapshot], *, now: float) -> dict[int, int]:
-        """Endpoint id -> the most slots it may have in use now, all workers together.
+        """Endpoint id -> the most slots that may be in use there now, over all workers.
 
-        Room is reserved against these, so that no job is claimed for a place that the required
-        filters would then refuse: 0 for one that is ejected, 1 for one on trial. They are asked
-        for the number itself: what passes with n calls passes with fewer. Good for about a second.
+        Slots are reserved up to these limits, so that no job is claimed for a slot that a required
+        filter would refuse afterwards. An ejected endpoint gets 0, an endpoint on trial 1. The
+        limit is found by asking the filters: one that passes with n calls passes with fewer. The
+        limits hold for about a second.
         """
         found = dict.fromkeys((e.id for e in endpoints), 0)
         for model in sorted({model for e in endpoints for model in e.model_names}):
-            pool = [e for e in endpoints if model in e.model_names]
-            situation = Situation(Wanted(model), now, pool)
-            for endpoint in pool:
+            serving = [e for e in endpoints if model in e.model_names]
+            situation = Situation(Wanted(model), now, serving)
+            for endpoint in serving:
                 found[endpoint.id] = max(found[endpoint.id], self._slots(endpoint, situation))
         return found
 
@@ -108,7 +113,7 @@ class Profile:
 
 
 def _passes(filters: tuple[Filter, ...], endpoint: EndpointSnapshot, situation: Situation) -> bool:
-    # A loop: `all` over a generator takes twice as long, and this runs for every claim.
+    # A loop, because `all` over a generator takes twice as long, and this runs for every claim.
     for each in filters:  # noqa: SIM110
         if not each(endpoint, situation):
             return False

@@ -1,7 +1,7 @@
-"""The named profiles; setting `balancing.profile` is the dotted path of one.
+"""Which profiles are there? The setting `balancing.profile` names one by dotted path.
 
-All of them keep to the same limits and health, so that they differ in one thing only: which of
-the endpoints that may serve a job gets it. A profile of one's own is a `Profile` in any module.
+All of them respect the same limits and health. They differ only in which of the endpoints that may
+serve a job gets it. An operator's own profile is a `Profile` in any module.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ session_affinity = Profile(
     name="session_affinity",
     required=_REQUIRED,
     preferred=(*_PREFERRED, within_bound),
-    # Jobs without a key all score 0 at home and go where there is least to do.
+    # A job without a key scores 0 for `home` everywhere and goes where the fewest calls run.
     scorers=((home, 1.0), (fewest_calls, 1e-6)),
     picker=Highest(),
 )
 
-# What a known prefix saves is part of the estimate, and so is the crowd that a popular one draws.
-# `home` is for what this process has not seen: it agrees with all others, whom it has not asked.
+# The estimate includes what a cached prefix saves, and the crowd that a popular prefix attracts.
+# `home` is for prompts that this process has not seen: all processes agree on it without asking.
 expected_work = Profile(
     name="expected_work",
     required=(*_REQUIRED, not_slow),

@@ -1,4 +1,4 @@
-"""How good is this endpoint for this job? One criterion a scorer, answered in [0, 1]."""
+"""How good is this endpoint for this job? Each scorer is one criterion, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from balancing.policies.snapshot import EndpointSnapshot
 
 
 def least_connections(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """1 when idle, towards 0 as calls per weight grow."""
+    """1 if it is idle, towards 0 as its calls per weight grow."""
     del situation
     return 1.0 / (1.0 + endpoint.in_use / max(endpoint.weight, 1e-9))
 
 
 def headroom(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """The share of its slots that is free, by the limit that was learned last."""
+    """The free share of its slots, by its learned limit."""
     del situation
     limit = endpoint.limit or endpoint.max_concurrent
     return max(0.0, 1.0 - endpoint.in_use / limit) if limit > 0 else 0.0
 
 
 def speed(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """Its speed by that of the fastest."""
+    """Its speed relative to the fastest endpoint's."""
     if endpoint.token_seconds <= 0.0 or situation.best_token_seconds <= 0.0:
         return 1.0
     return min(1.0, situation.best_token_seconds / endpoint.token_seconds)
 
 
 def peak_latency(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """Falls with the latency's recent peak times the calls that share it.
+    """Falls with its recent peak latency times the calls that share it.
 
     Source: Peak EWMA of Finagle's load balancers.
     """
@@ -42,11 +42,11 @@ def peak_latency(endpoint: EndpointSnapshot, situation: Situation) -> float:
 
 @dataclass(frozen=True, slots=True)
 class HotAndCold:
-    """Endpoints with few calls come first, by latency; then the hot ones, by their calls.
+    """Endpoints with few calls come first, by latency; hot endpoints follow, by their calls.
 
-    Hot is what carries more calls than `quantile` of the pool. Source: Wydrowski et al., Load is
-    not what you should balance: Introducing Prequal (NSDI 2024). The paper probes a few servers a
-    request; here the shared counts of all of them are at hand.
+    An endpoint is hot if it carries more calls than `quantile` of those that serve the model.
+    Source: Wydrowski et al., Load is not what you should balance: Introducing Prequal (NSDI 2024).
+    The paper probes a few servers for each request; here the counts of all of them are known.
     """
 
     quantile: float = 0.84
@@ -62,10 +62,10 @@ class HotAndCold:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedWork:
-    """Falls with the time from now to the job's last token there, as estimated.
+    """Falls with the estimated time from now to the job's last token there.
 
-    A half where that is as long as the job takes at a typical endpoint of the pool: long jobs and
-    short ones, fast pools and slow ones are scored alike, and other scorers keep their say.
+    The score is a half if this takes as long as at a typical endpoint. So long and short jobs, and
+    fast and slow endpoints, get scores of the same size, and other scorers keep their weight.
     """
 
     estimate: Estimate = field(default_factory=Estimate)
@@ -76,17 +76,17 @@ class ExpectedWork:
 
 
 def affinity(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """The share of the prompt whose prefill it saves, as far as known."""
+    """The share of the prompt that it has in its cache, as far as known."""
     wanted = situation.wanted
     cached = wanted.cached.get(endpoint.id, 0)
     return min(1.0, cached / wanted.input_tokens) if wanted.input_tokens > 0 else 0.0
 
 
 def home(endpoint: EndpointSnapshot, situation: Situation) -> float:
-    """The highest where the job's affinity key belongs; the same for all when it has none.
+    """The highest at the home of the job's affinity key; 0 for all if the job has no key.
 
-    Without a conversation's id the first block of the prompt stands in for it, unless somebody is
-    known to hold it: a system prompt that all jobs share would else draw them all to one home.
+    Without a conversation's id, the first block of the prompt is the key, unless an endpoint is
+    known to hold it: a system prompt that all jobs share must not send all of them to one home.
     """
     wanted = situation.wanted
     key = wanted.affinity or (wanted.prefix[0] if wanted.prefix and not wanted.cached else "")

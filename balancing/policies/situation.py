@@ -1,4 +1,4 @@
-"""What every filter and scorer is told: the job, the moment, and all who could serve the model."""
+"""What do filters and scorers know: the job, the moment, all endpoints that serve the model?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from statistics import median
 from balancing.policies.snapshot import EndpointSnapshot, Wanted
 
 UNKNOWN_TOKEN_SECONDS = 0.02
-"""Time per output token of a pool in which nothing has been measured."""
+"""Time per output token, assumed while no endpoint has been measured."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """One decision; what compares endpoints with each other is worked out once, when asked for.
+    """One choice. Comparisons of endpoints are worked out when first needed, and then kept.
 
     Attributes:
         serving: every endpoint that serves the model, the full ones too.
@@ -28,13 +28,13 @@ class Situation:
 
     @cached_property
     def typical_token_seconds(self) -> float:
-        """What is assumed of an endpoint that has not been measured."""
+        """The median time per output token, assumed for endpoints that have not been measured."""
         measured = [e.token_seconds for e in self.serving if e.token_seconds > 0.0]
         return median(measured) if measured else UNKNOWN_TOKEN_SECONDS
 
     @cached_property
     def best_token_seconds(self) -> float:
-        """The fastest, as measured, among those that take work now; 0 when none was measured."""
+        """The time of the fastest endpoint that takes work now; 0 if none has been measured."""
         return min(
             (e.token_seconds for e in self.serving if e.token_seconds > 0.0 and _takes_work(e)),
             default=0.0,
@@ -42,7 +42,7 @@ class Situation:
 
     @cached_property
     def load_per_weight(self) -> float:
-        """Calls per weight over the whole pool, the one that is to be placed included."""
+        """Calls per weight over all endpoints that serve the model, this job included."""
         weights = sum(e.weight for e in self.serving)
         calls = sum(e.in_use for e in self.serving) + 1
         return calls / weights if weights > 0.0 else float(calls)
@@ -53,7 +53,7 @@ class Situation:
 
 
 def _takes_work(endpoint: EndpointSnapshot) -> bool:
-    """Whether waiting for it makes sense: full it may be, but not away."""
+    """Whether it makes sense to wait for a slot there."""
     return (
         endpoint.is_healthy
         and endpoint.ejected_until == 0.0

@@ -1,4 +1,4 @@
-"""What a balancing decision sees: endpoints as they stand, and what is wanted of them."""
+"""What does a choice see: the endpoints at one moment, and what the job asks for?"""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ class EndpointSnapshot:
     """One endpoint at one moment.
 
     Costs are in weighted tokens: input tokens x 1 + output tokens x 2. Seconds are 0 while nothing
-    has been measured yet.
+    has been measured.
 
     Attributes:
         max_concurrent: the most slots its operator allows.
-        limit: the most slots that its latency allows just now, learned; 0 when none was learned.
+        limit: the learned limit, in whole slots; 0 if none has been learned.
         in_use: slots leased by all workers together.
-        free: slots this decision may take.
-        failing_until: Unix time until which its last failure counts; 0 when healthy.
-        ejected_until: Unix time until which repeated failures keep it out; 0 when they do not.
-        on_trial: its ejection is over, and one trial request decides what follows.
-        returned_at: Unix time since which it takes work again, for a slow start; 0 when always.
-        is_healthy: what the active probes say.
+        free: slots that this choice may take.
+        failing_until: Unix time until which its last failure counts; 0 if none does.
+        ejected_until: Unix time until which it is ejected; 0 if it is not.
+        on_trial: its ejection is over, and one call decides whether it returns.
+        returned_at: Unix time of its return, for the slow start; 0 if it was never away.
+        is_healthy: whether its server answers probes.
         first_token_seconds: time to first token, moving average.
-        peak_first_token_seconds: the same, but rising at once and falling slowly.
+        peak_first_token_seconds: the same, but it rises at once and falls slowly.
         token_seconds: time per output token of one stream, moving average.
-        best_token_seconds: the same when it is not crowded, a slow low.
-        measured_at: Unix time of the newest of these four; 0 when nothing has been measured.
+        best_token_seconds: the same while few calls run: it falls at once and rises slowly.
+        measured_at: Unix time of the newest of these four; 0 if nothing has been measured.
         running_cost: estimated cost of the calls that run there.
-        waiting: calls that its own queue holds, as its last probe told.
+        waiting: calls in its server's own queue, by the last probe.
         requests_left, tokens_left: what its rate limits still allow this minute; None: no limit.
-        apis: the APIs it offers; empty when that is not known, which keeps none out.
+        apis: the APIs that it serves; empty if unknown, which excludes no job.
     """
 
     id: int
@@ -64,12 +64,13 @@ class Wanted:
     """What a job asks for.
 
     Attributes:
-        tried: the endpoints that failed it in this claim.
-        api: the API it needs: chat, completion or embedding.
+        tried: endpoints that have failed at it since its claim.
+        api: chat, completion or embedding.
         input_tokens, output_tokens: estimates.
-        affinity: what should meet one endpoint again, such as a conversation's id; or empty.
-        prefix: hashes of the prompt's leading blocks, each over all text up to its end.
-        cached: endpoint id -> tokens of the prompt that its prefix cache holds, as far as known.
+        affinity: jobs with the same key, such as a conversation's id, should meet the same
+            endpoint; may be empty.
+        prefix: hashes of the prompt's leading blocks; each covers all text up to the block's end.
+        cached: endpoint id -> tokens of the prompt in its prefix cache, as far as known.
     """
 
     model: str

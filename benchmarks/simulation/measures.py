@@ -1,4 +1,4 @@
-"""What a run is asked: waits by level and flow, shares, slot use. Memory does not grow with it."""
+"""Which figures does a run give? Waits, shares and slot use, in memory that does not grow."""
 
 from __future__ import annotations
 

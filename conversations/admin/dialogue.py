@@ -15,7 +15,7 @@ from conversations.dialogue import services
 from conversations.errors import ConversationClosed
 from conversations.models import Conversation, Message
 from scheduling import services as scheduling
-from scheduling.admin.shown import STATUS_COLOURS, link, parsed_id
+from scheduling.admin.display import STATUS_COLOURS, link, parsed_id
 from scheduling.errors import SchedulingError
 from scheduling.models import Priority
 

@@ -9,7 +9,7 @@ from unfold.decorators import display
 
 from balancing.admin.listing import ListAdmin
 from conversations.models import PriorityRule
-from scheduling.admin.shown import LEVEL_COLOURS
+from scheduling.admin.display import LEVEL_COLOURS
 
 LONGEST_SHOWN = 60
 

@@ -1,4 +1,4 @@
-"""Jobs, their attempts, flows and pauses in admin. Jobs change through services only."""
+"""Jobs, attempts, flows and pauses in admin. Jobs are changed by services only."""
 
 from scheduling.admin import attempts, flows, jobs, pauses
 

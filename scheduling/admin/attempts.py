@@ -1,4 +1,4 @@
-"""Attempts in admin: a list of their own, and inline on their job."""
+"""Attempts in admin, in a list and on the page of their job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from balancing.admin.listing import ReadOnlyAdmin
 from balancing.choice.explanation import in_words
-from scheduling.admin.shown import OUTCOME_COLOURS, between, link, parsed_id, spent
+from scheduling.admin.display import OUTCOME_COLOURS, between, link, parsed_id, spent
 from scheduling.models import Attempt
 
 

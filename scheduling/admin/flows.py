@@ -1,4 +1,4 @@
-"""Flows in admin: their weights and where they stand."""
+"""Flows in admin: their weights, where they stand, what is learned of their answers."""
 
 from __future__ import annotations
 

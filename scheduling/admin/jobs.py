@@ -1,4 +1,4 @@
-"""Jobs in admin: what waits and what ran, and what an operator may do about it."""
+"""Jobs in admin: what waits, what runs, what ran, and an operator's actions on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from balancing.admin.listing import ReadOnlyAdmin, age
 from balancing.admin.object_actions import ObjectActions
 from scheduling import services
 from scheduling.admin.attempts import AttemptInline
-from scheduling.admin.shown import (
+from scheduling.admin.display import (
     LEVEL_COLOURS,
     STATUS_COLOURS,
     between,
@@ -121,7 +121,7 @@ class JobAdmin(ObjectActions, ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        """By equality on indexed columns where possible: a substring search would read all."""
+        """Search by equality on indexed columns: a search for substrings would read every row."""
         text = search_term.strip()
         if not text or "\x00" in text:
             return queryset, False
@@ -213,7 +213,7 @@ class JobAdmin(ObjectActions, ReadOnlyAdmin):
         change: Callable[..., object],
         outcome: str,
     ) -> None:
-        """Change the selected jobs one by one; those that refuse are counted, not errors."""
+        """Change the selected jobs one by one; refusals are counted and do not end the action."""
         chosen = list(rows.order_by().values_list("pk", flat=True)[: LARGEST_ACTION + 1])
         refused = 0
         for job_id in chosen[:LARGEST_ACTION]:

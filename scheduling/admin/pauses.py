@@ -1,4 +1,4 @@
-"""Maintenance in admin: a row is a pause in force. Adding one pauses, deleting it resumes."""
+"""Pauses in admin: a row is a pause in force. Adding a row pauses, deleting it resumes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PauseForm(forms.ModelForm):  # type: ignore[type-arg]
         self.drains = values.get("scope") == DRAIN
         if self.drains:
             values["scope"] = Pause.Scope.INTAKE.value
-            # Intake may be paused already: that is no obstacle to a drain.
+            # A drain is allowed where intake is paused already.
             self.instance = Pause.objects.filter(scope=values["scope"]).first() or self.instance
         wrong = _wrong(values.get("scope", ""), values.get("key", ""))
         if wrong:

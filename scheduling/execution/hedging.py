@@ -1,31 +1,29 @@
 """A second call where the first one's first token is overdue; whichever speaks first is kept.
 
 The first call runs in the job's own task, as it would without this; the second one in a task of its
-own, with its own slot at another endpoint. `_Race.winner` is decided once, by the first chunk or
-whole answer, and nothing of the other call is passed on after that.
+own, with its own slot at another endpoint. Who wins is decided once (`race.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
 from uuid import uuid4
 
 import psycopg
 import structlog
 
 from balancing import metrics
-from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.answer import Answer
 from balancing.errors import CallError
 from balancing.policies.hedging import Budget, Hedging
 from llmqueue_project.config import configuration
 from scheduling.dispatch.endings import SideCall
-from scheduling.execution.call import EndpointCall, prepare, start_of
+from scheduling.execution.call import EndpointCall, prepare
 from scheduling.execution.contracts import Caller, Endpoints, Entries, Leases
+from scheduling.execution.race import Race
 from scheduling.execution.run import Run
 from scheduling.models import Attempt
-from scheduling.outbox import DELTA, STARTED, USAGE
 
 log = structlog.get_logger(__name__)
 WON, LOST_RACE, FAILED = "won", "lost", "failed"
@@ -64,7 +62,7 @@ class Hedger:
         """
         asked = prepare(run.job, run.placement, self._config)
         self._budget = self.rule.earn(self._budget)
-        race = _Race(run, self._outbox)
+        race = Race(run, self._outbox)
         first = run.call
         first.begin()
         timer = self._timer(race)
@@ -90,7 +88,7 @@ class Hedger:
         first.answered(answer)
         return answer
 
-    def _timer(self, race: _Race) -> asyncio.TimerHandle | None:
+    def _timer(self, race: Race) -> asyncio.TimerHandle | None:
         """Set the hedge's alarm; None where there is to be none."""
         first_seconds = race.run.placement.first_seconds
         if first_seconds <= 0.0 or not self.rule.applies_to(race.run.level):
@@ -100,7 +98,7 @@ class Hedger:
         seconds = self.rule.after_seconds(first_seconds)
         return asyncio.get_running_loop().call_later(seconds, self._start, race)
 
-    def _start(self, race: _Race) -> None:
+    def _start(self, race: Race) -> None:
         run = race.run
         tried = frozenset({run.call.target.id, *run.tried})
         if race.winner is not None:
@@ -113,7 +111,7 @@ class Hedger:
         self._budget = left
         race.task = asyncio.create_task(self._second(race, tried))
 
-    async def _second(self, race: _Race, tried: frozenset[int]) -> Answer | None:
+    async def _second(self, race: Race, tried: frozenset[int]) -> Answer | None:
         """The hedge's answer; None where it had no room, or failed while the first call went on."""
         taking = asyncio.ensure_future(self._take_slot(race, tried))
         try:
@@ -143,7 +141,7 @@ class Hedger:
         race.decide(second)
         return answer
 
-    async def _take_slot(self, race: _Race, tried: frozenset[int]) -> EndpointCall | None:
+    async def _take_slot(self, race: Race, tried: frozenset[int]) -> EndpointCall | None:
         # A lease of its own: rate limits are settled by lease, too.
         job = replace(race.run.job, lease_token=uuid4())
         first = race.run.call.target.name
@@ -154,7 +152,7 @@ class Hedger:
         return EndpointCall(slot, streamed=job.stream, is_hedge=True)
 
     async def _take_over(
-        self, race: _Race, first: EndpointCall, error: CallError | None = None
+        self, race: Race, first: EndpointCall, error: CallError | None = None
     ) -> Answer:
         """The hedge is the job's call from here on."""
         run, second, task = race.run, race.second, race.task
@@ -174,7 +172,7 @@ class Hedger:
         metrics.hedges.labels(second.target.name, WON).inc()
         return answer
 
-    async def _stop_hedge(self, race: _Race) -> None:
+    async def _stop_hedge(self, race: Race) -> None:
         """The first call has decided it, or the job was stopped: free what the hedge holds."""
         task, second = race.task, race.second
         if task is None:
@@ -212,52 +210,3 @@ class Hedger:
             await self._claims.note(run.job, lost)
         except psycopg.OperationalError as away:
             log.info("attempt.not_noted", job=str(run.job.id), error=str(away))
-
-
-class _Race:
-    """The calls of one job, of which the first to speak is kept.
-
-    Attributes:
-        is_alone: the first call has failed, and the second one decides.
-    """
-
-    def __init__(self, run: Run, outbox: Entries) -> None:
-        self.run = run
-        self.winner: EndpointCall | None = None
-        self.second: EndpointCall | None = None
-        self.task: asyncio.Task[Answer | None] | None = None
-        self.is_alone = False
-        self._outbox = outbox
-
-    @property
-    def model(self) -> str:
-        """The model that answers: the job's, or a fallback."""
-        return self.run.placement.model or self.run.job.model
-
-    def decide(self, call: EndpointCall) -> None:
-        """The first to speak wins; a hedge that does ends the first call."""
-        if self.winner is not None:
-            return
-        self.winner = call
-        if call is self.second and not self.is_alone and self.run.task is not None:
-            self.run.task.cancel()
-
-    def listener(self, call: EndpointCall) -> OnChunk:
-        """Passes on the chunks of a call while it may win or has won."""
-        run = self.run
-
-        def on_chunk(chunk: str, is_usage: bool) -> None:
-            if self.winner is not call:
-                if self.winner is not None or is_usage:
-                    return
-                self.decide(call)
-                if call is self.second and run.stream.keep:
-                    self._outbox.put(run.stream, STARTED, start_of(run.job, call.placement))
-            run.pieces += 1
-            if not run.spoke and not is_usage:
-                run.spoke = True
-                run.first_token_at = datetime.now(UTC)
-                call.spoke()
-            self._outbox.put(run.stream, USAGE if is_usage else DELTA, chunk)
-
-        return on_chunk

@@ -19,7 +19,7 @@ from scheduling.execution.call import EndpointCall, start_of
 from scheduling.execution.contracts import Caller, Endpoints, Entries, Leases
 from scheduling.execution.hedging import Hedger
 from scheduling.execution.outcomes import CANCELLED, CRASHED, OUT_OF_TIME, End, Outcomes
-from scheduling.execution.retry_budgets import RetryBudgets
+from scheduling.execution.retry_accounts import RetryAccounts
 from scheduling.execution.run import Run, Stop
 from scheduling.models import Source
 from scheduling.outbox import RESET, STARTED, JobStream
@@ -46,7 +46,7 @@ class Runner:
         self._outbox = outbox
         self._outcomes = outcomes
         self._scheduling = configuration().scheduling
-        self._budgets = RetryBudgets()
+        self._budgets = RetryAccounts()
         self._hedger = Hedger(claims=claims, pool=pool, client=client, outbox=outbox)
         self._rng = random.Random()  # noqa: S311 - jitter, not secrets
         self._releasing: set[asyncio.Task[None]] = set()

@@ -1,4 +1,4 @@
-"""What waits and what ran: jobs, their attempts, the flows that fairness is between."""
+"""The rows: jobs and their attempts, flows, pauses, usage."""
 
 from scheduling.models.enums import FINAL as FINAL
 from scheduling.models.enums import Api as Api

@@ -1,4 +1,4 @@
-"""The words that jobs are described by: levels, statuses, reasons, doors, APIs."""
+"""The words that describe jobs: levels, statuses, sources, APIs, reasons for being held."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ FINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.TIMEOUT)
 class Source(models.TextChoices):
     """The door that a job came by.
 
-    A client of the OpenAI door waits on its connection. A message is stored: its client comes back
-    for the answer, and the app above is told of its end.
+    A client of the OpenAI door waits on its connection. A message's client may come back later for
+    the answer, and `job_finished` announces its end to the app above.
     """
 
     OPENAI = "openai", "openai"

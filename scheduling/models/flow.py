@@ -1,4 +1,4 @@
-"""Whom fairness is between, and where each of them and each level stands."""
+"""Flows, and where each flow and each level stands in virtual time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduling.policies.fairness import LEAST_WEIGHT
 
 
 class Flow(models.Model):
-    """Whom fairness is between: a tenant, or a tenant's user (setting `flow_by`)."""
+    """A party that fairness treats as one: a tenant, or a tenant's user (setting `flow_by`)."""
 
     key = models.CharField(max_length=200, unique=True)
     name = models.CharField(max_length=200)
@@ -40,7 +40,7 @@ class FlowTag(models.Model):
 
 
 class OutputEstimate(models.Model):
-    """How long a flow's answers from a model are, learned (`policies/estimates.py`); in tokens."""
+    """The learned length of a flow's answers from a model, in tokens (`policies/estimates.py`)."""
 
     pk = models.CompositePrimaryKey("flow_id", "model")
     flow = models.ForeignKey(

@@ -1,7 +1,7 @@
-"""One LLM request and its tries.
+"""One LLM request and its attempts.
 
-`Job` is narrow because it is hot: body and result live in tables of their own, and foreign keys
-on the hot path carry no database constraint (each costs a trigger per row; `docs/decisions/`).
+`Job` is narrow because it is hot. Body and result have tables of their own, and foreign keys on the
+hot path have no database constraint: each would cost a trigger a row (docs/decisions/0009).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Job(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     held_reason = models.CharField(max_length=12, choices=Held.choices, blank=True, default="")
     level = models.SmallIntegerField("priority", choices=Priority.choices)
-    # A default of the database's too: processes of the version before go on inserting.
+    # The database has the default too, because processes of the previous version go on inserting.
     priority_reason = models.CharField(
         max_length=200, blank=True, default="", db_default="", help_text="why that priority"
     )
@@ -85,7 +85,7 @@ class Job(models.Model):
     class Meta:
         ordering = ["-created_at"]
         indexes = [
-            # The claim: the head of one model at one level. Nothing but runnable rows is in it.
+            # The claim reads one model's next jobs at one level. Only runnable rows are in it.
             models.Index(
                 fields=["level", "model", "fair_tag", "id"],
                 name="job_claim",
@@ -161,7 +161,7 @@ class JobResult(models.Model):
 
 
 class Attempt(models.Model):
-    """One try of a job on one endpoint; the row is written when the try ends."""
+    """One attempt of a job at one endpoint; the row is written when the attempt ends."""
 
     class Outcome(models.TextChoices):
         OK = "ok"

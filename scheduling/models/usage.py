@@ -1,4 +1,4 @@
-"""What was used and spent, by day: entries as jobs end, and the days they are folded into."""
+"""What was used and spent by day: entries as jobs end, and the days that they are folded into."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Spending(models.Model):
 
 
 class UsageEntry(Spending):
-    """What a group of finishes adds to a day; appended by `sql/finish.sql`, soon folded away."""
+    """What a group of finishes adds to a day, from `sql/finish.sql`; a fold soon removes it."""
 
 
 class DailyUsage(Spending):
-    """A day's sums, from `sql/fold_usage.sql`. Those not yet folded are entries still."""
+    """A day's sums, from `sql/fold_usage.sql`. What is not folded yet is still in entries."""
 
     class Meta:
         verbose_name = "daily usage"

@@ -1,12 +1,12 @@
 """May one more request join the queue? Only while it can expect to start within its level's limit.
 
-By the estimate that clients are shown (`waiting.py`), taken with care: what clients are told is the
-expected wait, what must stay below the limit is one that chance will hardly exceed. Two rules keep
-it from refusing normal use:
+Admission uses the estimate that clients are shown (`waiting.py`), but the careful one: clients are
+told the expected wait, while the wait that chance will hardly exceed must stay below the limit. Two
+rules keep admission from refusing normal use:
 
-- Before anything has ended nothing is known, and nothing is refused.
-- As many requests as the pool has slots may always wait at a level. On a slow endpoint the very
-  first that waits would exceed a limit of 3 s; refusing it would leave a queue without a use.
+- Nothing is refused before anything has ended, because nothing is known then.
+- As many requests as the model set has slots may always wait at a level. On a slow endpoint the
+  first request that waits would exceed a limit of 3 s; to refuse it would make the queue useless.
 
 Source: the refusal with a retry time from the same figures follows RFC 9110 (Retry-After).
 """
@@ -24,9 +24,11 @@ LONGEST_RETRY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`wait_seconds` is the expected wait.
+    """Whether a request may join.
 
-    `retry_after_seconds` is when the request would be admitted if nothing else joined.
+    Attributes:
+        wait_seconds: the expected wait.
+        retry_after_seconds: after which it would be admitted if nothing else joined.
     """
 
     admitted: bool
@@ -37,10 +39,11 @@ class Verdict:
 def decide(
     load: ModelSetLoad, level: int, *, ahead: float, limit_seconds: float, floors: Sequence[float]
 ) -> Verdict:
-    """Whether a request with `ahead` others of its level before it may join.
+    """Whether a request may join.
 
     Args:
         level: its place among `load.levels`.
+        ahead: work of its level before it, in jobs by size.
         limit_seconds: the longest wait at which it is admitted.
         floors: each level's assured share of picks, highest level first.
     """
@@ -50,7 +53,7 @@ def decide(
         return Verdict(True, 0.0)
     if careful <= limit_seconds or ahead < max(1, load.slots):
         return Verdict(True, wait)
-    # Admitted again when the wait is below the limit, or when fewer wait than there are slots.
+    # It is admitted once the wait is below the limit, or once fewer wait than there are slots.
     fewer = seconds_to_start(load, level, work=ahead - max(1, load.slots) + 1, floors=floors)
     return Verdict(False, wait, retry_seconds(min(careful - limit_seconds, fewer or 0.0)))
 
@@ -69,9 +72,9 @@ def desired_replicas(
 ) -> int:
     """How many replicas of today's size would start every level's queue within its target wait.
 
-    `replicas x max(seconds of queued work / target wait)` over the levels, at least what the
-    present use fills, at least one while there is any demand. A level whose rate is not known
-    yet asks for no more than there is.
+    `replicas x max(seconds of queued work / target wait)` over the levels. At least as many as the
+    slots in use fill, and at least one while there is any demand. A level whose rate is not known
+    yet asks for no more replicas than there are.
     """
     pressure = busy_share
     for level, waiting in queued.items():

@@ -1,13 +1,13 @@
 """How many slots may each level hold? Limits over all workers, recomputed every few seconds.
 
-A strategy maps snapshots of the model sets to caps, one a level. Whatever the figures:
+A strategy maps snapshots of the model sets to one cap a level. Every strategy keeps three rules:
 
-- a level never gets more than its own `max_concurrent`, where the operator set one;
-- a level with work gets at least one slot;
-- no slot idles while something waits that may have it: what a level does not use is others'.
+- A level never gets more than its own `max_concurrent`, where the operator set one.
+- A level with work gets at least one slot.
+- No slot idles while a job waits that may have it: other levels get what a level does not use.
 
     static    the operator's limits, and nothing else
-    dynamic   shares follow what waits: better levels first, but every level with work keeps its
+    dynamic   shares follow what waits: higher levels first, but every level with work keeps its
               share (`floors` of the slots), even when long jobs of others hold the rest
     adaptive  the operator's limits, scaled with what the endpoints' latency allows just now
     hybrid    dynamic, over what the endpoints' latency allows just now
@@ -51,7 +51,7 @@ class Snapshot:
 
 
 class Strategy(Protocol):
-    """`watches`: whether it looks at the queue, or at the operator's limits alone."""
+    """`watches`: whether it reads the queue, or the operator's limits alone."""
 
     @property
     def watches(self) -> bool: ...
@@ -125,7 +125,7 @@ def _summed(caps_by_set: Sequence[Mapping[str, int]], limits: Snapshot) -> dict[
 
 
 def _shared(model_set: Snapshot, slots: int) -> dict[str, int]:
-    """From the best level down: all that is left but what worse levels keep."""
+    """From the highest level down: each may have all that is left, less what lower levels keep."""
     kept = [_kept(level, slots) for level in model_set.levels]
     left, caps = slots, {}
     for place, level in enumerate(model_set.levels):
@@ -136,5 +136,5 @@ def _shared(model_set: Snapshot, slots: int) -> dict[str, int]:
 
 
 def _kept(level: LevelState, slots: int) -> int:
-    """What a level is sure of: its share, one slot at least, but not what it has no use for."""
+    """The slots that a level keeps: its share, at least one, but no more than it has use for."""
     return min(level.demand, max(1, int(level.share * slots)))

@@ -1,8 +1,8 @@
-"""How long will an answer be? Learned from the answers that a flow got from a model before.
+"""How long will an answer be? As long as the answers that the flow got from the model before.
 
-A running mean with a window: plain average while young, exponentially weighted once `WINDOW`
-answers are in. Fairness wants the mean and no quantile: what it settles later is the sum of the
-errors, and only the mean makes that sum grow slowly (`policies/fairness.py`).
+The estimate is a running mean with a window: a plain average of the first `WINDOW` answers, then
+exponentially weighted. Fairness needs the mean and no quantile: it settles the sum of the errors
+later, and only the mean makes that sum grow slowly (`policies/fairness.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Estimate:
 
 
 def averaged(estimates: Iterable[Estimate]) -> Estimate:
-    """What several flows' answers say of their common model; each counts for `WINDOW` at most."""
+    """The mean over several flows of one model; each flow counts for at most `WINDOW` answers."""
     known = [(each.mean, min(each.samples, WINDOW)) for each in estimates if each.samples]
     total = sum(samples for _, samples in known)
     if not total:

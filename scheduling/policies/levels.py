@@ -1,8 +1,7 @@
-"""Which priority level goes next: the share between levels.
+"""Which priority level goes next?
 
-A policy orders the levels before each pick and is told which one was picked. It is pure state:
-the kombu queue order class (`scheduling/tickets/messages.py`) holds one instance per worker
-process.
+A policy orders the levels before each pick, and `charge` tells it which one was picked. Each worker
+process has one instance, in its gate (`scheduling/tickets/gate.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _REMEMBERED = 64
 
 
 class LevelPolicy(Protocol):
-    """Built with the configured share per level; levels come highest first."""
+    """Made with the configured share of each level; levels come highest first."""
 
     def order(self, levels: Sequence[str]) -> list[str]: ...
 
@@ -27,7 +26,7 @@ class LevelPolicy(Protocol):
     def burst(self, level: str, levels: Sequence[str]) -> int:
         """How many more picks of `level` may follow at once.
 
-        Asked right after a pick, when every level ordered before it was seen empty.
+        It is called right after a pick, when every level ordered before it was seen empty.
         """
         ...
 
@@ -55,22 +54,23 @@ class Strict:
 
 
 class Floors:
-    """Strict, except that a level owed a pick of its floor goes first; the best gives way at three.
+    """Strict, except that a level that is owed a pick of its floor goes first.
 
-    Every pick earns each level its floor, and costs the picked level one as far as it had earned
-    it: what a level takes while nobody better wants it is no debt. A level ordered before the
-    picked one was empty and loses what it was owed: an idle level banks no credit. What is left
-    is the one case floors are for, a level with work that better ones keep passing over; it gets
-    exactly its floor, in turns that a burst of the best level may delay. The balance never exceeds
-    4 picks.
+    Every pick adds each level's floor to what the level is owed, and takes one pick from what the
+    picked level is owed, but not below zero: picks while no higher level has work are no debt. A
+    level ordered before the picked one was empty and loses what it was owed, so that an idle level
+    saves up no credit. Floors thus serve the one case they are for: a level with work that higher
+    levels keep passing over. It gets exactly its floor. The highest level gives way only once a
+    floor is owed three picks, so that its bursts may delay the others' turns. A level is never owed
+    more than 4 picks.
 
     Args:
         shares: floor per level as a share of picks, for example `{"low": 0.1}`.
     """
 
     CLAMP = 4.0
-    # The best level lets the others' floors wait for so long: its requests come in bursts and are
-    # soon gone, and then the floors are paid. Beyond it they go first, so that they hold.
+    # So many picks of a floor may be owed before the highest level gives way. Its requests come in
+    # bursts that are soon over, and then the floors are paid.
     PATIENCE = 3.0
     _ROUNDING = 1e-9
 
@@ -101,15 +101,15 @@ class Floors:
         )
 
     def refund(self, level: str) -> None:
-        """Undo a charge: give back what was taken, which may have been less than a pick."""
+        """Undo a charge, which may have taken less than a pick."""
         paid = self._paid.get(level)
         self._owed_by(level, paid.pop() if paid else 0.0)
         self._earn(-1.0)
 
     def burst(self, level: str, levels: Sequence[str]) -> int:
-        """Until a level behind it is owed a pick; none when a better one stands behind it.
+        """Until a level behind this one is owed a pick; none when a higher level is behind it.
 
-        Behind it in the order it was picked by: that is what was seen empty, and what was not.
+        Behind it in the order of the last pick: the levels before it were seen empty then.
         """
         if level not in self._last_order:
             return 0
@@ -134,11 +134,10 @@ class Floors:
 
 
 class Weighted:
-    """Smooth weighted round robin: shares in proportion, spread evenly.
+    """Smooth weighted round robin: picks in proportion to the shares, spread evenly.
 
     A level without a share gets the least one. A level ordered before the picked one was empty:
-    it takes no part in that round and keeps no credit. Source: the algorithm of nginx's upstream
-    module.
+    it takes no part in that round and keeps no credit. Source: nginx's upstream module.
     """
 
     def __init__(self, shares: Mapping[str, float]) -> None:
@@ -164,7 +163,7 @@ class Weighted:
         self._move(level, -1.0)
 
     def burst(self, level: str, levels: Sequence[str]) -> int:
-        """Only a level that was last in the order it was picked by: the rest was seen empty."""
+        """Only for a level that was last in the order of the pick: the rest was seen empty."""
         del levels
         return MOST if self._last_order[-1:] == [level] else 0
 

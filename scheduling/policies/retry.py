@@ -18,7 +18,7 @@ def backoff_seconds(
 ) -> float:
     """Seconds to wait after failed attempt number `attempt` (1 is the first).
 
-    What the endpoint asked for (`retry_after_seconds`) is the least; jitter comes on top.
+    At least as long as the endpoint asked for (`retry_after_seconds`); the jitter is added to it.
     """
     ceiling = min(cap_seconds, base_seconds * 2 ** max(0, attempt - 1))
     return max(0.05, retry_after_seconds + rng.uniform(0, ceiling))

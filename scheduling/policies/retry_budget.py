@@ -1,13 +1,13 @@
 """How many retries may an endpoint's failures cause? A share of its calls, and a few a second.
 
 Without a budget an outage triples the load: every call is made three times, at the endpoints that
-are left. With it retries are at most
+are left. With a budget there are at most so many retries:
 
     share x first calls + per_second x time
 
-A retry beyond it is not refused but put off until the budget has earned it: what is owed goes below
-zero, so that each later one waits longer. Source: retry budgets as in Finagle (Twitter, 2016),
-there with a refusal in place of the wait.
+A retry beyond the budget is not refused. It is put off until the budget has earned it: the account
+goes below zero, so that each later retry waits longer. Source: retry budgets as in Finagle
+(Twitter, 2016), which refuses instead of waiting.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ class RetryBudget:
     def retried(
         self, account: Account, now: float, *, longest_seconds: float
     ) -> tuple[Account, float]:
-        """After one more retry was decided, and how long it must be put off.
+        """The account after one more retry, and how long that retry must be put off.
 
         Returns:
-            The account, and seconds: 0 within the budget, else until it has earned this retry by
-            time alone, at most `longest_seconds`.
+            The account, and seconds: 0 within the budget. Otherwise so long that time alone earns
+            the retry, but at most `longest_seconds`.
         """
         earned = self._earned(account, now)
         left = earned.left - 1.0

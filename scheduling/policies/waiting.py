@@ -1,19 +1,21 @@
 """How long until a request starts? The one estimate, for clients, admission and autoscalers.
 
-A pool is the models that share endpoints, and so wait for the same slots. It is taken for a fluid:
-work leaves it at one rate, better levels first, and every level that has work gets its floor.
+A model set is the models that share endpoints, and so wait for the same slots. The estimate treats
+its work as a fluid: work leaves at one rate, higher levels first, and every level that has work
+gets its floor.
 
-    rate    what runs by how long a job takes, or what was counted
-    above   work of better levels: while there is some, a level gets its floor
+    rate    jobs that leave in a second: those that run, divided by how long a job takes, or those
+            that were counted
+    above   work of higher levels; while there is any, a level gets its floor
     ahead   work of the same level that fairness puts before the request
-    after   the above is gone, the level gets what better levels' arrivals and the floors of
-            worse levels with work leave
+    after   the rate of a level once the work above is gone: the whole rate, less what arrives at
+            higher levels, less the floors of lower levels that have work
 
-What is told is the expected wait. Whoever decides by it gives a horizon and gets a careful one: by
-the rate that is left when chance goes against the level for that long.
+Clients are told the expected wait. Admission decides by a careful wait: it gives a horizon, and the
+estimate takes the rate that is left when chance goes against the level for that long.
 
-Work is counted in jobs by size: a job of the pool's mean service time is 1. A request starts with
-the slot that frees after all that is before it, at once while a slot is free.
+Work is counted in jobs by size: a job of the set's mean service time has size 1. A request starts
+with the slot that frees after all work before it has started, and at once while a slot is free.
 """
 
 from __future__ import annotations
@@ -24,20 +26,21 @@ from dataclasses import dataclass
 
 # What rates are counted over.
 WINDOW_SECONDS = 15
-# Standard deviations of what ends and comes: on what is left beyond them a level can count.
+# Standard deviations of the jobs that end and arrive. A level can count on the rate that is left
+# when it goes against it by so much.
 CAUTION = 3.0
-# Of the whole rate: what a level is taken to get when everything else is promised to others.
+# A level is taken to get at least this share of the whole rate, whatever is promised to others.
 _LEAST_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class LevelLoad:
-    """One level of a pool.
+    """One level of a model set.
 
     Attributes:
         queued: work that waits, in jobs by size.
         finished_per_second: jobs that ended.
-        arriving_per_second: jobs that came, bursts left out.
+        arriving_per_second: jobs that arrived, bursts left out.
         most_running: the level's own limit of slots; 0 is none.
     """
 
@@ -53,8 +56,8 @@ class ModelSetLoad:
 
     Attributes:
         service_seconds: mean time a job runs; 0 when none has ended yet.
-        standing: whether work has waited for a while. Until then free slots are about to be
-            filled and count as if they were; after that, what really runs tells the rate.
+        standing: whether work has waited for a while. Until then free slots count as filled,
+            because they are about to be. After that the rate is that of the jobs that run.
     """
 
     levels: tuple[LevelLoad, ...]
@@ -65,11 +68,11 @@ class ModelSetLoad:
 
 
 def total_rate(load: ModelSetLoad) -> float | None:
-    """Jobs a second that leave the pool while work waits; None when nothing is known yet.
+    """Jobs a second that leave the set while work waits; None when nothing is known yet.
 
-    What runs by how long a job takes, or what was counted when that is clearly more (the count
-    less its standard deviation): after a pause the count is still low, and of a few jobs it says
-    little.
+    Running jobs divided by how long a job takes. The counted rate is used where it is clearly
+    higher, by more than its standard deviation: after a pause the count is still low, and a count
+    of a few jobs says little.
     """
     counted = sum(level.finished_per_second for level in load.levels)
     if load.service_seconds <= 0:
@@ -82,20 +85,21 @@ def total_rate(load: ModelSetLoad) -> float | None:
 def level_rate(
     load: ModelSetLoad, level: int, floors: Sequence[float], *, horizon_seconds: float | None = None
 ) -> float | None:
-    """Jobs a second that a level can expect while its own work waits and no better one's does.
+    """Jobs a second that a level can expect while it has work and no higher level has any.
 
     Args:
-        horizon_seconds: given, the rate on which it can count for that long: better levels may by
-            chance take more, and less may end; both vary like counts of events. The best level is
-            taken by its mean: what a few seconds bring is chance whatever one does.
+        horizon_seconds: with it, the rate on which the level can count for that long. By chance
+            higher levels may take more, and fewer jobs may end; both vary like counts of events.
+            The highest level gets its mean rate: its horizon is a few seconds, in which chance
+            outweighs any caution.
     """
     rate = total_rate(load)
     if rate is None:
         return None
-    better = _better(load, level)
-    left = rate * (1 - _owed(load, level, floors)) - better
+    higher = _arriving_above(load, level)
+    left = rate * (1 - _owed(load, level, floors)) - higher
     if horizon_seconds is not None and level:
-        left -= CAUTION * math.sqrt((rate + better) / horizon_seconds)
+        left -= CAUTION * math.sqrt((rate + higher) / horizon_seconds)
     left = max(left, _sure(rate, level, horizon_seconds) * floors[level], rate * _LEAST_SHARE)
     return min(left, _own_most(load, level, left))
 
@@ -115,9 +119,9 @@ def seconds_to_start(
         return None
     floor = min(_sure(rate, level, horizon_seconds) * floors[level], after)
     above = sum(each.queued for each in load.levels[:level])
-    taken = min(rate * floors[level], expected) + _better(load, level)
-    left_to_better = rate * (1 - _owed(load, level, floors)) - taken
-    busy_above = above / max(left_to_better, rate * _LEAST_SHARE)
+    taken = min(rate * floors[level], expected) + _arriving_above(load, level)
+    left_to_higher = rate * (1 - _owed(load, level, floors)) - taken
+    busy_above = above / max(left_to_higher, rate * _LEAST_SHARE)
     if 0 < work <= floor * busy_above:
         return work / floor
     return busy_above + (work - floor * busy_above) / after
@@ -131,16 +135,16 @@ def wait_seconds(
     floors: Sequence[float],
     horizon_seconds: float | None = None,
 ) -> float | None:
-    """How long until a request starts that has `ahead` of its level before it.
+    """How long until a request starts.
 
     Args:
         level: its place among `load.levels`.
-        ahead: work, in jobs by size.
+        ahead: work of its level before it, in jobs by size.
         floors: each level's assured share of picks, highest level first.
-        horizon_seconds: as in `level_rate`; without it the estimate is neither hopeful nor careful.
+        horizon_seconds: as in `level_rate`; without it the wait is the expected one.
 
     Returns:
-        Seconds; 0 while a slot is free for it; None when nothing is known yet.
+        Seconds; 0 while a slot is free for the request; None when nothing is known yet.
     """
     before = ahead + sum(each.queued for each in load.levels[:level])
     if not load.standing and before < load.slots - load.processing:
@@ -150,22 +154,22 @@ def wait_seconds(
     )
 
 
-def _better(load: ModelSetLoad, level: int) -> float:
-    """Jobs a second that better levels take."""
+def _arriving_above(load: ModelSetLoad, level: int) -> float:
+    """Jobs a second that higher levels take."""
     return sum(each.arriving_per_second for each in load.levels[:level])
 
 
 def _sure(rate: float, level: int, horizon_seconds: float | None) -> float:
-    """Of the whole rate, that on which a level can count for so long."""
+    """The part of the whole rate on which a level can count for so long."""
     if horizon_seconds is None or not level:
         return rate
     return max(rate / 2, rate - CAUTION * math.sqrt(rate / horizon_seconds))
 
 
 def _owed(load: ModelSetLoad, level: int, floors: Sequence[float]) -> float:
-    """The share of picks that worse levels with work are sure of."""
-    worse = zip(load.levels[level + 1 :], floors[level + 1 :], strict=True)
-    return sum(floor for each, floor in worse if each.queued)
+    """The share of picks that the floors of lower levels with work assure them."""
+    lower = zip(load.levels[level + 1 :], floors[level + 1 :], strict=True)
+    return sum(floor for each, floor in lower if each.queued)
 
 
 def _own_most(load: ModelSetLoad, level: int, otherwise: float) -> float:

@@ -1,1 +1,1 @@
-"""How the levels and the capacity stand, for people and for metrics."""
+"""How do the levels and the endpoints stand, and why does what waits wait?"""

@@ -16,7 +16,7 @@ from balancing.live.slots import slots_in_use
 from scheduling.dispatch import level_slots
 from scheduling.models import Priority
 from scheduling.policies.waiting import wait_seconds
-from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.level_summaries import LevelSummary, level_summary
 from scheduling.reports.reasons import Unserved, held_by_level, reasons_of, unserved_by_level
 from scheduling.reports.replicas import drain_rate, replicas_for
 from scheduling.waiting import admission

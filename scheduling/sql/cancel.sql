@@ -1,7 +1,7 @@
 -- End waiting jobs, and ask running ones to end.
 --
--- A job that never ran costs nothing: its charge goes back to its flow, or a client that gives up
--- and asks again would wait longer each time.
+-- A job that never ran costs nothing: its charge goes back to its flow. Otherwise a client that
+-- gives up and asks again would wait longer each time.
 with mine as materialized (
     select id, flow_id, level, cost,
            status <> 'processing' and attempts = 0

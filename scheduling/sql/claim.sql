@@ -1,8 +1,8 @@
--- Lease the next jobs of one level in fair order, among models that have room, by APIs that the
--- endpoints with that room can be asked by.
+-- Lease the next jobs of one level in fair order, among models that have room. Of each model only
+-- jobs of those APIs are taken that the endpoints with room serve.
 --
--- Index job_claim (level, model, fair_tag, id) where status = 'queued': each model's head is read
--- directly, never a row that cannot run. The lateral subquery is materialised so that its locks
+-- Index job_claim (level, model, fair_tag, id) where status = 'queued': each model's next jobs are
+-- read directly, and no row that cannot run. The lateral subquery is materialised so that its locks
 -- are taken once. The level's clock follows the highest tag claimed.
 with room as (
     select * from unnest(%(models)s::text[], %(slots)s::integer[], %(apis)s::text[])

@@ -1,5 +1,5 @@
--- What each level wants of the slots, by model: jobs queued and running, counted no further than
--- there are slots. Indexes job_claim, job_leases.
+-- How many slots each level could use, by model: jobs queued and jobs running. Queued jobs are
+-- counted no further than there are slots. Indexes job_claim, job_leases.
 with running as materialized (
     select j.level, j.model, count(*) as jobs
       from scheduling_job j

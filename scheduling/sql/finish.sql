@@ -1,10 +1,9 @@
 -- Store the outcome of a group of leased jobs, each once: the lease token is the fence.
 --
--- A worker that lost its lease updates no row here and so stores no result. Actual minus
--- estimated cost is settled into the flow's tag, locked in (flow, level) order as in submit.sql;
--- `settled` sums these corrections up, for what the flow has queued (settle.sql). The lengths of
--- the answers are learned by (flow, model), locked in that order after the tags
--- (scheduling/policies/estimates.py has the same formula).
+-- A worker that lost its lease updates no row here, and so stores no result. Actual minus estimated
+-- cost is settled with the flow. The lengths of the answers are learned by (flow, model); these
+-- rows are locked in that order, after the flow tags (scheduling/policies/estimates.py has the same
+-- formula).
 with input as (
     select *
       from json_to_recordset(%(outcomes)s::json) as i(
@@ -14,7 +13,7 @@ with input as (
                number smallint, endpoint_id bigint, outcome text, why text, endpoint_name text,
                spent_prompt integer, spent_completion integer, spent_micros bigint,
                spent_estimated boolean)
-     -- Not to cut: planned for few rows, jobs are looked up by their keys, one by one.
+     -- The limit cuts nothing. With it the planner expects few rows, and looks jobs up by key.
      limit %(count)s
 ),
 finished as (
@@ -42,11 +41,13 @@ tries as (
         first_token_at, ended_at, why, endpoint_name, spent_micros)
     select i.id, i.number, i.endpoint_id, f.worker, i.outcome, i.error_code,
            case when i.detail = '' then i.error_message else i.detail end,
-           f.started_at, i.first_token_at, clock_timestamp(), i.why::jsonb, i.endpoint_name, i.spent_micros
+           f.started_at, i.first_token_at, clock_timestamp(), i.why::jsonb, i.endpoint_name,
+           i.spent_micros
       from input i join finished f using (id)
      where i.outcome <> ''
 ),
--- Appended, not added up: two workers that finish for one tenant need not wait for each other.
+-- Entries are appended, not added to a sum: two workers that finish for one tenant do not wait for
+-- each other.
 usage as (
     insert into scheduling_usageentry (
         day, tenant_id, user_id, model, endpoint, requests, estimated_requests, prompt_tokens,

@@ -1,5 +1,6 @@
--- Fold usage entries into their days: each counts once, for its deletion and its addition commit
--- together. The order of the days' keys keeps two folders from waiting for each other in a circle.
+-- Fold usage entries into their days. Each entry counts once, because its deletion and its addition
+-- commit together. Days are written in the order of their keys, so that two workers that fold at a
+-- time cannot deadlock.
 with taken as (
     delete from scheduling_usageentry
      where id in (select id from scheduling_usageentry

@@ -1,6 +1,8 @@
--- Return leased jobs, except those to be cancelled, to the queue with their tags; the attempt they were claimed for is not counted.
--- Where it already wrote to the job's stream its number stays taken, or the next attempt's entries
--- would not sort behind it; the job is allowed one more instead.
+-- Return leased jobs to the queue with their tags, except those to be cancelled.
+--
+-- The attempt for which they were claimed is not counted. If it has written to the job's stream,
+-- its number stays taken, so that the next attempt's entries sort behind its own; the job is
+-- allowed one more attempt instead.
 update scheduling_job j
    set status = 'queued', attempts = j.attempts - case when i.wrote then 0 else 1 end,
        max_attempts = j.max_attempts + case when i.wrote then 1 else 0 end, lease_token = null,

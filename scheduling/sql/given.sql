@@ -1,5 +1,5 @@
--- A group of jobs as one JSON array, an object a job: what submit.sql stores for the doors. One
--- parameter costs a process a tenth of what an array a column does.
+-- A group of jobs as one JSON array, an object a job: submit.sql stores them for the doors. One
+-- JSON parameter costs a process a tenth of the time that one array a column does.
 (select id, level, model, api, source, stream, tenant_id, user_id, flow_id, cost, due_at,
         deadline_at, coalesce(max_attempts, %(max_attempts)s) as max_attempts, sequence_key,
         origin, request_id, body, priority_reason, backlog, affinity, allow_fallback,

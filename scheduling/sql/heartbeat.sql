@@ -1,4 +1,4 @@
--- Renew leases; a row that does not come back is a lease lost.
+-- Renew leases. A lease whose row is not returned is lost.
 update scheduling_job j
    set lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
   from unnest(%(id)s::uuid[], %(lease_token)s::uuid[]) as i(id, lease_token)

@@ -1,4 +1,4 @@
--- Why held jobs are held, by level. Counts stop at a cap. Index job_held.
+-- Why held jobs are held, counted by level and reason up to a cap. Index job_held.
 select h.level, h.held_reason, count(*)
   from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
  cross join lateral (

@@ -1,5 +1,7 @@
--- Queued jobs of paused tenants and flows are held with their tags. Index job_claim.
--- Pausing calls it once; the sweep calls it for what was stored or given back at that very moment.
+-- Hold the queued jobs of paused tenants and flows, with their tags. Index job_claim.
+--
+-- A pause runs this once. The sweep runs it again for jobs that were stored or given back at the
+-- very moment of the pause.
 with paused as materialized (
     select j.id
       from scheduling_pause p

@@ -1,5 +1,5 @@
--- How each level stands: what waits and since when, what runs, how fast it ends.
--- Indexes job_claim, job_held, job_leases, job_finished. Counts stop at a cap.
+-- How each level stands: how many jobs wait and since when, how many run, how many ended lately.
+-- Counts stop at a cap. Indexes job_claim, job_held, job_leases, job_finished.
 with recent as materialized (
     select j.level, j.status, extract(epoch from j.started_at - j.created_at) as wait
       from scheduling_job j

@@ -1,8 +1,9 @@
 -- What waits and how fast it goes, by level and model: the figures of every estimated wait.
 --
--- A burst is no rate: what arrived is the middle one of twice the window's thirds. Where more ended
--- or came than are counted, the window is as long as the counted ones span.
--- Indexes job_claim, job_held, job_leases, job_finished, job_created. Counts stop at a cap.
+-- A burst is no rate. Arrivals are counted over twice the window, in three parts of equal length,
+-- and the middle one of the three counts is taken. Where more jobs ended or arrived than are
+-- counted, the window is the time that the counted ones span. Other counts stop at a cap.
+-- Indexes job_claim, job_held, job_leases, job_finished, job_created.
 with queued as materialized (
     select l.level, m.model, q.jobs, h.tags, h.costs, h.oldest
       from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)

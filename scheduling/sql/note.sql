@@ -1,4 +1,4 @@
--- A call beside the one that decides an attempt: the one of a hedged pair that was not kept.
+-- Record the call of a hedged pair that was not kept. It did not decide the attempt.
 insert into scheduling_attempt (
     job_id, number, endpoint_id, worker, outcome, error_code, error_message, started_at,
     first_token_at, ended_at, why, endpoint_name)

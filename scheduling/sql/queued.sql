@@ -1,4 +1,4 @@
--- How many jobs each level has queued, counted no further than a cap. Index job_claim.
+-- How many jobs each level has queued, counted up to a cap. Index job_claim.
 select l.level,
        (select count(*)
           from (select 1 from scheduling_job j

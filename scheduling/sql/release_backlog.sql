@@ -1,10 +1,11 @@
--- Backlog trickles into its level, in the order in which fairness would have it queued.
+-- Let backlog into its level, in the order in which fairness would have queued it.
 --
--- A level is kept that far ahead that what runs and three times what ended in the last second can
--- start before the next look. Of each flow the oldest come first, with the tags that they get now
--- (scheduling/policies/fairness.py); the lowest tags of all flows fill the room. A flow whose
--- queued work the clock has passed gets one job in even where there is no room: batches may not
--- starve behind a queue that never ends. Indexes job_backlog, job_claim, job_leases, job_finished.
+-- A level is filled so far that its running jobs, and three times the jobs that ended in the last
+-- second, can start before the next sweep. Of each flow the oldest jobs come first, with the tags
+-- that they get now (scheduling/policies/fairness.py); the lowest tags of all flows fill the room.
+-- A flow whose queued work the clock has passed gets one job in even where there is no room, so
+-- that batches do not starve behind a queue that never ends.
+-- Indexes job_backlog, job_claim, job_leases, job_finished.
 with recursive flow as (
     select l.level,
            (select min(j.flow_id) from scheduling_job j

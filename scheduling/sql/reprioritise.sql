@@ -1,6 +1,8 @@
--- Move a waiting job to another level. It joins there behind what its flow has waiting and is
--- charged there; its charge at the old level goes back. What is not charged yet, backlog or due
--- later, only changes its level. Flow tags are locked in (flow, level) order, as in submit.sql.
+-- Move a waiting job to another level.
+--
+-- It is charged there and joins behind the jobs that its flow has waiting there; its charge at the
+-- old level goes back. A job that is not charged yet (backlog, due later) only changes its level.
+-- Flow tags are locked in (flow, level) order, as in submit.sql.
 with job as materialized (
     select j.id, j.flow_id, j.level, j.fair_tag, j.settled,
            j.cost / greatest(coalesce(f.weight, 1), {least_weight}) as work,

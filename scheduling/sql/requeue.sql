@@ -1,8 +1,10 @@
--- Give an ended job without an answer a fresh set of attempts; held when another turn of its
--- sequence is in flight, or while its tenant or flow is paused. Attempt numbers go on, so that
--- stream entries of old attempts stay behind; the fresh set is what the settings allow any job, for
--- the job's own sum would double with each requeue. It joins behind what its flow has waiting and is
--- charged again, as in submit.sql: a thousand dead letters queued again pass nobody else.
+-- Give an ended job without an answer a fresh set of attempts.
+--
+-- The job is held when another turn of its sequence is in flight, or while its tenant or flow is
+-- paused. Attempt numbers go on, so that stream entries of new attempts sort behind old ones. The
+-- fresh set has as many attempts as the settings allow any job: the job's own number would double
+-- with each requeue. The job is charged again and joins behind the jobs that its flow has waiting,
+-- as in submit.sql: a thousand dead letters queued again overtake nobody.
 with job as materialized (
     select j.id, j.flow_id, j.level, j.sequence_key, j.tenant_id,
            j.cost / greatest(coalesce(f.weight, 1), {least_weight}) as work
@@ -38,8 +40,8 @@ update scheduling_job j
        held_reason = case when turn.taken then 'turn' when turn.paused then 'paused' else '' end,
        fair_tag = tags.last_finish - job.work, settled = tags.settled,
        max_attempts = least(j.attempts + %(max_attempts)s, 32767), cancel_requested = false,
-       deadline_at = null, due_at = null, lease_token = null, error_code = '', error_message = '', finished_at = null,
-       updated_at = clock_timestamp()
+       deadline_at = null, due_at = null, lease_token = null, error_code = '',
+       error_message = '', finished_at = null, updated_at = clock_timestamp()
   from job, tags, turn
  where j.id = job.id
 returning j.status, j.level

@@ -1,8 +1,8 @@
--- Jobs held for a pause that is over are queued again, in the order in which they stood.
+-- Queue jobs again whose pause is over, in their old order.
 --
--- The level's clock went on meanwhile. Each flow's jobs move behind it by one and the same step, so
--- that a pause earns no credit against the flows that ran, and keeps the order within the flow.
--- Flow tags are locked in (flow, level) order, as in submit.sql. Index job_held.
+-- The level's clock has gone on meanwhile. All jobs of a flow move behind it by the same step, so
+-- that a pause earns no credit against flows that ran and the order within the flow stays. Flow
+-- tags are locked in (flow, level) order, as in submit.sql. Index job_held.
 with over as materialized (
     select j.id, j.flow_id, j.level, j.fair_tag
       from scheduling_job j

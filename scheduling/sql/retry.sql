@@ -1,5 +1,6 @@
--- End one attempt, unless the job is to be cancelled, and hold the job until its next is due; a zero delay keeps the lease for a
--- further attempt of the same worker (failover), numbered one higher.
+-- End one attempt and hold the job until its next one is due, unless it is to be cancelled. With a
+-- delay of zero the job keeps its lease, for an attempt of the same worker numbered one higher
+-- (failover).
 with held as (
     update scheduling_job j
        set status = case when %(delay_seconds)s > 0 then 'held' else 'processing' end,

@@ -1,9 +1,10 @@
--- Correct the tags of queued jobs whose flow turned out dearer or cheaper than they were charged.
+-- Correct the tags of queued jobs whose flow's jobs turned out dearer or cheaper than estimated.
 --
--- A finish settles the flow's last finish; what the flow had queued by then keeps the spacing of
--- its estimates. Only the next jobs of each level and model matter, and only when the flow's
--- settlements since such a job was tagged exceed %(works)s times its own work
--- (scheduling/policies/fairness.py, `corrected`). Index job_claim.
+-- A finish settles the flow's last finish; jobs that the flow had queued by then keep their tags.
+-- Only the next jobs of each level and model matter. A job is moved when its flow's settlements
+-- since it was tagged exceed `works` times its own work (scheduling/policies/fairness.py,
+-- `corrected`).
+-- Index job_claim.
 with recursive model as (
     select l.level,
            (select min(j.model) from scheduling_job j

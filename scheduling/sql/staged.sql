@@ -1,2 +1,2 @@
--- A group of jobs as rows that were copied in: what submit.sql stores for bulk submission.
+-- A group of jobs as rows that were copied in: submit.sql stores them for bulk submission.
 pg_temp.scheduling_staging

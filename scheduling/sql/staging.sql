@@ -1,5 +1,5 @@
--- Where bulk submission copies its jobs to: a table of the session's own, never logged, emptied by
--- each commit. Its columns are those of given.sql.
+-- Make the table that bulk submission copies its jobs to. It belongs to the session, is never
+-- logged and is emptied by each commit. Its columns are those of given.sql.
 create temporary table if not exists scheduling_staging (
     id uuid, level smallint, model text, api text, source text, stream boolean, tenant_id uuid,
     user_id uuid, flow_id bigint, cost double precision, due_at timestamptz,

@@ -1,4 +1,4 @@
--- Which of these leased jobs already ended under this very lease: a finish sent twice is no error.
+-- Which of these jobs have already ended under this very lease? A finish sent twice is no error.
 select j.id
   from scheduling_job j
   join unnest(%(id)s::uuid[], %(lease_token)s::uuid[]) as i(id, lease_token)

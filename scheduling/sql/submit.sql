@@ -1,12 +1,13 @@
--- Store a group of jobs with their fair tags: queued, or held when due later, behind a turn, as
--- backlog, or while their tenant or flow is paused. {rows} is where the group comes from.
+-- Store a group of jobs with their fair tags. They are queued, or held: when due later, behind an
+-- earlier turn, as backlog, or while their tenant or flow is paused. {rows} is where the group
+-- comes from.
 --
 -- Start-time fair queueing (scheduling/policies/fairness.py): a job's tag is its virtual start,
--- max(level clock, flow's last finish) plus what the same flow has ahead of it in this group. What
--- is due later or backlog is charged when it is queued (sweep_due.sql, release_backlog.sql): its
--- work is 0.
--- Flow tags are locked in (flow, level) order, as finish.sql does, so that groups cannot deadlock.
--- A group sent twice, because a connection broke after its commit, inserts nothing the second time.
+-- max(level clock, flow's last finish) plus the work of the same flow before it in this group. A
+-- job that is due later, or backlog, has no work here: it is charged when it is queued
+-- (sweep_due.sql, release_backlog.sql). Flow tags are locked in (flow, level) order, as in
+-- finish.sql, so that groups cannot deadlock. A group that is sent twice, because a connection
+-- broke after its commit, inserts nothing the second time.
 with reasons as (
     select i.*, i.cost / greatest(f.weight, {least_weight}) as whole_work,
            case when i.due_at > now() then 'due'

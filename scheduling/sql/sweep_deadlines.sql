@@ -1,5 +1,5 @@
--- Waiting jobs whose deadline passed end in timeout without ever reaching an endpoint; the charge
--- of those that never ran goes back to their flows, as in cancel.sql. Index job_deadlines.
+-- End waiting jobs whose deadline has passed as `timeout`. The charge of those that never ran goes
+-- back to their flows, as in cancel.sql. Index job_deadlines.
 with expired as materialized (
     select id, flow_id, level, cost,
            attempts = 0 and not (status = 'held' and held_reason in ('due', 'backlog'))

@@ -1,9 +1,9 @@
--- Held jobs that have come due are queued, or go on waiting: for their turn in a sequence, or
--- for the end of a pause.
+-- Queue held jobs that have come due. Some are held on: for their turn in a sequence, or until a
+-- pause ends.
 --
--- One that was scheduled for later is charged and tagged now, as if it were submitted now: a flow
--- earns no place by asking early. A retry keeps the tag it has. Flow tags are locked in
--- (flow, level) order, as in submit.sql. Index job_due.
+-- A job that was scheduled for later is charged and tagged as if it were submitted now: a flow
+-- earns no place by asking early. A retry keeps its tag. Flow tags are locked in (flow, level)
+-- order, as in submit.sql. Index job_due.
 with due as materialized (
     select id, sequence_key, created_at, due_at, tenant_id, flow_id, level, cost,
            attempts = 0 as is_first

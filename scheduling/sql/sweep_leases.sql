@@ -1,5 +1,5 @@
--- Jobs whose lease ran out go back to the queue, or end when their attempts or their time are up.
--- Index job_leases.
+-- Queue jobs again whose lease ran out, or end them when they are to be cancelled or when their
+-- attempts or their time are up. Index job_leases.
 with lost as materialized (
     select id
       from scheduling_job

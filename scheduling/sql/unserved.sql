@@ -1,5 +1,5 @@
--- Queued jobs whose model none of these endpoints serves, by level and model: one step for
--- each model that has work, not one for each job. Index job_claim.
+-- Queued jobs whose model is not among these, by level and model. The statement takes a step for
+-- each model that has work, not for each job. Index job_claim.
 with recursive model as (
     select l.level,
            (select min(j.model) from scheduling_job j

@@ -1,4 +1,4 @@
--- What web processes ask once a second: the pauses in force, and whether anything waits or runs.
+-- The pauses in force, and whether anything waits or runs. Web processes read it once a second.
 -- Indexes job_claim, job_held, job_leases.
 select (select coalesce(json_agg(json_build_array(p.scope, p.key, p.reason)), '[]')
           from scheduling_pause p) as pauses,

@@ -1,1 +1,1 @@
-"""How a job gets in: one, many at a moment, or a file of them; and what it is expected to cost."""
+"""How are jobs stored: one, many of the same moment, or a file of them, and at which cost?"""

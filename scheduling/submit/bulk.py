@@ -1,7 +1,7 @@
-"""Submit any number of jobs: copied in, tagged in one pass a batch, their tickets bounded.
+"""How is any number of jobs submitted? Copied in batches, each tagged in one pass.
 
-A batch is a transaction: what was stored stays when a later batch fails. The caller's own
-transaction, where there is one, makes it all or nothing.
+A batch is a transaction: its jobs stay when a later batch fails. Inside a transaction of the
+caller's, all batches are stored or none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scheduling.tickets.queue import MOST_TICKETS, publish_on_commit
 from scheduling.waiting import admission
 from scheduling.waiting.admission import Admission
 
-# A flow's tags are locked for the length of a batch: well under a second.
+# A flow's tags are locked while a batch is stored: well under a second.
 BATCH_JOBS, BATCH_CHARS = 5_000, 16_000_000
 _COPY = f"copy pg_temp.scheduling_staging ({', '.join(COLUMNS)}, place) from stdin"
 _EMPTY = "truncate pg_temp.scheduling_staging"
@@ -29,15 +29,16 @@ def submit_bulk(
 ) -> Iterator[list[Receipt]]:
     """Store jobs in batches as they are asked for; yields the receipts of each batch.
 
-    Memory is that of one batch. Tickets are published for the first `MOST_TICKETS` queued jobs of
-    a level; the sweep publishes for the rest as these are used up.
+    Only one batch is in memory at a time. Tickets are published for the first `MOST_TICKETS` queued
+    jobs of a level; the sweep publishes the others as these are used up.
 
     Args:
-        seen: decides for all batches; without it the process's admission as of each batch.
+        seen: the admission that decides for all batches; by default the process's current one, for
+            each batch anew.
 
     Raises:
-        Maintenance, QueueFull: intake is paused, or a hard cap is reached; batches yielded before
-            are stored. The wait limit does not apply.
+        Maintenance, QueueFull: intake is paused, or a hard cap is reached. Batches that were
+            yielded before are stored. The wait limit does not apply.
     """
     left = Counter(dict.fromkeys(range(4), MOST_TICKETS))
     for batch in batches(specs):
@@ -49,7 +50,7 @@ def submit_bulk(
 
 
 def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
-    """Lists of at most `BATCH_JOBS` jobs, shorter where their bodies are long."""
+    """Lists of at most `BATCH_JOBS` jobs; a list is shorter where bodies are long."""
     batch: list[JobSpec] = []
     chars = 0
     for spec in specs:

@@ -1,7 +1,7 @@
-"""What is a new job expected to cost, by what its flow's answers were? No query a request.
+"""What is a new job expected to cost, by the length of its flow's earlier answers?
 
-Workers learn in the statement that finishes jobs (`sql/finish.sql`). A web process reads what has
-changed every few seconds, beside the requests, and keeps it in memory.
+Workers learn the lengths in the statement that finishes jobs (`sql/finish.sql`). A web process
+reads every few seconds which of them have changed, and keeps them: no request needs a query.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stores.postgres import Database, read
 
 REFRESH_SECONDS = 5.0
 REMEMBERED = 100_000
-# A transaction may commit a moment after the instant that it wrote down.
+# A transaction may commit some time after the instant that it wrote to `updated_at`.
 OVERLAP = timedelta(seconds=10)
 CHANGED = """
 select flow_id, model, mean, samples, updated_at

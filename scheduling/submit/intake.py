@@ -1,7 +1,7 @@
-"""Submit and cancel from an event loop, many at a time: the hot path of the OpenAI door.
+"""How does an event loop submit and cancel? Many jobs at a time: the hot path of the OpenAI door.
 
-The same statements as `services.py`, without the ORM. Submits of the same moment share one INSERT
-and one commit; a connection that breaks is no refusal, because a group sent twice is stored once.
+The statements are those of `services.py`, without the ORM. Submits of the same moment share one
+INSERT and one commit. A group is sent again when its connection breaks: it is stored only once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Intake:
         await self._cancel(job_id)
 
     async def flow_for(self, *, key: str, name: str, weight: float) -> int:
-        """The id of a flow, made when first named."""
+        """The id of a flow; the row is made, or takes the caller's name and weight."""
         found = self._flows.get(key, name, weight)
         if found is None:
             values = {"key": key, "name": name, "weight": weight}
@@ -77,7 +77,7 @@ class Intake:
         stored = receipts(await self._patiently(specs))
         missing = [spec.id for spec in specs if spec.id not in stored]
         if missing:
-            # Sent a second time after a broken connection: the first had been committed.
+            # The group was sent again after a broken connection; the first time had committed.
             stored |= receipts(await fetch(self._database.durable, EXISTING, {"ids": missing}))
         queued = [s.level for s in specs if stored[s.id].status == Status.QUEUED]
         self._later(self._publish(counted(queued)))

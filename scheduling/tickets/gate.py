@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 
 from scheduling.levels import LEVELS
 from scheduling.policies.levels import LevelPolicy
-from scheduling.tickets.policy import configured_policy
+from scheduling.tickets.level_policy import configured_policy
 
 # Tickets of one level that are fetched together.
 MOST_AT_ONCE = 16

@@ -1,1 +1,1 @@
-"""What waits, how long it will wait, and whether more may join it."""
+"""What waits, how long will it wait, and may more join it?"""

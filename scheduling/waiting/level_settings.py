@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
-from scheduling.tickets.policy import assures_floors
+from scheduling.tickets.level_policy import assures_floors
 
 
 def floors() -> list[float]:

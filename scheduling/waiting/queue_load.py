@@ -13,7 +13,7 @@ from balancing.endpoints.registry import Target
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from scheduling.policies.model_sets import model_sets_of
-from scheduling.policies.steady import steadied
+from scheduling.policies.smoothing import steadied
 from scheduling.policies.waiting import WINDOW_SECONDS
 from scheduling.waiting.model_set import ModelLoad, ModelSet
 

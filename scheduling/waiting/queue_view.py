@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE, Pauses
-from scheduling.policies.steady import Pace
+from scheduling.policies.smoothing import Pace
 from scheduling.policies.waiting import level_rate
 from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.level_settings import floors

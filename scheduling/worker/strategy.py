@@ -27,8 +27,8 @@ from scheduling.models import Priority
 from scheduling.tickets.gate import gate
 from scheduling.tickets.messages import TASK
 from scheduling.tickets.queue import pop_now
+from scheduling.worker.bootstep import engine_of
 from scheduling.worker.engine import Engine
-from scheduling.worker.step import engine_of
 
 # A BRPOP that answered sooner than this found its ticket waiting; others may wait behind it.
 AT_ONCE_SECONDS = 0.002

@@ -78,7 +78,7 @@ def test_a_revoked_key_is_refused(stack: Stack) -> None:
 
     stack.execute("update conversations_apikey set revoked = true where prefix = 'revoked1'")
 
-    from tests.stack import eventually
+    from tests.eventually import eventually
 
     eventually(lambda: stack.call("GET", "/v1/models", key=other).status == 401, seconds=3)
 

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import Answer
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 QUICK = {
     "LLMQUEUE_BALANCING__PROBE_SECONDS": "0.5",
@@ -21,6 +24,12 @@ QUICK = {
     "LLMQUEUE_BALANCING__HEDGE_EXTRA_SECONDS": "0.5",
     "LLMQUEUE_BALANCING__EJECTION_SECONDS": "5",
 }
+
+
+TOKENS_PER_SECOND = 200
+# Workers have seen a change by then: they read rows every 0.3 s and live state every 0.5 s, by a
+# timer that is late on a busy machine.
+SEEN_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +44,9 @@ def fakes(stack: Stack) -> Iterator[list[Any]]:
     with ExitStack() as started:
         found = []
         for name in ("one", "two"):
-            fake = started.enter_context(running_fake_llm(tokens=10, tokens_per_second=200))
+            fake = started.enter_context(
+                running_fake_llm(tokens=10, tokens_per_second=TOKENS_PER_SECOND)
+            )
             stack.register(name, fake.base_url, max_concurrent=8)
             found.append(fake)
         stack.execute("delete from scheduling_attempt")
@@ -58,7 +69,7 @@ def forget(stack: Stack) -> None:
 
     eventually(are_well, what="probes answer")
     stack.valkey().delete(*stack.valkey().keys("llmq:live:*"))
-    time.sleep(0.7)  # workers' view is half a second old at the most
+    time.sleep(SEEN_SECONDS)
 
 
 def ask(stack: Stack, count: int, *, clients: int = 6, **fields: Any) -> list[Answer]:
@@ -101,12 +112,13 @@ def test_an_endpoint_that_dies_is_not_seen_before_the_first_token(
     stack: Stack, fakes: list[Any], stream: bool
 ) -> None:
     for fake in fakes:
-        fake.control(first_token=0.5)
+        fake.hold()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(stack.chat, f"d{n}", stream=stream) for n in range(8)]
         eventually(lambda: all(fake.stats()["running"] for fake in fakes))
 
         fakes[0].stop()
+        fakes[1].release(TOKENS_PER_SECOND)
         answers = [one.result() for one in asked]
 
     assert {answer.status for answer in answers} == {200}
@@ -119,7 +131,7 @@ def test_an_endpoint_that_dies_is_not_seen_before_the_first_token(
 def test_probes_bring_it_back(stack: Stack, fakes: list[Any]) -> None:
     fakes[0].control(healthy=False)
     eventually(lambda: states(stack)["one"]["health"] == "unhealthy", what="unhealthy")
-    time.sleep(0.7)  # workers' view is half a second old at the most
+    time.sleep(SEEN_SECONDS)
     began = now(stack)
 
     ask(stack, 10)
@@ -135,18 +147,19 @@ def test_probes_bring_it_back(stack: Stack, fakes: list[Any]) -> None:
 
 
 def test_a_drained_endpoint_finishes_what_it_runs(stack: Stack, fakes: list[Any]) -> None:
-    fakes[1].control(tokens_per_second=10)
-    fakes[0].control(tokens_per_second=10)
+    for fake in fakes:
+        fake.hold()
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(stack.chat, f"r{n}") for n in range(6)]
         eventually(lambda: all(fake.stats()["running"] for fake in fakes))
         identifier = states(stack)["one"]["id"]
 
         stack.call("PATCH", f"/api/v1/endpoints/{identifier}", {"state": "draining"})
-        time.sleep(0.5)  # workers read the rows every 0.3 s
+        time.sleep(SEEN_SECONDS)
         drained = now(stack)
-        fakes[1].control(tokens_per_second=200)
+        fakes[1].release(TOKENS_PER_SECOND)
         later = ask(stack, 8)
+        fakes[0].release(TOKENS_PER_SECOND)
         answers = [one.result() for one in asked]
 
     assert {answer.status for answer in (*answers, *later)} == {200}
@@ -190,7 +203,7 @@ def test_an_endpoint_that_hangs_is_hedged(stack: Stack, fakes: list[Any], stream
 def test_a_pools_profile_counts_within_seconds(stack: Stack, fakes: list[Any]) -> None:
     body = {"pattern": "fake-*", "profile": "session_affinity"}
     assert stack.call("POST", "/api/v1/model-pools", body).status == 201
-    time.sleep(0.7)  # workers read the rows every 0.3 s
+    time.sleep(SEEN_SECONDS)
     began = now(stack)
 
     for n in range(8):
@@ -210,7 +223,7 @@ def test_a_fallback_model_answers_where_the_tenant_allows_it(
         assert stack.call("POST", "/api/v1/model-pools", body).status == 201
         for fake in fakes:
             fake.control(fail_rate=1.0)
-        time.sleep(0.7)  # workers read the rows every 0.3 s
+        time.sleep(SEEN_SECONDS)
 
         refused = stack.chat("no fallback")
         stack.execute("update conversations_tenant set allow_fallback_models = true")

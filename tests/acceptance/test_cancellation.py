@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import KEY
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import KEY, Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +112,14 @@ def test_a_later_realtime_request_passes_waiting_low_ones(stack: Stack, fake: An
         assert answer.status == 200
         return time.monotonic()
 
+    first = open_request(stack, "keeps them waiting", stream=True)
+    eventually(lambda: fake.stats()["running"] == 1)
     with ThreadPoolExecutor(8) as pool:
         low = [pool.submit(ask, f"low {n}", "low") for n in range(6)]
-        eventually(lambda: stack.jobs().get("queued", 0) >= 4)
+        eventually(lambda: stack.jobs().get("queued", 0) == 6)
         realtime = pool.submit(ask, "realtime", "realtime")
+        eventually(lambda: stack.jobs().get("queued", 0) == 7)
+        first.close()
         ended = sorted(future.result() for future in low)
 
     assert sum(at > realtime.result() for at in ended) >= 3

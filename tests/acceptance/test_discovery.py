@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 FILE = """
 endpoints:

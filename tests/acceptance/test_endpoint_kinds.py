@@ -11,8 +11,10 @@ import pytest
 from openai import OpenAI
 
 from llmqueue_project.embedded.services import Services
+from tests.client import KEY
+from tests.eventually import eventually
 from tests.fake_llm import RunningFakeLLM, running_fake_llm
-from tests.stack import KEY, Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 ASK: list[Any] = [{"role": "user", "content": "say something [[tokens=12]]"}]
 

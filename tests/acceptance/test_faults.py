@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.client import Answer
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 RECOVERY_SECONDS = 15.0
 
@@ -108,7 +111,8 @@ def _slots(stack: Stack) -> int:
 
 
 def test_kill_9_of_the_web_process_while_clients_stream(stack: Stack) -> None:
-    with running_fake_llm(tokens=30, tokens_per_second=20) as fake:
+    with running_fake_llm(tokens=30) as fake:
+        fake.hold()
         stack.register("fake", fake.base_url, max_concurrent=12)
         with ThreadPoolExecutor(8) as pool:
             streams = [pool.submit(_chat_or_error, stack, f"s{n}") for n in range(8)]
@@ -116,9 +120,10 @@ def test_kill_9_of_the_web_process_while_clients_stream(stack: Stack) -> None:
 
             kill(stack.web_processes[0])
             outcomes = [stream.result() for stream in streams]
+        fake.release(20)
 
         assert all(isinstance(outcome, OSError) for outcome in outcomes), outcomes
-        eventually(lambda: not stack._answers(stack.ports[0]), what="the old process is gone")
+        eventually(lambda: not stack.answers(stack.ports[0]), what="the old process is gone")
         stack.restart_web()
         assert_each_ended_once(stack)
         assert fake.stats()["cancelled"] == 0
@@ -196,7 +201,8 @@ def test_tickets_lost_and_tickets_doubled(stack: Stack) -> None:
 
 @both_gears
 def test_a_graceful_stop_gives_back_what_it_cannot_finish(stack: Stack) -> None:
-    with running_fake_llm(tokens=100, tokens_per_second=12) as fake:
+    with running_fake_llm(tokens=100) as fake:
+        fake.hold()
         stack.register("fake", fake.base_url, max_concurrent=12)
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(stack.chat, f"g{n}") for n in range(8)]
@@ -204,6 +210,7 @@ def test_a_graceful_stop_gives_back_what_it_cannot_finish(stack: Stack) -> None:
 
             stack.worker_processes[0].terminate()
             assert stack.worker_processes[0].wait(15) == 0
+            fake.release(100)
             answers = [future.result() for future in asked]
 
     assert {answer.status for answer in answers} == {200}

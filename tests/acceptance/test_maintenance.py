@@ -11,27 +11,47 @@ from uuid import UUID
 import pytest
 
 from llmqueue_project.embedded.services import Services
-from tests.fake_llm import running_fake_llm
-from tests.stack import Answer, Stack, eventually, running_stack
+from tests.client import Answer
+from tests.eventually import eventually
+from tests.fake_llm import RunningFakeLLM, running_fake_llm
+from tests.stack import Stack, running_stack
 
+# Processes have seen a pause by then: they read the rows every second or two.
 SEEN_SECONDS = 2.0
+# Web processes have looked at the queue again by then.
 LOOK_SECONDS = 1.5
 WAITS = {"LLMQUEUE_SCHEDULING__MAX_WAIT": '{"realtime": 1, "high": 600, "normal": 600, "low": 600}'}
 
 
+TOKENS_PER_SECOND = 40
+
+
+@pytest.fixture
+def fake() -> Iterator[RunningFakeLLM]:
+    with running_fake_llm(tokens=4) as llm:
+        llm.release(TOKENS_PER_SECOND)
+        yield llm
+
+
 @pytest.fixture(params=["task", "direct"])
-def stack(request: pytest.FixtureRequest, services: Services) -> Iterator[Stack]:
-    with (
-        running_fake_llm(tokens=4, tokens_per_second=40) as fake,
-        running_stack(services, gear=request.param, workers=2, environment=WAITS) as running,
-    ):
+def stack(
+    request: pytest.FixtureRequest, services: Services, fake: RunningFakeLLM
+) -> Iterator[Stack]:
+    with running_stack(services, gear=request.param, workers=2, environment=WAITS) as running:
         running.register("fake", fake.base_url, max_concurrent=2)
         yield running
 
 
+# Clients wait while operators run up to seven commands, each a start of Django: a busy machine
+# takes ten seconds for one.
+PATIENCE_SECONDS = 150.0
 # Expected to cost the same, whatever was learned of the first answers: the sweep corrects the tags
 # of waiting jobs that turn out to have been charged far too much, and then they run sooner.
-SAME_COST: dict[str, Any] = {"max_tokens": 40}
+LOW: dict[str, Any] = {
+    "max_tokens": 40,
+    "headers": {"X-Priority": "low"},
+    "timeout": PATIENCE_SECONDS,
+}
 
 
 def low(stack: Stack, pool: ThreadPoolExecutor, count: int) -> list[Future[Answer]]:
@@ -39,7 +59,7 @@ def low(stack: Stack, pool: ThreadPoolExecutor, count: int) -> list[Future[Answe
     asked = []
     for number in range(1, count + 1):
         text = f"low {number} [[tokens=40]]"
-        asked.append(pool.submit(stack.chat, text, headers={"X-Priority": "low"}, **SAME_COST))
+        asked.append(pool.submit(stack.chat, text, **LOW))
         eventually(lambda: total(stack, "low") >= number, what="stored")  # noqa: B023
     return asked
 
@@ -47,6 +67,10 @@ def low(stack: Stack, pool: ThreadPoolExecutor, count: int) -> list[Future[Answe
 def total(stack: Stack, level: str) -> int:
     number = ("realtime", "high", "normal", "low").index(level)
     return int(stack.rows("select count(*) from scheduling_job where level = %s", number)[0][0])
+
+
+def paused(stack: Stack) -> int:
+    return int(stack.rows("select count(*) from scheduling_pause")[0][0])
 
 
 def started(stack: Stack) -> int:
@@ -70,16 +94,16 @@ def ran_in_order(stack: Stack, jobs: list[UUID]) -> bool:
     return all(abs(jobs.index(row[0]) - place) <= 1 for place, row in enumerate(rows))
 
 
-def test_pauses_under_load(stack: Stack) -> None:
+def test_pauses_under_load(stack: Stack, fake: RunningFakeLLM) -> None:
+    fake.hold()
     with ThreadPoolExecutor(60) as pool:
         asked = low(stack, pool, 12)
         stack.manage("maintenance", "pause-level", "low")
-        time.sleep(SEEN_SECONDS / 2)
+        time.sleep(SEEN_SECONDS)
+        fake.release(TOKENS_PER_SECOND)
+        eventually(lambda: not stack.jobs().get("processing"), what="what ran has ended")
         before = started(stack)
-        asked += [
-            pool.submit(stack.chat, f"more {n}", headers={"X-Priority": "low"}, **SAME_COST)
-            for n in range(4)
-        ]
+        asked += [pool.submit(stack.chat, f"more {n}", **LOW) for n in range(4)]
         other = stack.chat("another level", headers={"X-Priority": "high"})
         time.sleep(0.5)
 
@@ -90,7 +114,7 @@ def test_pauses_under_load(stack: Stack) -> None:
 
         stack.manage("maintenance", "pause-tenant", "demo")
         stack.manage("maintenance", "resume-level", "low")
-        asked.append(pool.submit(stack.chat, "new of a paused tenant"))
+        asked.append(pool.submit(stack.chat, "new of a paused tenant", timeout=PATIENCE_SECONDS))
         eventually(lambda: stack.jobs().get("held", 0) >= 5, what="held")
         assert not stack.jobs().get("queued")
         held = started(stack)
@@ -107,7 +131,7 @@ def test_pauses_under_load(stack: Stack) -> None:
 
         waiting = queue(stack, "held")
         stack.manage("maintenance", "resume-tenant", "demo")
-        answers: list[Answer] = [each.result(60) for each in asked]
+        answers: list[Answer] = [each.result(PATIENCE_SECONDS) for each in asked]
         stack.manage("maintenance", "resume-intake")
         eventually(lambda: stack.chat("open again").status == 200, what="intake open")
 
@@ -123,12 +147,18 @@ def refusal(stack: Stack) -> Answer | None:
     return answer if answer.status == 503 else None
 
 
-def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack) -> None:
+def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack, fake: RunningFakeLLM) -> None:
+    fake.hold()
     with ThreadPoolExecutor(20) as pool:
         asked = low(stack, pool, 16)
-        eventually(lambda: started(stack) >= 2, what="some run")
+        eventually(lambda: started(stack) == 2, what="two run")
 
-        told = stack.manage("maintenance", "drain", "--wait", "10")
+        drain = pool.submit(stack.manage, "maintenance", "drain", "--wait", "30")
+        eventually(lambda: paused(stack) == 5, what="intake and four levels are paused")
+        time.sleep(SEEN_SECONDS)
+        assert not drain.done(), "it waits for those that run"
+        fake.release(TOKENS_PER_SECOND)
+        told = drain.result()
 
         assert "0 requests run" in told
         waiting = queue(stack, "queued")
@@ -136,22 +166,34 @@ def test_drain_lets_what_runs_finish_and_starts_nothing(stack: Stack) -> None:
         time.sleep(0.5)
         assert stack.jobs() == {"queued": len(waiting), "completed": 16 - len(waiting)}
         stack.manage("maintenance", "resume-all")
-        answers: list[Answer] = [each.result(60) for each in asked]
+        answers: list[Answer] = [each.result(PATIENCE_SECONDS) for each in asked]
 
     assert {answer.status for answer in answers} == {200}
     assert ran_in_order(stack, waiting)
 
 
-def test_an_overloaded_level_refuses_with_a_time_and_others_go_on(stack: Stack) -> None:
+def test_an_overloaded_level_refuses_with_a_time_and_others_go_on(
+    stack: Stack, fake: RunningFakeLLM
+) -> None:
     assert stack.chat("measured", headers={"X-Priority": "realtime"}).status == 200
     slow = "[[tokens=40]]"
     with ThreadPoolExecutor(60) as pool:
         headers = {"X-Priority": "realtime"}
+        # All of them come before the first has ended, however slowly the machine sends them.
+        fake.hold()
         asked = [pool.submit(stack.chat, f"{n} {slow}", headers=headers) for n in range(24)]
-        # Some of the slow ones have ended and a look has seen it: their time is known.
+        eventually(
+            lambda: total(stack, "realtime") - 1 + sum(each.done() for each in asked) == 24,
+            what="each waits, runs or was refused",
+        )
+        # Some of the slow ones have ended and a look has seen it: their time is known. The rest
+        # go on waiting.
+        fake.release(TOKENS_PER_SECOND)
         eventually(lambda: started(stack) >= 5, what="some ended")
+        fake.hold()
         time.sleep(LOOK_SECONDS)
         refused = stack.chat("one more", headers=headers)
+        fake.release(TOKENS_PER_SECOND)
 
         assert refused.status == 429, refused.body
         assert refused.body["error"]["code"] == "queue_full"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,9 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from llmqueue_project.embedded import llm
+from llmqueue_project.embedded.ports import free_port
+from llmqueue_project.embedded.readiness import http_ok
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Stack, eventually, free_port, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 
 pytestmark = pytest.mark.skipif(not llm.installed(), reason="the demo model is not installed")
 
@@ -31,16 +34,13 @@ def llama() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     program = [sys.executable, "-m", "llmqueue_project.embedded.llm", "--port", str(port)]
     process = subprocess.Popen([*program, "--slots", "2"])
     try:
-        eventually(lambda: _listens(port), what="llama.cpp listens")
+        # It listens long before it has loaded the model, and answers 503 meanwhile.
+        ready = f"http://127.0.0.1:{port}/health"
+        eventually(lambda: http_ok(ready), what="llama.cpp has loaded the model")
         yield f"http://127.0.0.1:{port}/v1", process
     finally:
         process.kill()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_killed_server_is_never_seen_before_the_first_token(

@@ -8,7 +8,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.stack import KEY, Stack
+from tests.client import KEY
+from tests.stack import Stack
 
 ASK: list[Any] = [{"role": "user", "content": "say something [[tokens=12]]"}]
 

@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 from tests.fake_llm.server import FakeLLM
 
 T = TypeVar("T")
+# So large a batch slows no stream, but a change of its pace counts for those that run, too.
+ALONE = 1_000_000
+STANDSTILL = 0.001
 
 
 class RunningFakeLLM:
@@ -37,6 +40,14 @@ class RunningFakeLLM:
             self._llm.control(**fields)
 
         self._run(change())
+
+    def hold(self) -> None:
+        """Keep what arrives from now on, and what came since a `hold` or `release`, from ending."""
+        self.control(batch=ALONE, tokens_per_second=STANDSTILL)
+
+    def release(self, tokens_per_second: float) -> None:
+        """Let what is held, and what arrives from now on, go on at this pace."""
+        self.control(batch=ALONE, tokens_per_second=tokens_per_second)
 
     def stats(self) -> dict[str, Any]:
         async def read() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A late-acked chore that takes its time, for tests of the transport."""
+"""A late-acked chore that is under way until the test lets it end, for tests of the transport."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 from celery import shared_task
 
 SLOW = "tests.slow_chore"
+POLL_SECONDS = 0.05
 
 
 @shared_task(name=SLOW, acks_late=True)
-def slow_chore(seconds: float, done: str) -> None:
-    Path(done).with_suffix(".begun").touch()
-    time.sleep(seconds)
-    Path(done).touch()
+def slow_chore(name: str) -> None:
+    """Touch `<name>.begun`, wait for `<name>.release`, touch `<name>`."""
+    path = Path(name)
+    path.with_suffix(".begun").touch()
+    while not path.with_suffix(".release").exists():
+        time.sleep(POLL_SECONDS)
+    path.touch()

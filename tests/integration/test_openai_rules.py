@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from conversations.doors.lean.rules import RuleReader
+from conversations.doors.lean.rule_reader import RuleReader
 from stores import control
 from tests.hot_path import Db
 from tests.integration.lean_door import Lean
@@ -64,7 +64,7 @@ async def test_rules_are_read_once_for_many_requests(
 ) -> None:
     key = await lean.key(TENANTS[0])
     reads: list[str] = []
-    monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
+    monkeypatch.setattr("conversations.doors.lean.rule_reader.read", _counting(reads))
 
     for _ in range(10):
         await lean.chat(key, "hello")
@@ -107,7 +107,7 @@ class TestReader:
         async def away(*_: Any) -> Any:
             raise psycopg.OperationalError("away")
 
-        monkeypatch.setattr("conversations.doors.lean.rules.read", away)
+        monkeypatch.setattr("conversations.doors.lean.rule_reader.read", away)
         reader.forget()
 
         assert await reader.rulebook() is rulebook
@@ -116,7 +116,7 @@ class TestReader:
         self, database: Db, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         reads: list[str] = []
-        monkeypatch.setattr("conversations.doors.lean.rules.read", _counting(reads))
+        monkeypatch.setattr("conversations.doors.lean.rule_reader.read", _counting(reads))
         reader = RuleReader(database.pools)
 
         rulebooks = await asyncio.gather(*(reader.rulebook() for _ in range(20)))

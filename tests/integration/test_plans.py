@@ -11,7 +11,7 @@ import pytest
 
 from scheduling.dispatch.endings import Finish, finishes
 from scheduling.models import Attempt, Status
-from scheduling.reports.levels import parameters as level_parameters
+from scheduling.reports.level_summaries import parameters as level_parameters
 from scheduling.specs import parameters as submit_parameters
 from scheduling.statements import (
     CANCEL,

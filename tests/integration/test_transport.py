@@ -7,7 +7,6 @@ restores and acknowledges through `transport.client`, which is None by then.
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +16,10 @@ import pytest
 from celery import Celery
 
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import RunningFakeLLM, running_fake_llm
 from tests.integration.slow_chores import SLOW
-from tests.stack import Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 OUTAGE_SECONDS = 2.0
 QUEUES = "realtime,high,normal,low,housekeeping"
@@ -42,26 +42,27 @@ def stack(
 
 def start_worker(stack: Stack) -> subprocess.Popen[bytes]:
     """A worker of all queues that knows the slow chore."""
-    command = [
-        *(sys.executable, "-m", "celery", "-A", "llmqueue_project", "worker", "-P", "threads"),
-        *("-Q", QUEUES, "-n", "transport@test", "-l", "INFO"),
-        *("-I", "tests.integration.slow_chores"),
-    ]
-    process = stack._tethered(command, "worker0", watch=False)
-    stack.worker_processes.append(process)
+    process = stack.add_worker(QUEUES, "-I", "tests.integration.slow_chores")
     eventually(lambda: " ready." in stack.log("worker0"), what="the worker")
     return process
 
 
-def publish_chores(stack: Stack, folder: Path, *, count: int, seconds: float) -> list[Path]:
-    """Chores under way, as beat would send them; the files they leave when done."""
+def publish_chores(stack: Stack, folder: Path, *, count: int) -> list[Path]:
+    """Chores under way, as beat would send them; the files they leave when released and done."""
     files = [folder / f"chore{n}" for n in range(count)]
     with Celery(broker=stack.services.redis_url) as app:
         app.conf.broker_transport_options = {"priority_steps": [0]}
         for path in files:
-            app.send_task(SLOW, (seconds, str(path)), queue="housekeeping")
+            app.send_task(SLOW, (str(path),), queue="housekeeping")
     eventually(lambda: all(path.with_suffix(".begun").exists() for path in files))
     return files
+
+
+def end(chores: list[Path]) -> None:
+    """Let them end, and wait until they have."""
+    for path in chores:
+        path.with_suffix(".release").touch()
+    eventually(lambda: all(path.exists() for path in chores), what="the chores end")
 
 
 def unacked(stack: Stack) -> int:
@@ -73,19 +74,21 @@ def test_a_worker_survives_an_outage_with_tasks_in_flight(
 ) -> None:
     worker = start_worker(stack)
     before = fake.stats()["by_prompt"]
-    chores = publish_chores(stack, tmp_path, count=3, seconds=4.0)
+    chores = publish_chores(stack, tmp_path, count=3)
+    fake.hold()
     with ThreadPoolExecutor(8) as pool:
         asked: list[Any] = [
-            pool.submit(stack.chat, f"{stack.gear} {n} [[tokens=40 tps=10]]") for n in range(6)
+            pool.submit(stack.chat, f"{stack.gear} {n} [[tokens=40]]") for n in range(6)
         ]
         eventually(lambda: fake.stats()["running"] == 6, what="level tasks in flight")
         assert unacked(stack) >= 3, "the chores are late-acked"
 
         stack.services.valkey.restart(down_seconds=OUTAGE_SECONDS)
         assert worker.poll() is None
+        fake.release(10)
         answers = [future.result() for future in asked]
 
-    eventually(lambda: all(path.exists() for path in chores), what="the chores end")
+    end(chores)
     assert worker.poll() is None
     assert [answer.status for answer in answers] == [200] * 6
     generated = fake.stats()["by_prompt"]
@@ -96,13 +99,13 @@ def test_it_serves_again_soon_after_a_second_outage(
     stack: Stack, fake: RunningFakeLLM, tmp_path: Path
 ) -> None:
     worker = start_worker(stack)
-    chores = publish_chores(stack, tmp_path, count=1, seconds=6.0)
+    chores = publish_chores(stack, tmp_path, count=1)
 
     for _ in range(2):
         stack.services.valkey.restart(down_seconds=0.5)
         answer = stack.chat(f"{stack.gear} hello", timeout=20)
         assert answer.status == 200
 
-    eventually(lambda: chores[0].exists())
+    end(chores)
     assert worker.poll() is None
     assert "Unrecoverable error" not in stack.log("worker0")

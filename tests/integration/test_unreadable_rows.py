@@ -19,8 +19,10 @@ from balancing.endpoints.registry import Target
 from balancing.models import Endpoint
 from conversations.models import Operator
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Stack, eventually, kill, running_stack
+from tests.processes import kill
+from tests.stack import Stack, running_stack
 from tests.unreadable_rows import WRONG, bad_row
 
 pytestmark = pytest.mark.integration

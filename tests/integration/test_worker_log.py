@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmqueue_project.embedded.services import Services
+from tests.eventually import eventually
 from tests.fake_llm import running_fake_llm
-from tests.stack import Stack, eventually, running_stack
+from tests.stack import Stack, running_stack
 
 
 def lines(stack: Stack, name: str, event: str) -> list[dict[str, Any]]:
@@ -50,9 +50,7 @@ def test_chores_are_logged_at_the_configured_level(
     services: Services, tmp_path: Path, command: str, event: str
 ) -> None:
     stack = Stack(services)
-    program = [sys.executable, "-m", "celery", "-A", "llmqueue_project"]
-    program += command.format(folder=tmp_path).split()
-    stack.worker_processes.append(stack._tethered(program, "chores", watch=False))
+    stack.start_celery("chores", *command.format(folder=tmp_path).split())
     try:
         (line,) = eventually(lambda: lines(stack, "chores", event), what=event)
     finally:

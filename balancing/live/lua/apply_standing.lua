@@ -1,9 +1,9 @@
--- Store what the ejection rule made of an endpoint, if it still stands as the rule saw it.
+-- Store the standing that the ejection rule gave an endpoint, unless what the rule saw has changed.
+-- So two workers neither eject an endpoint twice nor eject more of its peers than the rule allows.
 --
--- KEYS: live of the endpoint, then of the others of its pool. ARGV: ejections and ejected_until as
--- seen, how many of the others were seen away, then failures, ejections, ejected_until, returned_at.
--- Replies {1}, or {0, ejections, ejected_until, others away} as they are now. So two workers never
--- eject one endpoint twice, nor together more of a pool than the rule allows.
+-- KEYS: live of the endpoint, then of its peers. ARGV: ejections and ejected_until as the rule saw
+-- them, how many peers it saw away, then the new failures, ejections, ejected_until, returned_at.
+-- Replies {1}, or {0, ejections, ejected_until, peers away} as they are now.
 local known = redis.call('HMGET', KEYS[1], 'ejections', 'ejected_until')
 local ejections, ejected_until = tonumber(known[1] or 0), tonumber(known[2] or 0)
 local away = 0

@@ -1,7 +1,9 @@
--- KEYS: slots and live of each endpoint. ARGV: token, reserved slots at the most, lease ms, then
--- each endpoint's leases, separated by commas.
--- A reservation that expired meanwhile is no obstacle: the excess lasts one call, and reservations
--- outlive any healthy claim a thousand times. A trial's reservation hands the trial to its lease.
+-- Replace the reserved slots of a token by leases, and free the rest.
+-- KEYS: slots and live of each endpoint. ARGV: token, the most slots reserved at an endpoint, lease
+-- ms, then the leases of each endpoint, separated by commas.
+-- The leases are stored even if the reservation has expired. The endpoint is then above its limit
+-- for one call; reservations last a thousand times longer than a claim takes. If the reservation
+-- was for a trial, the first lease becomes the trial.
 for i = 1, #KEYS, 2 do
     local slots, live = KEYS[i], KEYS[i + 1]
     local leases = ARGV[4 + (i - 1) / 2]

@@ -1,6 +1,7 @@
 -- Correct what was counted at endpoints with rate limits.
--- KEYS: a hash a correction. ARGV: for each the second it belongs to, requests and tokens to add.
--- What has left the window needs no refund; tokens found out late count from now on.
+-- KEYS: for each correction the endpoint's hash. ARGV: for each correction its second, and the
+-- requests and tokens to add. A second that has left the window needs no refund. Tokens that become
+-- known after that are counted in the present second.
 local this_second = math.floor(now / 1000)
 for i, key in ipairs(KEYS) do
     local second, requests, tokens = tonumber(ARGV[3 * i - 2]), ARGV[3 * i - 1], ARGV[3 * i]

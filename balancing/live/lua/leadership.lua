@@ -1,5 +1,5 @@
--- One worker at a time does what one is enough for. KEYS: the lease. ARGV: who, lease ms.
--- Replies 1 when the lease is theirs.
+-- Take or keep the leadership: one worker probes and learns limits for all.
+-- KEYS: the lease. ARGV: the worker, lease ms. Replies 1 if the worker holds the lease now.
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

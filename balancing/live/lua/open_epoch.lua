@@ -1,2 +1,3 @@
--- Say from when on slots are given, unless someone already said. KEYS: epoch. ARGV: ms from now.
+-- Say when slots will be given, unless another worker has said so already.
+-- KEYS: epoch. ARGV: ms from now.
 return redis.call('SET', KEYS[1], now + tonumber(ARGV[1]), 'NX')

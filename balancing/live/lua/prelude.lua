@@ -1,6 +1,7 @@
--- Before every script. The time is Valkey's own, in milliseconds: workers' clocks may differ.
--- A lease is `<token>/<cost>`. What its set loses, the endpoint's running cost loses, so that a
--- dead worker's cost goes when its leases do.
+-- This file stands before every script. `now` is Valkey's own time in milliseconds, because the
+-- clocks of workers differ. A lease reads `<token>/<cost>`. When a set of slots loses a lease, the
+-- endpoint's running cost is reduced by the lease's cost. So a dead worker's cost disappears
+-- together with its leases.
 local moment = redis.call('TIME')
 local now = moment[1] * 1000 + math.floor(moment[2] / 1000)
 local DAY, HOUR = 86400000, 3600000

@@ -1,13 +1,13 @@
--- Free slots, and learn from the calls that held them: no round trip of their own.
+-- Free slots, and store in the same round trip what their calls say about the endpoints.
 --
--- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then five for each call: lease,
--- outcome (1 answered, 0 says nothing, -1 failed, -2 busy), microseconds to the first token,
--- microseconds a token, and the same again where it says how crowded the endpoint is; 0: not known.
--- Replies {now, then for each call whose outcome may move an ejection: its place (from 0), 1 or -1,
--- failures, ejections, ejected_until, returned_at}.
+-- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then five values for each call:
+-- lease, outcome (1 answered, 0 says nothing, -1 failed, -2 busy), microseconds to the first token,
+-- microseconds per token, and the latter again if it says how crowded the endpoint is. 0: unknown.
+-- Replies {now, then for each call whose outcome the ejection rule must judge: its place (from 0),
+-- 1 or -1, failures, ejections, ejected_until, returned_at}.
 --
--- Averages weigh a sample by the time since the last one (Finagle's peak EWMA does), and by a
--- twentieth at least, so that a burst counts too.
+-- Averages weigh a sample by the time since the previous one, as Finagle's peak EWMA does, and by
+-- at least a twentieth, so that the samples of a burst count, too.
 local SPAN, BEST_SPAN, LEAST = 10000, 600000, 0.05
 local reply = {now}
 
@@ -24,7 +24,7 @@ local function seconds(value)
     return string.format('%.7f', value)
 end
 
-local function learn_first_token(live, sample)
+local function store_first_token(live, sample)
     local known = redis.call('HMGET', live, 'first_token', 'peak', 'first_token_at')
     local share = weight(now - tonumber(known[3] or 0), SPAN)
     local peak = tonumber(known[2] or 0)
@@ -33,7 +33,7 @@ local function learn_first_token(live, sample)
                'peak', seconds(peak), 'first_token_at', now)
 end
 
-local function learn_token(live, sample)
+local function store_token(live, sample)
     local known = redis.call('HMGET', live, 'token', 'best_token', 'token_at')
     local passed = now - tonumber(known[3] or now)
     local token = blend(tonumber(known[1] or 0), sample, weight(passed, SPAN))
@@ -81,8 +81,8 @@ for i = 1, #KEYS, 2 do
     if tried then redis.call('HDEL', live, 'trial') end
     if outcome ~= 0 then judge(live, (i - 1) / 2, outcome, tried) end
     local first, token = tonumber(ARGV[at + 2]) / 1e6, tonumber(ARGV[at + 3]) / 1e6
-    if first > 0 then learn_first_token(live, first) end
-    if token > 0 then learn_token(live, token) end
+    if first > 0 then store_first_token(live, first) end
+    if token > 0 then store_token(live, token) end
     if ARGV[at + 4] ~= '0' then
         redis.call('HINCRBYFLOAT', live, 'crowd_seconds', tonumber(ARGV[at + 4]) / 1e6)
         redis.call('HINCRBY', live, 'crowd_calls', 1)

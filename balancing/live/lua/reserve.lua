@@ -1,10 +1,12 @@
+-- Reserve slots: hold them for a moment, until leases take their place.
 -- KEYS: epoch, then slots and live of each endpoint.
 -- ARGV: token, wanted slots, reservation ms, then the most slots of each endpoint.
--- Replies {-1} when the epoch is missing (Valkey lost its memory), {0, ms} while running calls
--- are still to register again, else {1, now, used, room, reserved, cost, on trial, used, ...}.
+-- Replies {-1} if the epoch is missing (Valkey lost its memory), {0, ms} in the quiet period in
+-- which running calls register again, else {1, now, then for each endpoint: used, room, reserved,
+-- cost, on trial}.
 --
--- An ejected endpoint has no room. When its time is over one request at a time is its trial: the
--- one whose lease `trial` names, for as long as that lease lives.
+-- An ejected endpoint has no room. When its time out is over, it gets one call at a time: its
+-- trial. The field `trial` names the lease of this call, and counts as long as the lease exists.
 local ready = redis.call('GET', KEYS[1])
 if not ready then return {-1} end
 if tonumber(ready) > now then return {0, tonumber(ready) - now} end
@@ -33,7 +35,7 @@ for i = 2, #KEYS, 2 do
     end
     local cost = tonumber(known[3] or 0)
     if used == 0 and cost ~= 0 then
-        -- The one of the two that was lost without the other.
+        -- Without slots there is no cost: Valkey lost the set without the hash.
         redis.call('HSET', live, 'cost', 0)
         cost = 0
     end

@@ -1,6 +1,6 @@
--- Take the samples of the time per token since the last look, and count the slots in use.
--- KEYS: slots and live of each endpoint. Replies {now, then in use, samples' sum, their number,
--- limit, usual, learned_at of each}. Floats travel as text.
+-- Take the samples of the time per token since the last call of this script, and count the slots
+-- in use. KEYS: slots and live of each endpoint. Replies {now, then for each endpoint: slots in
+-- use, sum of the samples, number of samples, limit, usual, learned_at}. Floats travel as text.
 local reply = {now}
 for i = 1, #KEYS, 2 do
     local slots, live = KEYS[i], KEYS[i + 1]

@@ -1,10 +1,10 @@
 -- Count requests at endpoints with rate limits, as far as the limits allow.
--- KEYS: a hash an endpoint. ARGV: wanted requests, then for each its requests and its tokens per
--- minute, -1 for no limit. Replies {second, left_1, taken_1, left_2, taken_2, ...} in requests; no
--- request is left when no token is.
+-- KEYS: the hash of each endpoint. ARGV: wanted requests, then requests and tokens per minute of
+-- each endpoint, -1 for no limit. Replies {second, left_1, taken_1, left_2, taken_2, ...} in
+-- requests. If no token is left, no request is left.
 local second = math.floor(now / 1000)
 
--- Sums what was counted in this second and the sixty before it: never less than a minute.
+-- Sums this second and the sixty before it, so that the window is never shorter than a minute.
 local function window(key)
     local requests, tokens, old = 0, 0, {}
     local counted = redis.call('HGETALL', key)

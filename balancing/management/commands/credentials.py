@@ -14,7 +14,7 @@ from balancing.models import Endpoint
 
 class Command(BaseCommand):
     help = "Make a key for LLMQUEUE_CREDENTIAL_KEYS, check that it fits, or encrypt anew with it."
-    # A key is wanted before there is a database.
+    # Keys are made before there is a database.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             self._rotate()
 
     def _check(self) -> None:
-        """Which endpoints' credentials cannot be read with the keys of this process."""
+        """List the endpoints whose credentials the keys of this process do not decrypt."""
         wrong = []
         rows = Endpoint.objects.exclude(encrypted_credential="").order_by("name")
         for row in rows:

@@ -18,7 +18,7 @@ from conversations.access import flows, keys
 from conversations.access.keys import Caller, VerifiedKeys
 from conversations.doors.lean.readiness import Readiness
 from conversations.doors.lean.refusals import Refusal
-from conversations.doors.lean.rules import RuleReader
+from conversations.doors.lean.rule_reader import RuleReader
 from conversations.doors.lean.wire import Exchange
 from conversations.priority.rulebook import KnownRules
 from conversations.streams.listener import Listener

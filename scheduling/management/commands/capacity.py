@@ -1,4 +1,4 @@
-"""`manage.py capacity`: levels, endpoints, and the reasons for what waits, as tables."""
+"""`manage.py capacity`: tables of levels and endpoints, and the reasons why requests wait."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
--- Part of a statement: move the flows of {jobs} (flow_id, level, work) on by their work, as
+-- Part of a statement: charge the flows of {jobs} (flow_id, level, work) with their work, as
 -- scheduling/policies/fairness.py derives it. Flow tags are locked in (flow, level) order, so that
--- no two statements can deadlock. A job's tag is its flow's last finish less all work from it on.
+-- no two statements can deadlock. A job's tag is its flow's last finish, less its own work and that
+-- of the jobs behind it.
 work as (
     select flow_id, level, sum(work) as amount from {jobs} group by flow_id, level
 ),

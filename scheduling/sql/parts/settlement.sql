@@ -1,6 +1,7 @@
 -- Part of a statement: settle {jobs} (flow_id, level, amount by weight) with their flows, as
 -- `settle` in scheduling/policies/fairness.py. `settled` sums the amounts up, for what the flow has
--- queued (settle.sql). Flow tags are locked in (flow, level) order after the jobs, as in charge.sql.
+-- queued (settle.sql). Flow tags are locked in (flow, level) order after the jobs, as in
+-- charge.sql.
 locked as materialized (
     select t.flow_id, t.level
       from scheduling_flowtag t join {jobs} s using (flow_id, level)

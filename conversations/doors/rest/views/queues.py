@@ -14,7 +14,7 @@ from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.requests import fields
 from scheduling.models import Priority
 from scheduling.reports.capacity import level_caps
-from scheduling.reports.levels import LevelSummary, level_summary
+from scheduling.reports.level_summaries import LevelSummary, level_summary
 from scheduling.reports.throughput import RANGES, finished
 
 

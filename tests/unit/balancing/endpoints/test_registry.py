@@ -12,9 +12,9 @@ from balancing.endpoints import registry
 from balancing.endpoints.registry import (
     KnownEndpoints,
     Target,
+    TargetReader,
     default_model,
     known_models,
-    targets,
 )
 from balancing.models import Endpoint
 from balancing.prices import Price
@@ -34,7 +34,7 @@ def create(name: str, models: list[str], state: str = "enabled") -> Endpoint:
 
 @pytest.mark.parametrize("models", [["a", "b"], '["a", "b"]'])
 def test_a_row_becomes_a_target(models: Any) -> None:
-    (target,) = targets([(*ROW[:3], models, *ROW[4:])])
+    (target,) = TargetReader().read([(*ROW[:3], models, *ROW[4:])])
 
     assert target == Target(
         1, "one", "http://one/v1", frozenset({"a", "b"}), "KEY", 2.0, 4, "enabled"
@@ -46,7 +46,7 @@ def test_a_row_becomes_a_target(models: Any) -> None:
     [("enabled", True, ["a", "b"]), ("draining", False, ["a", "b"]), ("disabled", False, [])],
 )
 def test_states(state: str, takes_work: bool, models: list[str]) -> None:
-    found = targets([(*ROW[:7], state, *ROW[8:])])
+    found = TargetReader().read([(*ROW[:7], state, *ROW[8:])])
 
     assert found[0].takes_work is takes_work
     assert registry.model_names(found) == models
@@ -117,7 +117,9 @@ def test_the_default_model_is_the_oldest_usable_endpoints_first(
 
 def test_an_alias_is_the_upstreams_name_and_a_star_prices_the_rest() -> None:
     prices = {"*": {"input": 1}, "a": {"input": 2}}
-    (target,) = targets([(*ROW[: -len(MEMBER)], "llm.local:8000", {"a": "a-q4"}, prices)])
+    (target,) = TargetReader().read(
+        [(*ROW[: -len(MEMBER)], "llm.local:8000", {"a": "a-q4"}, prices)]
+    )
 
     assert (target.upstream_model("a"), target.upstream_model("b")) == ("a-q4", "b")
     assert target.server_hostname == "llm.local"

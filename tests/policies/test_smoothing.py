@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from scheduling.policies.steady import STEADY_SECONDS, Pace, steadied
+from scheduling.policies.smoothing import STEADY_SECONDS, Pace, steadied
 from scheduling.policies.waiting import LevelLoad, ModelSetLoad
 from tests.policies.loads import load_of, loads
 

@@ -1,7 +1,7 @@
-"""What looks at the queue a second apart tell together: rates without their noise, a clock's pace.
+"""What do several readings of the queue say together: rates without noise, and a clock's pace?
 
-Who joins whenever an estimate dips below the limit makes a queue as long as the most hopeful
-estimate of its time: what is noise in a rate must go.
+Rates must be free of noise. Requests join whenever an estimate dips below the limit, so that the
+queue grows as long as the most hopeful estimate of the last minute allows.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from math import exp
 
 from scheduling.policies.waiting import LevelLoad, ModelSetLoad
 
-# Over how long figures are averaged, and how long a clock must have been watched.
+# How long figures are averaged over, and how long a clock must have been watched.
 STEADY_SECONDS = 60.0
 LEAST_PACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a level's virtual clock goes while work waits there: cost a second.
+    """How fast a level's virtual clock goes while work waits there, in cost a second.
 
-    It knows what no queue shows: what other flows will still put before a tag.
+    The pace includes what no queue shows yet: the jobs that other flows will put before a tag.
 
     Attributes:
-        moved, seconds: by how much it went in how long; what is long ago counts for less.
+        moved, seconds: by how much the clock went, in how long; what is long ago counts for less.
     """
 
     moved: float = 0.0
@@ -34,17 +34,17 @@ class Pace:
         return Pace(self.moved * kept + moved, self.seconds * kept + seconds)
 
     def seconds_to(self, distance: float) -> float:
-        """Until the clock has gone so far; 0 when that is not known yet."""
+        """How long until the clock has gone so far; 0 when that is not known yet."""
         if self.seconds < LEAST_PACE_SECONDS or self.moved <= 0:
             return 0.0
         return max(0.0, distance) * self.seconds / self.moved
 
 
 def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSetLoad:
-    """The figures of now, those that vary by chance averaged with what they were `seconds` ago.
+    """The figures of now; rates are averaged with what they were `seconds` ago.
 
-    What waits, what runs and how long a job takes (a mean of many already) is as it is now. After a
-    time without figures it starts anew.
+    The jobs that wait and run, and the mean time that a job takes, stay as they are now. After a
+    time without figures the average starts anew.
     """
     if now.service_seconds <= 0 or before.service_seconds <= 0:
         return now

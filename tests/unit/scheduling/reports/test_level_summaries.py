@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scheduling.models import Priority
-from scheduling.reports.levels import (
+from scheduling.reports.level_summaries import (
     FRESH_SECONDS,
     WINDOW_SECONDS,
     LevelSummaries,

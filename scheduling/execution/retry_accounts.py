@@ -18,7 +18,7 @@ from scheduling.policies.retry_budget import Account, RetryBudget
 log = structlog.get_logger(__name__)
 
 
-class RetryBudgets:
+class RetryAccounts:
     def __init__(self) -> None:
         config = configuration().scheduling
         self._rule = RetryBudget(config.retry_budget_share, config.retry_budget_per_second)

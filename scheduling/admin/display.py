@@ -43,7 +43,7 @@ def link(name: str, key: Any, text: object) -> str:
 
 
 def parsed_id(text: str) -> UUID | None:
-    """The UUID in what someone pasted: plain or with a door's prefix (`msg_`, `chatcmpl-`)."""
+    """The UUID in a pasted text: plain, or behind a door's prefix (`msg_`, `chatcmpl-`)."""
     for plain in (text, text.rpartition("_")[2], text.partition("-")[2]):
         try:
             return UUID(plain.strip())
@@ -67,7 +67,7 @@ def preformatted(row: Any, column: str) -> str:
 
 
 def spent(micros: int | None, *, estimated: bool = False) -> str:
-    """Money, as exact as it is stored."""
+    """An amount of money, as exact as it is stored."""
     if micros is None:
         return "-"
     return f"{micros / 1e6:.6f} {configuration().currency}" + (" (estimated)" if estimated else "")
