@@ -74,7 +74,10 @@ def remembered(kind: type[T]) -> T:
 
 @contextmanager
 def kept(memory: Memory) -> Iterator[Memory]:
-    """Within this context, and in threads that are started from it, this memory is used."""
+    """Use this memory within the context, and in tasks and threads that are given a copy of it.
+
+    asyncio's tasks, `asyncio.to_thread` and `sync_to_async` copy it; a plain thread does not.
+    """
     token = _kept.set(memory)
     try:
         yield memory
