@@ -15,8 +15,9 @@ from django.db import close_old_connections, connection
 
 from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
+from scheduling.execution.contracts import Entries
 from scheduling.models import Job, Status
-from scheduling.outbox import FINAL, JobStream, Outbox, end_of
+from scheduling.outbox import FINAL, JobStream, end_of
 from scheduling.signals import is_announced, job_finished
 from scheduling.sweep import Ended
 
@@ -26,7 +27,9 @@ Result = TypeVar("Result")
 
 
 class Announcer:
-    def __init__(self, outbox: Outbox) -> None:
+    """Tells the app above, and whoever waits, of one worker's ends."""
+
+    def __init__(self, outbox: Entries) -> None:
         self._outbox = outbox
         self._threads = ThreadPoolExecutor(THREADS, "announce")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -12,7 +11,7 @@ from structlog.testing import capture_logs
 
 from scheduling.execution.announcer import Announcer
 from scheduling.models import Status
-from scheduling.outbox import Outbox
+from scheduling.outbox import JobStream
 from scheduling.sweep import Ended
 
 LOST = Ended(
@@ -31,13 +30,13 @@ LOST = Ended(
 
 
 class StubOutbox:
-    def put(self, *_: Any) -> None:
+    def put(self, stream: JobStream, event: str, data: str) -> None:
         return
 
 
 @pytest.fixture
 def announcer() -> Iterator[Announcer]:
-    made = Announcer(cast(Outbox, StubOutbox()))
+    made = Announcer(StubOutbox())
     yield made
     made.close()
 
