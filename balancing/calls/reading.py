@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import orjson
 
 from balancing.calls.answer import OnChunk
 from balancing.calls.timer import CallTimer
+from balancing.errors import Broken
 from balancing.kinds.call import Call
 from balancing.kinds.contract import EndpointKind
 
@@ -43,3 +45,18 @@ async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
         parts.append(part)
         size += len(part)
     return b"".join(parts)
+
+
+def object_of(data: bytes, what: str) -> dict[str, Any]:
+    """A JSON object that the endpoint sent; `what` begins the sentence that refuses it.
+
+    Raises:
+        Broken: it is not JSON, or not an object.
+    """
+    try:
+        found = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise Broken("malformed", f"{what} is not JSON") from None
+    if not isinstance(found, dict):
+        raise Broken("malformed", f"{what} is not an object")
+    return found

@@ -12,10 +12,12 @@ import orjson
 
 from balancing.calls import reading as limits
 from balancing.calls.answer import Answer
-from balancing.calls.reading import Reading
+from balancing.calls.reading import Reading, object_of
 from balancing.calls.refusals import message_of
 from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
 from balancing.kinds.assembly import Assembly
+
+CHUNK = "the endpoint sent a chunk that"
 
 
 async def read_stream(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
@@ -57,9 +59,9 @@ class _Stream:
         if payload == b"[DONE]":
             self._done = True
         elif payload and self._translator is None:
-            self._take_chunk(_object(payload), payload)
+            self._take_chunk(object_of(payload, CHUNK), payload)
         elif payload and self._translator is not None:
-            for chunk in _translated(partial(self._translator.feed, _object(payload))):
+            for chunk in _translated(partial(self._translator.feed, object_of(payload, CHUNK))):
                 self._take_chunk(chunk)
             self._done = self._translator.done
 
@@ -92,16 +94,6 @@ class _Stream:
         if answer.completion_tokens is None:
             answer.completion_tokens = assembly.tokens
         return answer
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        raise Broken("malformed", "the endpoint sent a chunk that is not JSON") from None
-    if not isinstance(found, dict):
-        raise Broken("malformed", "the endpoint sent a chunk that is not an object")
-    return found
 
 
 def _translated(make: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:

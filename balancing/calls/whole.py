@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 
 from balancing.calls.answer import Answer
-from balancing.calls.reading import Reading, read_answer
+from balancing.calls.reading import Reading, object_of, read_answer
 from balancing.calls.refusals import message_of
 from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
 
@@ -22,7 +22,7 @@ async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answ
         Unavailable: the body reports a failure.
     """
     data = await read_answer(response)
-    found = _object(data)
+    found = object_of(data, "the endpoint's answer")
     reading.timer.progressed()
     if found.get("error"):
         text = data.decode("utf-8", "replace")
@@ -38,16 +38,6 @@ async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answ
     if chunk:
         reading.on_chunk(chunk, False)
     return answer
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise Broken("malformed", "the endpoint's answer is not JSON") from None
-    if not isinstance(found, dict):
-        raise Broken("malformed", "the endpoint's answer is not an object")
-    return found
 
 
 def _translated(found: dict[str, Any], reading: Reading) -> dict[str, Any]:
