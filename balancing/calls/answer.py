@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any
 
-# Gets each chunk as JSON text, and whether the chunk holds nothing but the final usage.
-OnChunk = Callable[[str, bool], None]
+
+class Piece(Enum):
+    """What a chunk holds; a client that has no CONTENT yet can be served by another endpoint."""
+
+    # Text, reasoning, a tool call's delta, or the reason why the answer is finished.
+    CONTENT = 1
+    # A role, an empty delta, a filter's verdict: nothing that a reader would miss.
+    FRAME = 2
+    # Nothing but the final token counts.
+    USAGE = 3
+
+
+# Gets each chunk as JSON text, and what it holds.
+OnChunk = Callable[[str, Piece], None]
 
 
 @dataclass(slots=True)

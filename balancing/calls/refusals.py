@@ -42,6 +42,11 @@ def error_of(refusal: Refusal, kind: EndpointKind, credential: str = "") -> Call
     return Unavailable(f"http_{status}", message, status=status, retry_after_seconds=seconds)
 
 
+def error_inside(found: Any, text: str) -> CallError:
+    """The error to raise for an error object inside an answer that began well (200)."""
+    return Unavailable("endpoint_error", message_of(found), body=text)
+
+
 def message_of(parsed: Any) -> str:
     """The text of an endpoint's error object; empty without one."""
     error = parsed.get("error", parsed) if isinstance(parsed, dict) else None

@@ -11,10 +11,10 @@ import aiohttp
 import orjson
 
 from balancing.calls import reading as limits
-from balancing.calls.answer import Answer
+from balancing.calls.answer import Answer, Piece
 from balancing.calls.reading import Reading, object_of
-from balancing.calls.refusals import message_of
-from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
+from balancing.calls.refusals import error_inside
+from balancing.errors import UNKNOWN_SHAPE, Broken
 from balancing.kinds.assembly import Assembly
 
 CHUNK = "the endpoint sent a chunk that"
@@ -67,8 +67,7 @@ class _Stream:
 
     def _take_chunk(self, chunk: dict[str, Any], payload: bytes = b"") -> None:
         if chunk.get("error"):
-            text = payload.decode("utf-8", "replace")
-            raise Unavailable("endpoint_error", message_of(chunk), body=text)
+            raise error_inside(chunk, payload.decode("utf-8", "replace"))
         chunk["id"] = self._public_id
         self._reading.rename(chunk)
         try:
@@ -79,7 +78,7 @@ class _Stream:
             raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
         if spoke and self._answer.first_token_at is None:
             self._answer.first_token_at = datetime.now(UTC)
-        self._reading.on_chunk(text, not chunk.get("choices") and "usage" in chunk)
+        self._reading.on_chunk(text, _piece(chunk, spoke=spoke))
 
     def _end(self) -> Answer:
         if self._translator is not None:
@@ -94,6 +93,14 @@ class _Stream:
         if answer.completion_tokens is None:
             answer.completion_tokens = assembly.tokens
         return answer
+
+
+def _piece(chunk: dict[str, Any], *, spoke: bool) -> Piece:
+    choices = chunk.get("choices") or ()
+    if not choices and "usage" in chunk:
+        return Piece.USAGE
+    ends = any(choice.get("finish_reason") for choice in choices)
+    return Piece.CONTENT if spoke or ends else Piece.FRAME
 
 
 def _translated(make: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ from typing import Any
 import aiohttp
 import orjson
 
-from balancing.calls.answer import Answer
+from balancing.calls.answer import Answer, Piece
 from balancing.calls.reading import Reading, object_of, read_answer
-from balancing.calls.refusals import message_of
-from balancing.errors import UNKNOWN_SHAPE, Broken, Unavailable
+from balancing.calls.refusals import error_inside
+from balancing.errors import UNKNOWN_SHAPE, Broken
 
 
 async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
@@ -25,8 +25,7 @@ async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answ
     found = object_of(data, "the endpoint's answer")
     reading.timer.progressed()
     if found.get("error"):
-        text = data.decode("utf-8", "replace")
-        raise Unavailable("endpoint_error", message_of(found), body=text)
+        raise error_inside(found, data.decode("utf-8", "replace"))
     whole = _translated(found, reading)
     try:
         body = orjson.dumps(whole).decode()
@@ -36,7 +35,7 @@ async def read_whole(response: aiohttp.ClientResponse, reading: Reading) -> Answ
     answer = Answer(body=body, text=_text(whole), first_token_at=datetime.now(UTC))
     answer.take_usage(whole.get("usage"))
     if chunk:
-        reading.on_chunk(chunk, False)
+        reading.on_chunk(chunk, Piece.CONTENT)
     return answer
 
 

@@ -80,14 +80,14 @@ async def _models(client: Client, target: Target) -> str:
 async def _ask(client: Client, target: Target) -> Answer:
     call = _call(target)
     try:
-        return await client.call(target, call, lambda _text, _is_usage: None)
+        return await client.call(target, call, lambda _text, _piece: None)
     except Refused as refusal:
         if "max_completion_tokens" not in str(refusal):
             raise
     body = {**orjson.loads(call.body), "max_completion_tokens": _THINKERS_TOKENS}
     body.pop("max_tokens")
     again = replace(call, body=orjson.dumps(body).decode())
-    return await client.call(target, again, lambda _text, _is_usage: None)
+    return await client.call(target, again, lambda _text, _piece: None)
 
 
 def _call(target: Target) -> Call:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.answer import Answer, OnChunk, Piece
 from scheduling.execution.call import EndpointCall, start_of
 from scheduling.execution.contracts import Entries
 from scheduling.execution.run import Run
@@ -47,7 +47,8 @@ class Race:
         """Passes on the chunks of a call while it may win or has won."""
         run = self.run
 
-        def on_chunk(chunk: str, is_usage: bool) -> None:
+        def on_chunk(chunk: str, piece: Piece) -> None:
+            is_usage = piece is Piece.USAGE
             if self.winner is not call:
                 if self.winner is not None or is_usage:
                     return

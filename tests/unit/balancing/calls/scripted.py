@@ -11,7 +11,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from balancing.calls.answer import Answer
+from balancing.calls.answer import Answer, Piece
 from balancing.calls.client import Client
 from balancing.endpoints.target import Target
 from balancing.errors import CallError
@@ -44,10 +44,10 @@ class Chunks:
     """What a caller was handed."""
 
     def __init__(self) -> None:
-        self.all: list[tuple[dict[str, Any], bool]] = []
+        self.all: list[tuple[dict[str, Any], Piece]] = []
 
-    def __call__(self, text: str, is_usage: bool) -> None:
-        self.all.append((orjson.loads(text), is_usage))
+    def __call__(self, text: str, piece: Piece) -> None:
+        self.all.append((orjson.loads(text), piece))
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 
 import orjson
 
+from balancing.calls.answer import Piece
 from balancing.calls.client import Client
 from tests.fake_llm import FakeLLM
 from tests.unit.balancing.calls.scripted import (
@@ -33,7 +34,9 @@ class TestStream:
         assert {chunk["id"] for chunk, _ in chunks.all} == {f"chatcmpl-{call.job_id.hex}"}
         assert chunks.text == answer.text
         assert len(answer.text.split()) == 4
-        assert [is_usage for _, is_usage in chunks.all] == [False] * (len(chunks.all) - 1) + [True]
+        pieces = [piece for _, piece in chunks.all]
+        content = [Piece.CONTENT] * (len(pieces) - 2)
+        assert pieces == [Piece.FRAME, *content, Piece.USAGE]
         assert (answer.prompt_tokens, answer.completion_tokens) == (2, 4)
         assert orjson.loads(answer.body)["choices"][0]["finish_reason"] == "stop"
 
@@ -41,7 +44,7 @@ class TestStream:
         first = asyncio.Event()
         call = chat("[[tokens=3 stall_after=1]]", stream=True)
         task = asyncio.create_task(
-            client.call(target(llm.base_url), call, lambda text, is_usage: first.set())
+            client.call(target(llm.base_url), call, lambda text, piece: first.set())
         )
 
         await asyncio.wait_for(first.wait(), 5)

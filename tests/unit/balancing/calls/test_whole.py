@@ -8,6 +8,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from balancing.calls.answer import Piece
 from balancing.calls.client import Client
 from balancing.kinds.call import Call
 from tests.fake_llm import FakeLLM
@@ -89,7 +90,7 @@ class TestWhole:
         async with scripted(response(orjson.dumps(whole))) as (url, _):
             answer = await client.call(target(url), chat(stream=True), chunks)
 
-        ((chunk, is_usage),) = chunks.all
+        ((chunk, piece),) = chunks.all
         assert chunk["object"] == "chat.completion.chunk"
         assert chunk["choices"] == [{"index": 0, "finish_reason": "stop", "delta": message}]
-        assert (answer.text, is_usage) == ("all", False)
+        assert (answer.text, piece) == ("all", Piece.CONTENT)

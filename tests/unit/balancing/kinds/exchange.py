@@ -100,7 +100,7 @@ async def exchange(
         client = Client()
         try:
             seen.answer = await client.call(
-                target, call, lambda text, is_usage: seen.chunks.append(orjson.loads(text))
+                target, call, lambda text, _piece: seen.chunks.append(orjson.loads(text))
             )
         finally:
             await client.close()

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.answer import Answer, OnChunk, Piece
 from balancing.errors import Broken, Unavailable
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Slot
@@ -35,7 +35,7 @@ class Slow:
         self.called.set()
         try:
             while isinstance(step := await self._steps.get(), str):
-                on_chunk(step, False)
+                on_chunk(step, Piece.CONTENT)
         except asyncio.CancelledError:
             self.stopped = True
             raise

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from balancing.calls.answer import Answer, OnChunk
+from balancing.calls.answer import Answer, OnChunk, Piece
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
 from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
@@ -211,14 +211,14 @@ def speaks(*then: Step) -> Callable[[OnChunk], Any]:
     """Sends a token, then ends with a step."""
 
     async def step(on_chunk: OnChunk) -> Any:
-        on_chunk('{"token":1}', False)
+        on_chunk('{"token":1}', Piece.CONTENT)
         return then[0]
 
     return step
 
 
 async def for_ever(on_chunk: OnChunk) -> Answer:
-    on_chunk('{"token":1}', False)
+    on_chunk('{"token":1}', Piece.CONTENT)
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -247,8 +247,8 @@ class TestCompletion:
 
     async def test_a_stream_is_started_told_and_ended_in_order(self) -> None:
         async def answer(on_chunk: OnChunk) -> Answer:
-            on_chunk("a", False)
-            on_chunk("u", True)
+            on_chunk("a", Piece.CONTENT)
+            on_chunk("u", Piece.USAGE)
             return HELLO
 
         world = World(StubClient(answer))
