@@ -17,6 +17,7 @@ from pydantic import (
     AliasChoices,
     Field,
     SecretStr,
+    ValidationError,
     field_serializer,
     field_validator,
     model_validator,
@@ -36,6 +37,7 @@ from llmqueue_project.config_sections import (
     StreamingConfig,
     WebConfig,
 )
+from llmqueue_project.misconfigured import problems, refuse_unknown, refuse_unreadable
 
 ROOT = Path(__file__).resolve().parent.parent
 STARS = "**********"
@@ -50,8 +52,10 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="LLMQUEUE_",
         env_nested_delimiter="__",
-        extra="ignore",
+        extra="forbid",
         populate_by_name=True,
+        # An empty variable (`NAME=` in a file for compose) says as little as none.
+        env_ignore_empty=True,
         # Pydantic's errors would print the values: keys, and URLs with passwords.
         hide_input_in_errors=True,
     )
@@ -84,7 +88,9 @@ class Config(BaseSettings):
     log_format: Literal["console", "json"] = Field(
         "console", description="`json` is one object a line"
     )
-    log_level: str = Field("INFO", description="lowest level that is logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="lowest level that is logged"
+    )
     metrics_token: SecretStr | None = Field(
         None, description="bearer token that `/metrics` asks for"
     )
@@ -128,6 +134,11 @@ class Config(BaseSettings):
     @property
     def production(self) -> bool:
         return self.environment == "production"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @field_validator("credential_keys")
     @classmethod
@@ -194,6 +205,11 @@ def configuration() -> Config:
     """The configuration of this process.
 
     Raises:
-        pydantic.ValidationError: a value is of the wrong type or unsafe for production.
+        Misconfigured: a setting is unknown, of the wrong type or unsafe for production.
     """
-    return Config()
+    refuse_unreadable(os.environ.get("LLMQUEUE_CONFIG"))
+    refuse_unknown(Config)
+    try:
+        return Config()
+    except ValidationError as error:
+        raise problems(error, Config) from None

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class WebConfig(BaseModel):
+class Section(BaseModel):
+    """A part of the configuration; a name that it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class WebConfig(Section):
     """The doors."""
 
     allowed_hosts: list[str] = Field(
@@ -51,7 +57,7 @@ class WebConfig(BaseModel):
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
 
 
-class LevelConfig(BaseModel):
+class LevelConfig(Section):
     """One priority level."""
 
     max_concurrent: int = Field(
@@ -59,7 +65,7 @@ class LevelConfig(BaseModel):
     )
 
 
-class SchedulingConfig(BaseModel):
+class SchedulingConfig(Section):
     """When a request runs."""
 
     lease_seconds: float = Field(
@@ -168,7 +174,7 @@ class SchedulingConfig(BaseModel):
         return self
 
 
-class BalancingConfig(BaseModel):
+class BalancingConfig(Section):
     """Where a request runs. Timeouts are in seconds."""
 
     profile: str = Field(
@@ -239,7 +245,7 @@ class BalancingConfig(BaseModel):
     )
 
 
-class DiscoveryConfig(BaseModel):
+class DiscoveryConfig(Section):
     """Endpoints and models that appear and vanish by themselves."""
 
     dns_seconds: float = Field(
@@ -261,7 +267,7 @@ class DiscoveryConfig(BaseModel):
     )
 
 
-class ConversationsConfig(BaseModel):
+class ConversationsConfig(Section):
     """What of a conversation is sent with its next message. Tokens are estimates."""
 
     context_tokens: int = Field(
@@ -281,7 +287,7 @@ class ConversationsConfig(BaseModel):
     )
 
 
-class StreamingConfig(BaseModel):
+class StreamingConfig(Section):
     """How deltas travel from a worker to a client."""
 
     flush_seconds: float = Field(

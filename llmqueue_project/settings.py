@@ -11,9 +11,14 @@ from django.urls import reverse_lazy
 
 from llmqueue_project import logging as llmqueue_logging
 from llmqueue_project.config import ROOT, configuration
+from llmqueue_project.misconfigured import Misconfigured
 from llmqueue_project.unfold_site import UNFOLD as UNFOLD
 
-CONFIG = configuration()
+try:
+    CONFIG = configuration()
+except Misconfigured as error:
+    # Every program of the project reads this first: a sentence serves where a traceback would not.
+    raise SystemExit(f"llmqueue cannot start: {error}") from None
 
 SECRET_KEY = CONFIG.secret_key.get_secret_value()
 DEBUG = False

@@ -82,7 +82,7 @@ def applications(
             reloading(worker) if reload else worker,
             account=account,
             watch=reload,
-            environment={metrics: str(port["worker_metrics"])},
+            environment={metrics: given.get(metrics) or str(port["worker_metrics"])},
         ),
         Program(
             "housekeeping",

@@ -150,7 +150,6 @@ def _application(
         "LLMQUEUE_SECRET_KEY": secrets["django"],
         "LLMQUEUE_CREDENTIAL_KEYS": fernet_key(secrets["credentials"]),
         "LLMQUEUE_SCHEDULING__SHUTDOWN_GRACE_SECONDS": "3",
-        "LLMQUEUE_LOG_FORMAT": "console",
         # supervisord reads the logs through a pipe: no line may wait in a buffer.
         "PYTHONUNBUFFERED": "1",
     }
