@@ -9,7 +9,15 @@ from django.core.management import execute_from_command_line
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmqueue_project.settings")
-    execute_from_command_line(sys.argv)
+    from llmqueue_project.unreachable import SERVER_ERRORS, missing_server
+
+    try:
+        execute_from_command_line(sys.argv)
+    except SERVER_ERRORS as error:
+        sentence = missing_server(error)
+        if not sentence:
+            raise
+        sys.exit(sentence)
 
 
 if __name__ == "__main__":
