@@ -91,9 +91,9 @@ def _require_credential(
         raise ValidationError({"api_key_variable": RESTATE})
 
 
-def delete(*, endpoint_id: int) -> None:
-    """Delete an endpoint, or a group with its members; requests that run there finish."""
-    Endpoint.objects.filter(pk=endpoint_id).delete()
+def delete(*endpoint_ids: int) -> None:
+    """Delete endpoints, or groups with their members; requests that run there finish."""
+    Endpoint.objects.filter(pk__in=endpoint_ids).delete()
     registry.expire()
 
 

@@ -44,6 +44,7 @@ LARGEST_BUNDLE = 256 * 1024
 # takes: an endpoint's own names, and as many aliases.
 MOST_MODELS = 2000
 MOST_ALIASES = 1000
+LARGEST_NUMBER = 1e9
 
 
 def validate_base_url(value: str) -> None:
@@ -66,8 +67,9 @@ def validate_models(value: Any) -> None:
 
 
 def validate_finite(value: float) -> None:
-    if not math.isfinite(value):
-        raise ValidationError("Enter a finite number")
+    """Refuse what is no number, and numbers whose sum might be none."""
+    if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
+        raise ValidationError("Enter a finite number, at most a billion")
 
 
 def validate_apis(value: Any) -> None:

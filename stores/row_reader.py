@@ -10,6 +10,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+# What code raises that meets a value of a type or size that it does not expect.
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 Row = tuple[Any, ...]
 
 
@@ -51,6 +53,11 @@ class RowReader(Generic[T]):
         self._known = known
         return [each.made for each in known.values() if each.made is not None]
 
+    @property
+    def set_aside(self) -> int:
+        """How many of the rows that were read last cannot be used."""
+        return sum(each.made is None for each in self._known.values())
+
     def _again(self, row: Row) -> _Made[T]:
         name = row[self._name_at]
         before = self._known.get(name)
@@ -59,7 +66,11 @@ class RowReader(Generic[T]):
         try:
             return _Made(row, self._make(row))
         except Unreadable as error:
-            # A row may differ from itself: NaN does.
-            if before is None or before.reason != str(error):
-                log.error(self._event, **{self._kind: name}, reason=str(error))
-            return _Made(row, reason=str(error))
+            reason = str(error)
+        except _UNFORESEEN as error:
+            # Its text may hold a value, and the value may be a secret.
+            reason = f"cannot be read ({type(error).__name__})"
+        # A row may differ from itself: NaN does.
+        if before is None or before.reason != reason:
+            log.error(self._event, **{self._kind: name}, reason=reason)
+        return _Made(row, reason=reason)

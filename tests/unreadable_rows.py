@@ -22,6 +22,12 @@ WRONG: list[tuple[str, Any]] = [
     ("model_names", [1, "fake-model"]),
     ("kind", "bard"),
     ("weight", float("nan")),
+    ("weight", 1e308),
+    ("base_url", "gpu-1:8000"),
+    ("proxy_url", "nonsense"),
+    ("extra_headers", {"Bad Name": "x"}),
+    ("extra_headers", {"Content-Length": "5"}),
+    ("connect_timeout", -1.0),
 ]
 
 

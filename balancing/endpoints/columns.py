@@ -13,10 +13,16 @@ from collections.abc import Container, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from balancing import outbound
 from stores.row_reader import Unreadable
 
 # HTTP clients refuse to send these in a header.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# With these the client library would send a request that no server can read.
+_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "expect", "upgrade"})
+# More would sum to infinity, or count slots for minutes.
+LARGEST_WEIGHT, MOST_SLOTS = 1e9, 1_000_000
 Row = Mapping[str, Any]
 
 
@@ -61,6 +67,10 @@ def headers(row: Row, column: str) -> tuple[tuple[str, str], ...]:
     found = tuple(text_by_text(row, column).items())
     if any(_CONTROL.search(text) for pair in found for text in pair):
         raise UnreadableColumn(column, "texts without control characters")
+    if not all(_HEADER_NAME.fullmatch(name) and name.lower() not in _FRAMING for name, _ in found):
+        raise UnreadableColumn(column, "names of headers, without those of the connection's own")
+    if not all(text.isascii() for _, text in found):
+        raise UnreadableColumn(column, "texts in ASCII")
     return found
 
 
@@ -102,8 +112,38 @@ def number(row: Row, column: str) -> float:
     return value
 
 
+def weight(row: Row, column: str) -> float:
+    value = number(row, column)
+    if not 0.0 < value <= LARGEST_WEIGHT:
+        raise UnreadableColumn(column, "a number above 0, at most a billion")
+    return value
+
+
+def slots(row: Row, column: str) -> int:
+    """Further slots than any server has are cut off."""
+    value: int = row[column]
+    if value < 0:
+        raise UnreadableColumn(column, "a number that is not negative")
+    return min(value, MOST_SLOTS)
+
+
 def seconds(row: Row, column: str) -> float | None:
-    return None if row[column] is None else number(row, column)
+    if row[column] is None:
+        return None
+    value = number(row, column)
+    if value <= 0.0:
+        raise UnreadableColumn(column, "a number above 0")
+    return value
+
+
+def url(row: Row, column: str) -> str:
+    """A URL without its last slash; whether its host may be called is asked at each call."""
+    text: str = row[column]
+    try:
+        outbound.parse(text)
+    except ValueError as error:
+        raise UnreadableColumn(column, str(error)) from None
+    return text.rstrip("/")
 
 
 def _are_texts(values: Any) -> bool:

@@ -35,6 +35,11 @@ class RulebookReader:
     def __init__(self) -> None:
         self._rows = RowReader(_rule, event="rule.left_out", kind="rule")
 
+    @property
+    def set_aside(self) -> int:
+        """How many of the rows that were read last are left out."""
+        return self._rows.set_aside
+
     def read(self, rows: Iterable[tuple[Any, ...]]) -> Rulebook:
         return Rulebook(self._rows.read(rows))
 

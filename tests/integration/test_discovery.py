@@ -226,7 +226,7 @@ class TestAddresses:
         pool = group()
         look(FakeResolver(ONE))
 
-        services.delete(endpoint_id=pool.pk)
+        services.delete(pool.pk)
 
         assert not Endpoint.objects.exists()
 

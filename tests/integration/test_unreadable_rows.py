@@ -133,6 +133,7 @@ def _form() -> dict[str, str]:
         "extra_headers": "{}",
         "model_aliases": "{}",
         "prices": "{}",
+        "proxy_url": "",
         "verify_tls": "on",
     }
 

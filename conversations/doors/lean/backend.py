@@ -57,7 +57,7 @@ class Backend:
         self.database = Database(self.config.web.database_pool_size)
         self.listener = Listener(self.valkey, self.database)
         self.rules = RuleReader(self.database)
-        self.readiness = Readiness(self.database, self.valkey)
+        self.readiness = Readiness(self.database, self.valkey, self._set_aside)
         self._intake = Intake(self.database, self.valkey)
         self._keys = memory.of(VerifiedKeys)
         self._known_rules = memory.of(KnownRules)
@@ -117,6 +117,11 @@ class Backend:
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
+
+    def _set_aside(self) -> dict[str, int]:
+        """How many rows this process cannot use, by what they are."""
+        counts = {"endpoints": self._reader.set_aside, "priority_rules": self.rules.set_aside}
+        return {what: count for what, count in counts.items() if count}
 
     def apis_of(self, model: str) -> frozenset[str]:
         """The APIs by which a model of `models` can be asked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -25,12 +25,19 @@ class Readiness:
     """Whether the servers of a process answer. They are asked at most once a second.
 
     Args:
+        set_aside: how many rows cannot be used, by what they are. They are told, and change
+            nothing: everything else is served.
         clock: seconds that only go forward.
     """
 
     def __init__(
-        self, database: Database, valkey: Redis, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        valkey: Redis,
+        set_aside: Callable[[], Mapping[str, int]] = dict,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._set_aside = set_aside
         self._database = database
         self._valkey = valkey
         self._clock = clock
@@ -52,7 +59,10 @@ class Readiness:
             "valkey": await _probe(self._ping),
         }
         ready = all(component["status"] == "ok" for component in components.values())
-        body = {"status": "ready" if ready else "unavailable", "components": components}
+        body: dict[str, Any] = {"status": "ready" if ready else "unavailable"}
+        body["components"] = components
+        if unusable := self._set_aside():
+            body["set_aside"] = unusable
         return 200 if ready else 503, orjson.dumps(body)
 
     async def _postgres(self) -> None:

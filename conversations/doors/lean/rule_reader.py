@@ -28,6 +28,11 @@ class RuleReader:
         self._read_at = NEVER
         self._reading: asyncio.Task[None] | None = None
 
+    @property
+    def set_aside(self) -> int:
+        """How many rules cannot be used."""
+        return self._reader.set_aside
+
     async def rulebook(self) -> Rulebook:
         """The rules, at most `rule_cache_seconds` old. Past half of that they are read again.
 

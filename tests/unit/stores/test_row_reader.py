@@ -60,3 +60,18 @@ def test_a_row_that_is_gone_is_forgotten(numbers: Numbers) -> None:
 
     assert numbers.read(("b", 2)) == ([2], [])
     assert numbers.read(("a", "x"), ("b", 2)) == ([2], ["a"])
+
+
+@pytest.mark.parametrize("error", [TypeError("secret"), OverflowError(), KeyError("k")])
+def test_what_nobody_foresaw_sets_a_row_aside_too(error: Exception) -> None:
+    def make(row: Row) -> int:
+        if row[0] == "bad":
+            raise error
+        return 1
+
+    reader = RowReader(make, event="number.set_aside", kind="number")
+    with capture_logs() as logs:
+        found = reader.read([("bad", 1), ("good", 1)])
+
+    assert (found, reader.set_aside) == ([1], 1)
+    assert logs[0]["reason"] == f"cannot be read ({type(error).__name__})"

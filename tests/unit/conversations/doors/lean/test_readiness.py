@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def readiness(database: Db, valkey: Redis, clock: Clock) -> Readiness:
-    return Readiness(database.pools, valkey, clock)
+    return Readiness(database.pools, valkey, clock=clock)
 
 
 async def test_servers_that_answer(readiness: Readiness) -> None:
@@ -55,3 +55,13 @@ async def test_they_are_asked_once_a_second(
     clock.now += 0.02
     status, raw = await readiness.answer()
     assert (status, orjson.loads(raw)["components"]["valkey"]["status"]) == (503, "down")
+
+
+async def test_rows_that_cannot_be_used_are_told_and_change_nothing(
+    database: Db, valkey: Redis
+) -> None:
+    readiness = Readiness(database.pools, valkey, lambda: {"endpoints": 2})
+
+    status, raw = await readiness.answer()
+
+    assert (status, orjson.loads(raw)["set_aside"]) == (200, {"endpoints": 2})
