@@ -17,8 +17,13 @@ from tests.unreadable_rows import WRONG, bad_row
 pytestmark = pytest.mark.integration
 
 GOOD: dict[str, Any] = {
-    **{"models": ["m"], "kind": "openai", "weight": 1, "apis": []},
-    **{"base_url": "http://e/v1", "proxy_url": "", "connect_timeout": None},
+    "models": ["m"],
+    "kind": "openai",
+    "weight": 1,
+    "apis": [],
+    "base_url": "http://e/v1",
+    "proxy_url": "",
+    "connect_timeout": None,
 }
 
 
