@@ -1,0 +1,1 @@
+"""A soak with one endpoint that behaves badly in many ways, beside two good ones."""
