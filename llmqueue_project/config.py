@@ -75,7 +75,9 @@ class Config(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr("postgresql://localhost:5432/llmqueue"),
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
-        description="`postgresql://user:password@host:port/name`; its query goes to libpq",
+        description="`postgresql://user:password@host:port/name`, of a cluster "
+        "`postgresql://user@h1:5432,h2:5432/name?target_session_attrs=read-write`; its query "
+        "goes to libpq",
     )
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from celery.schedules import crontab
 from django.urls import reverse_lazy
@@ -13,6 +12,7 @@ from llmqueue_project import logging as llmqueue_logging
 from llmqueue_project.config import ROOT, configuration
 from llmqueue_project.misconfigured import Misconfigured
 from llmqueue_project.unfold_site import UNFOLD as UNFOLD
+from stores.postgres_address import parameters
 
 try:
     CONFIG = configuration()
@@ -91,18 +91,22 @@ TEMPLATES = [
 
 
 def database(url: str, pool_size: int) -> dict[str, Any]:
-    """Django's connection settings of a `postgresql://` URL; its query becomes libpq options."""
-    parts = urlsplit(url)
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    """Django's connection settings of a `postgresql://` URL; what else it holds is for libpq."""
+    options = parameters(url)
+    named = {
+        setting: str(options.pop(parameter, ""))
+        for setting, parameter in (
+            ("NAME", "dbname"),
+            ("USER", "user"),
+            ("PASSWORD", "password"),
+            ("HOST", "host"),
+            ("PORT", "port"),
+        )
+    }
     options["pool"] = {"min_size": 0, "max_size": pool_size, "timeout": 10, "max_idle": 60}
-    options.setdefault("application_name", "llmqueue")
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
-        "PORT": str(parts.port or ""),
+        **named,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }

@@ -7,20 +7,26 @@ lost by a crash of the server, never half-done: a claim or a heartbeat that vani
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import orjson
 import psycopg
+import structlog
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from llmqueue_project.config import configuration
+from stores.postgres_address import parameters
 
+log = structlog.get_logger(__name__)
 READ_PATIENCE_SECONDS = 3.0
+# A statement of the hot path takes milliseconds. After so long the server is frozen or gone.
+SILENT_SECONDS = 10.0
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
 UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
 Connections = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
@@ -29,18 +35,21 @@ Run = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 
 def _connections(name: str, size: int, options: str) -> Connections:
-    parts = urlsplit(configuration().database_url.get_secret_value())
-    query = urlencode([*parse_qsl(parts.query), ("application_name", "llmqueue")])
+    address = parameters(configuration().database_url.get_secret_value())
+    given = address.pop("options", "")
     return AsyncConnectionPool(
-        urlunsplit(parts._replace(query=query)),
         min_size=1,
         max_size=size,
         timeout=5,
         reconnect_timeout=3600,
         name=name,
         open=False,
-        kwargs={"autocommit": True, "options": options, "connect_timeout": 5},
+        kwargs={**address, "autocommit": True, "options": f"{given} {options}".strip()},
     )
+
+
+# The event loop itself holds tasks weakly.
+_draining: set[asyncio.Future[None]] = set()
 
 
 class Database:
@@ -65,8 +74,8 @@ class Database:
         """
         async with self.durable.connection() as connection, connection.transaction():
 
-            async def run(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
-                return await (await connection.execute(statement, parameters or None)).fetchall()
+            async def run(statement: str, **values: Any) -> list[tuple[Any, ...]]:
+                return await _execute(self.durable, connection, statement, values or None)
 
             yield run
 
@@ -109,5 +118,42 @@ async def fetch(
             (`psycopg_pool.PoolTimeout` is one).
     """
     async with connections.connection() as connection:
+        return await _execute(connections, connection, statement, parameters)
+
+
+async def _execute(
+    connections: Connections,
+    connection: AsyncConnection[tuple[Any, ...]],
+    statement: str,
+    parameters: dict[str, Any] | None,
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement.
+
+    Raises:
+        psycopg.OperationalError: also where the server was silent for `SILENT_SECONDS`.
+    """
+    alarm = asyncio.get_running_loop().call_later(SILENT_SECONDS, _give_up, connections, connection)
+    try:
         cursor = await connection.execute(statement, parameters)
         return await cursor.fetchall()
+    finally:
+        alarm.cancel()
+
+
+def _give_up(connections: Connections, connection: AsyncConnection[tuple[Any, ...]]) -> None:
+    """End a connection whose server is silent, and the idle ones, which are as dead.
+
+    The socket is shut down instead of the task cancelled: libpq reports an error at once, while a
+    cancelled statement would ask the silent server to cancel it, and wait for that.
+    """
+    log.error("database.silent", seconds=SILENT_SECONDS)
+    with suppress(OSError, psycopg.Error), _socket_of(connection) as peer:
+        peer.shutdown(socket.SHUT_RDWR)
+    draining = asyncio.ensure_future(connections.drain())
+    _draining.add(draining)
+    draining.add_done_callback(_draining.discard)
+
+
+def _socket_of(connection: AsyncConnection[tuple[Any, ...]]) -> socket.socket:
+    """A second handle of a connection's socket."""
+    return socket.socket(fileno=os.dup(connection.pgconn.socket))

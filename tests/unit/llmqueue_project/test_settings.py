@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llmqueue_project.settings import database
+from stores.postgres_address import DEAD_AFTER
 
 
 def test_a_url_becomes_djangos_settings() -> None:
@@ -24,5 +25,6 @@ def test_a_url_becomes_djangos_settings() -> None:
 def test_the_urls_query_goes_to_libpq(query: str, options: dict[str, str]) -> None:
     found = database(f"postgresql:///queue{query}", pool_size=1)["OPTIONS"]
 
-    assert {name: value for name, value in found.items() if name != "pool"} == options
+    ours = {"pool", *DEAD_AFTER}
+    assert {name: value for name, value in found.items() if name not in ours} == options
     assert database("postgresql:///queue", 1)["HOST"] == ""

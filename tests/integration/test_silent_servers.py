@@ -1,0 +1,58 @@
+"""Servers that fall silent: nothing waits for them without a bound, and all works afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import psycopg
+import pytest
+
+from llmqueue_project.config import configuration
+from llmqueue_project.embedded.services import Services
+from stores import postgres
+from stores.postgres import Database, fetch
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    with Services(durable=False) as running:
+        yield running
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """A server and its children, stopped: their kernel still acknowledges what is sent."""
+    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for member in family:
+        os.kill(member.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for member in family:
+            os.kill(member.pid, signal.SIGCONT)
+
+
+async def test_a_frozen_database_fails_statements_in_time_and_is_back_at_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", services.database_url)
+    monkeypatch.setattr(postgres, "SILENT_SECONDS", 0.3)
+    configuration.cache_clear()
+    try:
+        async with Database(2) as database:
+            await fetch(database.durable, "select 1")
+            with frozen(services.postgres.pid):
+                async with asyncio.timeout(3):
+                    with pytest.raises(psycopg.OperationalError):
+                        await fetch(database.durable, "select 1")
+            async with asyncio.timeout(5):
+                assert await fetch(database.durable, "select 2") == [(2,)]
+    finally:
+        configuration.cache_clear()
