@@ -7,13 +7,15 @@ lock lets one of them do it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
+import psycopg
 import structlog
 from redis.exceptions import RedisError
 
@@ -85,10 +87,26 @@ class _Round:
 
 
 class Sweeper:
-    """One worker's sweep."""
+    """One worker's sweep.
 
-    def __init__(self, *, database: Transactions, queues: Queues) -> None:
+    Args:
+        grace_seconds: how long leases are left alone after PostgreSQL was away. No worker could
+            renew any, and an answer that waits to be stored must not be generated again.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Transactions,
+        queues: Queues,
+        grace_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self._grace_seconds = grace_seconds
+        self._clock = clock
+        self._leases_from = float("-inf")
         self._tickets = TopUp(queues)
         self._pause_checks = _PauseChecks()
 
@@ -98,7 +116,11 @@ class Sweeper:
         Raises:
             psycopg.OperationalError: PostgreSQL is away; try again later.
         """
-        found = await self._round()
+        try:
+            found = await self._round()
+        except psycopg.OperationalError:
+            self._leases_from = self._clock() + self._grace_seconds
+            raise
         if found is None:
             return []
         try:
@@ -112,7 +134,7 @@ class Sweeper:
         async with self._database.transaction() as run:
             if not (await run(TRY_LOCK, lock=LOCK))[0][0]:
                 return None
-            lost = await run(SWEEP_LEASES)
+            lost = await run(SWEEP_LEASES) if self._clock() >= self._leases_from else []
             moved = [*lost, *await run(SWEEP_DEADLINES)]
             released = [*await run(SWEEP_DUE), *await self._resumed(run)]
             released += await run(RELEASE_BACKLOG, least=LEAST_QUEUED, most=MOST_TICKETS)

@@ -30,6 +30,7 @@ from stores.postgres import fetch
 log = structlog.get_logger(__name__)
 ROOM_SECONDS = 0.25
 WATCH_SECONDS = 1.0
+SOON_SECONDS = 1.0
 USAGE_SECONDS = 5.0
 
 Chore = Callable[[], Coroutine[Any, Any, Any]]
@@ -107,14 +108,20 @@ class Chores:
         await self._parts.levels.follow(await caps.compute(self._parts.database, allowed))
 
     async def heartbeat(self) -> None:
-        """Renew slots and leases; stop jobs whose lease was lost or that are to be cancelled."""
+        """Renew slots and leases; stop jobs whose lease was lost or that are to be cancelled.
+
+        A job whose end cannot be stored yet keeps its lease, so that nobody generates its answer
+        again. One whose end has just been stored has no lease any more, and nothing stops it.
+        """
         # Slots first: they must not lapse because PostgreSQL is away.
         await self._keep_slots()
         runner = self._parts.runner
-        runs = [run for run in runner.running.values() if not run.ending]
+        runs = list(runner.running.values())
         if runs:
             leases = await self._parts.claims.heartbeat([run.job for run in runs])
             for run in runs:
+                if run.ending:
+                    continue
                 if run.job.id not in leases:
                     runner.stop(run.job.id, Stop.LOST)
                 elif leases[run.job.id]:
@@ -168,11 +175,15 @@ class Chores:
 
 
 async def _every(seconds: float, chore: Chore) -> None:
+    """Do a chore again and again; soon again while a server is away."""
+    pause = seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause)
+        pause = seconds
         try:
             await chore()
         except (psycopg.OperationalError, OperationalError, RedisError, NotReady) as error:
             log.info("engine.chore_waits", chore=chore.__qualname__, error=str(error))
+            pause = min(seconds, SOON_SECONDS)
         except Exception:
             log.exception("engine.chore_failed", chore=chore.__qualname__)

@@ -78,4 +78,8 @@ class Parts:
             runner=self.runner,
         )
         self.puller = Puller(gate=gate, queue=self.queue, pool=self.pool, desk=self.desk)
-        self.sweeper = Sweeper(database=database, queues=self.queue)
+        self.sweeper = Sweeper(
+            database=database,
+            queues=self.queue,
+            grace_seconds=config.scheduling.heartbeat_seconds,
+        )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -89,6 +90,33 @@ async def test_while_another_worker_sweeps_nothing_is_done() -> None:
     assert ended == []
     assert database.ran == [TRY_LOCK]
     assert queues.sent == 0
+
+
+async def test_after_an_outage_leases_are_left_alone_until_they_can_have_been_renewed() -> None:
+    now, away = [100.0], [True]
+
+    class Outage(StubDatabase):
+        @asynccontextmanager
+        async def transaction(self) -> AsyncIterator[Run]:
+            if away[0]:
+                raise psycopg.OperationalError("away")
+            async with super().transaction() as run:
+                yield run
+
+    database = Outage()
+    made = Sweeper(database=database, queues=StubQueues(), grace_seconds=10.0, clock=lambda: now[0])
+    with pytest.raises(psycopg.OperationalError):
+        await made.once()
+    away[0] = False
+
+    swept = []
+    for now[0] in (101.0, 109.9, 110.1):
+        database.ran = []
+        await made.once()
+        swept.append(SWEEP_LEASES in database.ran)
+
+    assert swept == [False, False, True]
+    assert SWEEP_DEADLINES in database.ran
 
 
 async def test_it_returns_the_jobs_that_ended() -> None:

@@ -88,6 +88,15 @@ async def test_a_job_whose_end_is_being_stored_is_left_alone() -> None:
     assert stub.stopped == {}
 
 
+async def test_a_job_whose_end_cannot_be_stored_yet_keeps_its_lease() -> None:
+    waits = running(ending=True)
+    stub = Stub(waits)
+
+    await chores(stub).heartbeat()
+
+    assert stub.beaten == [waits.job.id]
+
+
 async def test_news_of_the_rows_stops_jobs() -> None:
     kept, lost, cancelled = [running() for _ in range(3)]
     stub = Stub(kept, lost, cancelled)
