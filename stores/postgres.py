@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 READ_PATIENCE_SECONDS = 3.0
 # A statement of the hot path takes milliseconds. After so long the server is frozen or gone.
 SILENT_SECONDS = 10.0
+# How long a statement waits for a free connection, and the shortest time that it gets itself.
+POOL_SECONDS, LEAST_SECONDS = 5.0, 0.5
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
 UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
 Connections = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
@@ -40,7 +42,7 @@ def _connections(name: str, size: int, options: str) -> Connections:
     return AsyncConnectionPool(
         min_size=1,
         max_size=size,
-        timeout=5,
+        timeout=POOL_SECONDS,
         reconnect_timeout=3600,
         name=name,
         open=False,
@@ -75,7 +77,9 @@ class Database:
         async with self.durable.connection() as connection, connection.transaction():
 
             async def run(statement: str, **values: Any) -> list[tuple[Any, ...]]:
-                return await _execute(self.durable, connection, statement, values or None)
+                return await _execute(
+                    self.durable, connection, statement, values or None, SILENT_SECONDS
+                )
 
             yield run
 
@@ -101,7 +105,8 @@ async def read(
     deadline = loop.time() + READ_PATIENCE_SECONDS
     while True:
         try:
-            return await fetch(connections, statement, parameters)
+            left = max(LEAST_SECONDS, deadline - loop.time())
+            return await fetch(connections, statement, parameters, seconds=left)
         except psycopg.OperationalError:
             if loop.time() >= deadline:
                 raise
@@ -109,16 +114,23 @@ async def read(
 
 
 async def fetch(
-    connections: Connections, statement: str, parameters: dict[str, Any] | None = None
+    connections: Connections,
+    statement: str,
+    parameters: dict[str, Any] | None = None,
+    *,
+    seconds: float = SILENT_SECONDS,
 ) -> list[tuple[Any, ...]]:
     """The rows of one statement, in a transaction of its own.
+
+    Args:
+        seconds: how long it may take, and the wait for a free connection too.
 
     Raises:
         psycopg.OperationalError: the server is away, or no connection came free in time
             (`psycopg_pool.PoolTimeout` is one).
     """
-    async with connections.connection() as connection:
-        return await _execute(connections, connection, statement, parameters)
+    async with connections.connection(min(seconds, POOL_SECONDS)) as connection:
+        return await _execute(connections, connection, statement, parameters, seconds)
 
 
 async def _execute(
@@ -126,13 +138,14 @@ async def _execute(
     connection: AsyncConnection[tuple[Any, ...]],
     statement: str,
     parameters: dict[str, Any] | None,
+    seconds: float,
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement.
 
     Raises:
-        psycopg.OperationalError: also where the server was silent for `SILENT_SECONDS`.
+        psycopg.OperationalError: also where the server was silent for so long.
     """
-    alarm = asyncio.get_running_loop().call_later(SILENT_SECONDS, _give_up, connections, connection)
+    alarm = asyncio.get_running_loop().call_later(seconds, _give_up, connections, connection)
     try:
         cursor = await connection.execute(statement, parameters)
         return await cursor.fetchall()
@@ -146,7 +159,7 @@ def _give_up(connections: Connections, connection: AsyncConnection[tuple[Any, ..
     The socket is shut down instead of the task cancelled: libpq reports an error at once, while a
     cancelled statement would ask the silent server to cancel it, and wait for that.
     """
-    log.error("database.silent", seconds=SILENT_SECONDS)
+    log.error("database.silent")
     with suppress(OSError, psycopg.Error), _socket_of(connection) as peer:
         peer.shutdown(socket.SHUT_RDWR)
     draining = asyncio.ensure_future(connections.drain())

@@ -25,11 +25,12 @@ from scheduling.tickets.messages import counted
 from scheduling.tickets.queue import TicketQueue
 from stores import control
 from stores.group_commit import Grouped
-from stores.postgres import UNSTORABLE, Database, fetch
+from stores.postgres import LEAST_SECONDS, UNSTORABLE, Database, fetch, read
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 10.0
+# Every door answers within five seconds, also while PostgreSQL is away.
+PATIENCE_SECONDS = 4.0
 EXISTING = """
 select id, status, held_reason, fair_tag from scheduling_job where id = any(%(ids)s::uuid[])
 """
@@ -69,7 +70,7 @@ class Intake:
         found = self._flows.get(key, name, weight)
         if found is None:
             values = {"key": key, "name": name, "weight": weight}
-            found = int((await fetch(self._database.durable, FLOW, values))[0][0])
+            found = int((await read(self._database.durable, FLOW, values))[0][0])
             self._flows.remember(key, name, weight, found)
         return found
 
@@ -88,7 +89,8 @@ class Intake:
         deadline = loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                rows = await fetch(self._database.durable, SUBMIT, parameters(specs))
+                left = max(LEAST_SECONDS, deadline - loop.time())
+                rows = await fetch(self._database.durable, SUBMIT, parameters(specs), seconds=left)
                 return [(row[0], row[1], row[2], row[3]) for row in rows]
             except psycopg.OperationalError as error:
                 if loop.time() >= deadline:

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 import psutil
 import psycopg
 import pytest
+from redis.asyncio import Redis
 
+from conversations.doors.lean.readiness import Readiness
 from llmqueue_project.config import configuration
 from llmqueue_project.embedded.services import Services
-from stores import postgres
 from stores.postgres import Database, fetch
 
 pytestmark = pytest.mark.integration
@@ -43,7 +44,6 @@ async def test_a_frozen_database_fails_statements_in_time_and_is_back_at_once(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", services.database_url)
-    monkeypatch.setattr(postgres, "SILENT_SECONDS", 0.3)
     configuration.cache_clear()
     try:
         async with Database(2) as database:
@@ -51,8 +51,29 @@ async def test_a_frozen_database_fails_statements_in_time_and_is_back_at_once(
             with frozen(services.postgres.pid):
                 async with asyncio.timeout(3):
                     with pytest.raises(psycopg.OperationalError):
-                        await fetch(database.durable, "select 1")
+                        await fetch(database.durable, "select 1", seconds=0.3)
             async with asyncio.timeout(5):
                 assert await fetch(database.durable, "select 2") == [(2,)]
     finally:
         configuration.cache_clear()
+
+
+async def test_readiness_tells_within_two_seconds_that_the_database_is_frozen(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", services.database_url)
+    configuration.cache_clear()
+    client = Redis.from_url(services.redis_url)
+    try:
+        async with Database(2) as database:
+            readiness = Readiness(database, client)
+            loop = asyncio.get_running_loop()
+            with frozen(services.postgres.pid):
+                for _ in range(2):
+                    began = loop.time()
+                    status, body = await readiness.answer()
+                    assert (status, b'"postgresql":{"status":"down"' in body) == (503, True)
+                    assert loop.time() - began < 2.0
+    finally:
+        configuration.cache_clear()
+        await client.aclose()

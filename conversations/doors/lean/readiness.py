@@ -18,7 +18,8 @@ from stores.postgres import Database
 
 log = structlog.get_logger(__name__)
 READY_SECONDS = 1.0
-PATIENCE_SECONDS = 2.0
+PATIENCE_SECONDS = 1.5
+DOWN = (psycopg.Error, RedisError, TimeoutError, OSError)
 
 
 class Readiness:
@@ -38,8 +39,8 @@ class Readiness:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._set_aside = set_aside
-        self._database = database
-        self._valkey = valkey
+        self._postgres = _Probe("postgresql", lambda: job_state.check_schema(database))
+        self._valkey = _Probe("valkey", lambda: valkey.ping())
         self._clock = clock
         self._until = float("-inf")
         self._answer = (503, b"")
@@ -54,10 +55,8 @@ class Readiness:
         return self._answer
 
     async def _components(self) -> tuple[int, bytes]:
-        components = {
-            "postgresql": await _probe(self._postgres),
-            "valkey": await _probe(self._ping),
-        }
+        postgresql, valkey = await asyncio.gather(self._postgres.ask(), self._valkey.ask())
+        components = {"postgresql": postgresql, "valkey": valkey}
         ready = all(component["status"] == "ok" for component in components.values())
         body: dict[str, Any] = {"status": "ready" if ready else "unavailable"}
         body["components"] = components
@@ -65,20 +64,29 @@ class Readiness:
             body["set_aside"] = unusable
         return 200 if ready else 503, orjson.dumps(body)
 
-    async def _postgres(self) -> None:
-        await job_state.check_schema(self._database)
 
-    async def _ping(self) -> None:
-        await self._valkey.ping()
+class _Probe:
+    """Asks one server; a question that it has not answered yet is not asked again beside it."""
 
+    def __init__(self, name: str, check: Callable[[], Awaitable[Any]]) -> None:
+        self._name = name
+        self._check = check
+        self._asking: asyncio.Future[Any] | None = None
 
-async def _probe(check: Callable[[], Awaitable[None]]) -> dict[str, Any]:
-    began = time.perf_counter()
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await check()
-        status = "ok"
-    except (psycopg.Error, RedisError, TimeoutError, OSError) as error:
-        log.info("health.failed", check=check.__qualname__, error=str(error))
-        status = "down"
-    return {"status": status, "response_ms": round((time.perf_counter() - began) * 1000, 2)}
+    async def ask(self) -> dict[str, Any]:
+        """`ok` or `down`, within `PATIENCE_SECONDS`.
+
+        A question that takes longer is left to itself: to cancel it, its client would wait for
+        the silent server again.
+        """
+        began = time.perf_counter()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._check())
+        await asyncio.wait([self._asking], timeout=PATIENCE_SECONDS)
+        error = self._asking.exception() if self._asking.done() else TimeoutError("no answer yet")
+        if error is not None and not isinstance(error, DOWN):
+            raise error
+        if error is not None:
+            log.info("health.failed", check=self._name, error=str(error))
+        milliseconds = round((time.perf_counter() - began) * 1000, 2)
+        return {"status": "down" if error else "ok", "response_ms": milliseconds}
