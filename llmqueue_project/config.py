@@ -82,7 +82,8 @@ class Config(BaseSettings):
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
-        description="Valkey or Redis: `redis://:password@host:port/0`, `rediss://` for TLS",
+        description="Valkey or Redis: `redis://:password@host:port/0`; with TLS "
+        "`rediss://…/0?ssl_ca_certs=/path/ca.pem`, the CA only where the system does not know it",
     )
     state_dir: Path = Field(
         ROOT / ".state", description="data of the embedded parts and beat's schedule"

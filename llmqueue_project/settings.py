@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from celery.schedules import crontab
 from django.urls import reverse_lazy
+from kombu.utils.url import parse_ssl_cert_reqs
 
 from llmqueue_project import logging as llmqueue_logging
 from llmqueue_project.config import ROOT, configuration
@@ -185,7 +188,28 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
+
+def broker_tls(url: str) -> dict[str, Any] | None:
+    """Celery's TLS settings for a `rediss://` URL; None without TLS.
+
+    Celery would verify nothing unless it is told to, and hand the password to any server. The
+    URL's own `ssl_ca_certs=/path/of/ca.pem` and its like are for every client.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return None
+    given = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    asked = parse_ssl_cert_reqs(given.get("ssl_cert_reqs", "required"))
+    checks = given.get("ssl_check_hostname", "true").lower() != "false"
+    return {
+        **given,
+        "ssl_cert_reqs": asked,
+        "ssl_check_hostname": checks and asked == ssl.CERT_REQUIRED,
+    }
+
+
 # Celery reads CELERY_* from here (llmqueue_project/celery.py).
+CELERY_BROKER_USE_SSL = broker_tls(CONFIG.redis_url.get_secret_value())
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -209,6 +233,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0.0
 CELERY_TIMEZONE = "UTC"
+# In memory: every entry runs again within minutes or the next night, and a damaged file of beat's
+# own scheduler ends beat at each start.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     "repair-conversations": {"task": "conversations.housekeeping.repair", "schedule": 60.0},
     "age-conversations": {"task": "conversations.age", "schedule": 300.0},

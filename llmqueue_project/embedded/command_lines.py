@@ -55,7 +55,7 @@ def model_server(
 def applications(
     account: Account | None,
     port: Mapping[str, int],
-    folders: Mapping[str, Path],
+    metrics_folder: Path,
     given: Mapping[str, str],
     *,
     reload: bool,
@@ -65,7 +65,7 @@ def applications(
     level_queues = "realtime,high,normal,low"
     worker = [*celery, "worker", "-P", "threads", "-Q", level_queues, "-n", "llm@%h"]
     housekeeping = [*celery, "worker", "-P", "threads", "-c", "2", "-Q", "housekeeping"]
-    beat = [*celery, "beat", "-s", str(folders["beat"] / "schedule")]
+    beat = [*celery, "beat"]
     flower = [*celery, "flower", "--address=127.0.0.1", f"--port={port['flower']}"]
     metrics = "LLMQUEUE_WORKER_METRICS_PORT"
     return [
@@ -75,7 +75,7 @@ def applications(
             account=account,
             # Its workers are children of its own.
             watch=True,
-            environment={"PROMETHEUS_MULTIPROC_DIR": str(folders["web-metrics"])},
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)},
         ),
         Program(
             "worker",

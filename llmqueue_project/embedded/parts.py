@@ -68,14 +68,14 @@ def plan(state: State, given: Mapping[str, str], *, reload: bool = False) -> Par
         folder = place.data / "valkey"
         valkey = Valkey(place.valkey_program, folder, chosen["valkey"], password, account)
     model = _model(given)
-    writable = _writable_folders(place.data, application)
+    metrics = _metrics_folder(place.data, application)
     environment = dict(given)
     environment.update(_connections(postgres, valkey, model, chosen, secrets))
     environment.update(_application(state, chosen, secrets, given))
     programs = [
         *servers(postgres, valkey, account=account),
         *model_server(model, chosen["llm"], account=account, application=application),
-        *applications(application, chosen, writable, given, reload=reload),
+        *applications(application, chosen, metrics, given, reload=reload),
     ]
     for server in (postgres, valkey):
         if server:
@@ -162,13 +162,11 @@ def _application(
     return wanted
 
 
-def _writable_folders(data: Path, account: Account | None) -> dict[str, Path]:
-    """Beat's schedule, kept; the web processes' metrics, emptied at every start."""
-    folders = {name: data / name for name in ("beat", "web-metrics")}
-    shutil.rmtree(folders["web-metrics"], ignore_errors=True)
-    for folder in folders.values():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for path in (folder, *folder.iterdir()):
-            owner = (account.uid, account.gid) if account else (-1, -1)
-            os.chown(path, *owner, follow_symlinks=False)
-    return folders
+def _metrics_folder(data: Path, account: Account | None) -> Path:
+    """Where web processes keep their metrics; emptied at every start."""
+    folder = data / "web-metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
+    if account:
+        os.chown(folder, account.uid, account.gid)
+    return folder

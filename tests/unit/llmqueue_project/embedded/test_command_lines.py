@@ -10,7 +10,7 @@ from llmqueue_project.embedded.valkey import Valkey
 
 SOMEBODY = Account("somebody", os.getuid() + 1, os.getgid() + 1)
 PORTS = {"web": 1, "flower": 2, "worker_metrics": 3, "housekeeping_metrics": 4}
-FOLDERS = {"beat": Path("/beat"), "web-metrics": Path("/metrics")}
+METRICS = Path("/metrics")
 
 
 def test_servers_that_run_elsewhere_have_no_program() -> None:
@@ -33,7 +33,7 @@ def test_the_model_server_drops_privileges_itself() -> None:
 
 
 def test_hot_reload_watches_every_package() -> None:
-    programs = command_lines.applications(SOMEBODY, PORTS, FOLDERS, {}, reload=True)
+    programs = command_lines.applications(SOMEBODY, PORTS, METRICS, {}, reload=True)
 
     named = {program.name: program.command for program in programs}
     for package in command_lines.CODE:
