@@ -67,6 +67,8 @@ def applications(
     housekeeping = [*celery, "worker", "-P", "threads", "-c", "2", "-Q", "housekeeping"]
     beat = [*celery, "beat"]
     flower = [*celery, "flower", "--address=127.0.0.1", f"--port={port['flower']}"]
+    # Workers that stopped leave the list after a minute, and tasks do not pile up.
+    flower += ["--purge_offline_workers=60", "--max_tasks=10000"]
     metrics = "LLMQUEUE_WORKER_METRICS_PORT"
     return [
         Program(
