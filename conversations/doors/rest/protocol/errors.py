@@ -22,6 +22,7 @@ from scheduling import errors as scheduling_errors
 logger = logging.getLogger(__name__)
 
 RETRY_OUTAGE_SECONDS = 5
+_LONGEST_SHOWN = 1000
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
@@ -48,10 +49,15 @@ def render(refusal: RestError, *, challenge: bool = False) -> Response:
         "code": int(refusal.code),
         "message": refusal.code.sentence,
         "error": refusal.code.name.lower(),
-        "details": {"field": refusal.field or None, "reason": refusal.reason},
+        "details": {"field": _shown(refusal.field) or None, "reason": _shown(refusal.reason)},
         "timestamp": timestamp(),
     }
     return Response(body, status=refusal.http_status, headers=headers)
+
+
+def _shown(text: str) -> str:
+    """Text that may quote what a client sent: of bounded length, and possible in UTF-8."""
+    return text[:_LONGEST_SHOWN].encode(errors="backslashreplace").decode()
 
 
 def translate(error: Exception) -> RestError:

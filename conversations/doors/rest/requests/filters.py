@@ -23,6 +23,11 @@ CONVERSATION_ORDERS = {
     "last_active_at": "last_active_at",
     "priority": "priority",
 }
+# The parameters of lists.
+PAGES = frozenset({"page", "page_size"})
+_ORDER = frozenset({"sort", "sort_by", "order"})
+MESSAGES = PAGES | _ORDER | {"conversation_id", "user_id", "status", "priority"}
+CONVERSATIONS = PAGES | _ORDER | {"user_id", "state", "priority"}
 
 
 def messages(

@@ -18,6 +18,9 @@ from conversations.models import Conversation
 
 
 class Conversations(Resource):
+    body_fields = {"POST": drafts.CONVERSATION}
+    query_fields = {"GET": filters.CONVERSATIONS}
+
     @extend_schema(
         operation_id="open_conversation",
         request=message_shapes.ConversationDraft,
@@ -43,6 +46,8 @@ class Conversations(Resource):
 
 
 class OneConversation(Resource):
+    body_fields = {"PUT": frozenset(drafts.CHANGES)}
+
     @extend_schema(
         operation_id="get_conversation",
         responses={200: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
@@ -82,6 +87,8 @@ def _changed(row: Conversation, changes: dict[str, object]) -> Conversation:
 
 
 class ConversationState(Resource):
+    body_fields = {"PUT": frozenset({"state"})}
+
     @extend_schema(
         operation_id="set_conversation_state",
         request=message_shapes.StateChange,
@@ -97,6 +104,9 @@ class ConversationState(Resource):
 
 
 class ConversationMessages(Resource):
+    body_fields = {"POST": drafts.MESSAGE}
+    query_fields = {"GET": filters.MESSAGES}
+
     @extend_schema(
         operation_id="send_conversation_message",
         request=message_shapes.MessageDraft,
