@@ -125,10 +125,10 @@ class ConversationMessages(Resource):
         responses={200: shapes.page_of(message_shapes.Message), **shapes.REFUSALS},
     )
     def get(self, request: Request, conversation_id: str) -> Response:
-        """The history: questions and answers, oldest first."""
+        """The history, turn by turn: each question with its answer behind it, oldest first."""
         row = filters.conversation(self.caller, conversation_id)
         rows = render.readable(visible_messages(self.caller).filter(conversation=row))
-        rows = filters.messages(rows, request, self.caller, default="created_at")
+        rows = filters.dialogue(rows, request, self.caller)
         pages = EnvelopePagination()
         page = pages.paginate_queryset(rows, request)
         return pages.get_paginated_response(render.messages(page))
