@@ -378,7 +378,8 @@ class TestDelete:
             api.delete(f"/conversations/{conversation}")
 
         for identifier in waiting:
-            [(_, entry)] = control.client().xrange(f"llmq:out:{identifier.removeprefix('msg_')}")
+            stream: Any = control.client().xrange(f"llmq:out:{identifier.removeprefix('msg_')}")
+            [(_, entry)] = stream
             assert b'"cancelled"' in entry[b"d"]
 
     @pytest.mark.parametrize("claimed", ["before", "meanwhile"])

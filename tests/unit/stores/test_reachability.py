@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from llmqueue_project.config import configuration
-from stores import reachability
 from stores.reachability import Reachability
 
 
@@ -30,7 +29,7 @@ def test_one_whose_connections_are_all_in_use_answers_too(
         assert url == configuration().database_url.get_secret_value()
         raise psycopg.OperationalError(message)
 
-    monkeypatch.setattr(reachability.psycopg, "connect", connect)
+    monkeypatch.setattr(psycopg, "connect", connect)
 
     assert Reachability().database_answers() is answers
 

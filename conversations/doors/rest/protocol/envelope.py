@@ -77,7 +77,7 @@ class Resource(APIView):
         if method not in _WITHOUT_BODY:
             names.check(request.data or (), self.body_fields.get(method, _NONE), "field")
 
-    def options(self, _request: Request, *_args: Any, **_kwargs: Any) -> Response:
+    def options(self, request: HttpRequest, *_: Any, **__: Any) -> Response:
         """The methods that it takes; the header `Allow` has them, too."""
         return success({"methods": self.allowed_methods})
 
