@@ -14,7 +14,7 @@ from llmqueue_project.config import configuration
 from stores.memory import Aged
 
 FRESH_SECONDS = 1.0
-PATIENCE_SECONDS = 2  # libpq takes no less
+PATIENCE_SECONDS = 4  # a busy machine takes its time
 # It is there, and all its connections are in use. Such an error has no SQLSTATE during a connect.
 _FULL = ("too many clients", "connection slots")
 

@@ -56,8 +56,9 @@ def test_every_route_takes_or_refuses_every_method(operator: Api) -> None:
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "TRACE", "POST"])
 def test_the_documents_are_read_only(method: str) -> None:
-    for path in ("/api/docs/", "/api/schema/"):
-        answer = Client(raise_request_exception=False).generic(method, path)
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    for path in ("/api/docs/", "/api/schema/", "/metrics"):
+        answer = client.generic(method, path)
 
         assert answer.status_code == 405, path
         assert "GET" in answer["Allow"]

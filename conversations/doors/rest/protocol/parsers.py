@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -43,7 +44,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
     try:
-        value = text.loads(raw)
+        value = text.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise RestError(Code.MALFORMED_BODY, f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):

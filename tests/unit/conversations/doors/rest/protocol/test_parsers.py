@@ -20,6 +20,10 @@ def test_any_bytes_are_an_object_or_a_refusal(raw: bytes) -> None:
     assert isinstance(found, dict) or found.code is Code.MALFORMED_BODY
 
 
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert parse_object(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+
+
 def test_an_escaped_backslash_is_no_nul() -> None:
     assert parse_object(rb'{"a": "\\u0000"}') == {"a": "\\u0000"}
 
