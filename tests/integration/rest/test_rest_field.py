@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.db import transaction
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from balancing.models import Endpoint
+from conversations.doors.rest.requests import filters
 from tests.field import examples
 from tests.integration.rest.conftest import Api
 from tests.integration.rest.test_rest_strict import ENDPOINT, MESSAGE, RULE, Rows
@@ -126,4 +128,41 @@ def test_any_body_is_done_or_refused(operator: Api, rows: Rows, data: Any) -> No
     assert answer.status < 500, answer.body
     assert set(answer.body) >= {"code", "message", "timestamp"}
     if is_unknown:
+        answer.refused(400, 1014)
+
+
+PARAMETERS: dict[str, frozenset[str]] = {
+    "/messages": filters.MESSAGES,
+    "/conversations": filters.CONVERSATIONS,
+    "/endpoints": filters.PAGES,
+    "/queues/stats": frozenset({"time_range"}),
+    "/usage": frozenset({"group_by", "from", "to", "tenant_id", "user_id"}),
+    "/config": frozenset(),
+}
+said = st.one_of(
+    texts,
+    st.integers().map(str),
+    st.sampled_from(["pending", "low", "-created_at", "desc", "1h", "day,model", "2027-01-31"]),
+)
+
+
+@settings(
+    max_examples=examples(40, 3000),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_any_query_is_answered_or_refused(operator: Api, data: Any) -> None:
+    path = data.draw(st.sampled_from(sorted(PARAMETERS)))
+    names = st.sampled_from(sorted(PARAMETERS[path] | {"whatever"})) | texts
+    query = data.draw(st.dictionaries(names, said, max_size=3))
+    text = "&".join(
+        f"{quote(name, errors='surrogatepass')}={quote(value, errors='surrogatepass')}"
+        for name, value in query.items()
+    )
+
+    answer = operator.call("GET", f"{path}?{text}")
+
+    assert answer.status < 500, answer.body
+    # `?=value` names nothing, and a half of a surrogate pair is read as U+FFFD.
+    if any(name and name not in PARAMETERS[path] for name in query):
         answer.refused(400, 1014)
