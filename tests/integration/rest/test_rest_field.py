@@ -114,7 +114,7 @@ def rows(operator: Api, endpoint: Endpoint) -> Rows:
 
 
 @settings(
-    max_examples=examples(60, 3000),
+    max_examples=examples(30, 3000),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
@@ -147,7 +147,7 @@ said = st.one_of(
 
 
 @settings(
-    max_examples=examples(40, 3000),
+    max_examples=examples(25, 3000),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
