@@ -124,7 +124,16 @@ def set_model_pool(*, pattern: str, **fields: Any) -> ModelPool:
         django.core.exceptions.ValidationError: a field is not valid.
     """
     pool = ModelPool.objects.filter(pattern=pattern).first() or ModelPool(pattern=pattern)
-    for field, value in fields.items():
+    return change_model_pool(pool, fields)
+
+
+def change_model_pool(pool: ModelPool, values: dict[str, Any]) -> ModelPool:
+    """Give a model pool new values, and save it.
+
+    Raises:
+        django.core.exceptions.ValidationError: as in `set_model_pool`.
+    """
+    for field, value in values.items():
         setattr(pool, field, value)
     pool.full_clean()
     pool.save()

@@ -12,6 +12,7 @@ import orjson
 import structlog
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -186,6 +187,7 @@ def _process_registry() -> CollectorRegistry:
     return registry
 
 
+@csrf_exempt  # so that what it refuses is told by the method, not by a page about cookies
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:
     """Prometheus text; `?format=json` gives the same samples as JSON."""

@@ -170,6 +170,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     # What follows it is a resource, and an operation's tag.
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # A request has no read-only fields and takes no unknown ones: it is a shape of its own.
+    "COMPONENT_SPLIT_REQUEST": True,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -183,6 +185,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "conversations.doors.openapi.close_requests",
         "conversations.doors.openapi.add_lean_paths",
         "conversations.doors.openapi.add_summaries",
     ],

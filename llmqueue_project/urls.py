@@ -15,12 +15,15 @@ from llmqueue_project import flower
 
 admin.site.index_template = "scheduling/dashboard.html"
 
+# Its only renderer is a template, which its answers to other methods have not.
+docs = SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"])
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("conversations.doors.rest.urls")),
     path("api/schema/", openapi.view, name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs/", docs, name="docs"),
     path("flower", RedirectView.as_view(url="/flower/")),
     path("flower/", flower.proxy, {"path": ""}, name="flower"),
     path("flower/<path:path>", flower.proxy),

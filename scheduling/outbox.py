@@ -3,7 +3,7 @@
 A job's entries go to its Valkey stream (`llmq:out:<job>`, entry id `<attempt>-<seq>`: a worker
 that lost its lease cannot write behind its successor) and to the mailbox of the web process that
 waits for it. A worker gathers the entries of all its jobs in an `Outbox`. A job that ends without
-a worker has its one entry posted by `post_end`.
+a worker has its one entry posted by `post_ends`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ end
 
 STARTED, DELTA, USAGE, RESET, FINAL = "s", "d", "u", "r", "f"
 _MOST_WAITING = 100_000
+_MOST_POSTED = 1000  # jobs in a pipeline
 
 
 def stream_key(job_id: UUID) -> str:
@@ -106,19 +107,27 @@ def end_of(job: EndedJob) -> str:
     return orjson.dumps(end).decode()
 
 
-def post_end(client: redis.Redis, job: EndedJob) -> None:
-    """Tell those who wait for a job that it has ended. If the entry is lost, they read the row."""
+def post_ends(client: redis.Redis, jobs: Sequence[EndedJob]) -> None:
+    """Tell those who wait for jobs that they have ended. If an entry is lost, they read the row."""
+    for start in range(0, len(jobs), _MOST_POSTED):
+        pipeline = client.pipeline(transaction=False)
+        for job in jobs[start : start + _MOST_POSTED]:
+            _post_end(pipeline, job)
+        try:
+            pipeline.execute()
+        except RedisError as error:
+            log.info("end.not_told", job=str(jobs[start].id), error=str(error))
+
+
+def _post_end(pipeline: redis.client.Pipeline, job: EndedJob) -> None:
     stream, data = JobStream.after(job), end_of(job)
-    try:
-        if stream.keep:
-            key = stream_key(job.id)
-            client.xadd(key, {"k": FINAL, "d": data}, id=f"{stream.attempt}-1")
-            client.expire(key, configuration().streaming.expiry_seconds)
-        if stream.origin:
-            letter = [(job.id.hex, stream.attempt, 1, FINAL, data)]
-            client.publish(mailbox(stream.origin), orjson.dumps(letter))
-    except RedisError as error:
-        log.info("end.not_told", job=str(job.id), error=str(error))
+    if stream.keep:
+        key = stream_key(job.id)
+        pipeline.xadd(key, {"k": FINAL, "d": data}, id=f"{stream.attempt}-1")
+        pipeline.expire(key, configuration().streaming.expiry_seconds)
+    if stream.origin:
+        letter = [(job.id.hex, stream.attempt, 1, FINAL, data)]
+        pipeline.publish(mailbox(stream.origin), orjson.dumps(letter))
 
 
 def drop_stream(client: redis.Redis, job_id: UUID) -> None:

@@ -15,7 +15,7 @@ from scheduling import pauses
 from scheduling.errors import IllegalTransition, JobNotFound
 from scheduling.flow_ids import FlowIds
 from scheduling.models import Flow, Held, Job, JobPayload, Priority, Status
-from scheduling.outbox import drop_stream, post_end
+from scheduling.outbox import drop_stream, post_ends
 from scheduling.signals import is_announced, job_finished
 from scheduling.specs import JobSpec, Receipt, parameters, receipts
 from scheduling.statements import CANCEL, REPRIORITISE, REQUEUE, SUBMIT
@@ -61,17 +61,42 @@ def cancel(*, job_id: UUID) -> Status:
         JobNotFound: there is no such job.
         IllegalTransition: it has ended already.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(CANCEL, {"ids": [job_id], "why": "cancelled while waiting"})
-        row = cursor.fetchone()
-    if row is None:
+    found = cancel_many(job_ids=[job_id])
+    if job_id not in found:
         raise _refusal(job_id, Status.CANCELLED)
-    status = Status(row[1])
-    if status == Status.CANCELLED:
-        transaction.on_commit(partial(_announce_end, job_id))
-    else:
+    return found[job_id]
+
+
+def cancel_many(*, job_ids: Sequence[UUID]) -> dict[UUID, Status]:
+    """As `cancel`, in one statement; by id the statuses of those that had not ended already."""
+    found = _cancelled(job_ids)
+    ended = [job_id for job_id, status in found.items() if status == Status.CANCELLED]
+    transaction.on_commit(partial(_announce_ends, ended))
+    for job_id in found.keys() - set(ended):
         transaction.on_commit(partial(control.tell, cancel=str(job_id)))
-    return status
+    return found
+
+
+def withdraw(*, job_ids: Sequence[UUID]) -> bool:
+    """End waiting jobs that the caller's transaction deletes, with all that would hear of them.
+
+    Those who follow them are told, but `job_finished` is not sent.
+
+    Returns:
+        Whether all of them waited. If not, the caller rolls back.
+    """
+    found = _cancelled(job_ids)
+    if any(status != Status.CANCELLED for status in found.values()):
+        return False
+    ended = list(Job.objects.filter(pk__in=found))
+    transaction.on_commit(lambda: post_ends(_valkey(), ended))
+    return True
+
+
+def _cancelled(job_ids: Sequence[UUID]) -> dict[UUID, Status]:
+    with connection.cursor() as cursor:
+        cursor.execute(CANCEL, {"ids": list(job_ids), "why": "cancelled while waiting"})
+        return {job_id: Status(status) for job_id, status in cursor.fetchall()}
 
 
 def requeue(*, job_id: UUID) -> Status:
@@ -145,20 +170,19 @@ def release_turn(*, job_id: UUID, body: str) -> bool:
     return True
 
 
-def _announce_end(job_id: UUID) -> None:
-    """Tell of a job that ended while it waited: no worker does."""
-    job = Job.objects.filter(pk=job_id).first()
-    if job is None:
-        return
-    post_end(_valkey(), job)
-    if is_announced(job.source):
-        job_finished.send_robust(
-            sender=Job,
-            job_id=job.id,
-            source=job.source,
-            status=Status(job.status),
-            sequence_key=job.sequence_key,
-        )
+def _announce_ends(job_ids: Sequence[UUID]) -> None:
+    """Tell of jobs that ended while they waited: no worker does."""
+    jobs = list(Job.objects.filter(pk__in=job_ids))
+    post_ends(_valkey(), jobs)
+    for job in jobs:
+        if is_announced(job.source):
+            job_finished.send_robust(
+                sender=Job,
+                job_id=job.id,
+                source=job.source,
+                status=Status(job.status),
+                sequence_key=job.sequence_key,
+            )
 
 
 def _refusal(job_id: UUID, wanted: Status) -> Exception:

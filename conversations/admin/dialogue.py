@@ -14,6 +14,7 @@ from balancing.admin.listing import ListAdmin, ReadOnlyAdmin, age
 from conversations.dialogue import services
 from conversations.errors import ConversationClosed
 from conversations.models import Conversation, Message
+from conversations.models.dialogue import TURN_ORDER
 from scheduling import services as scheduling
 from scheduling.admin.display import STATUS_COLOURS, link, parsed_id
 from scheduling.errors import SchedulingError
@@ -36,7 +37,7 @@ class MessageInline(TabularInline):
     per_page = 50
     can_delete = False
     show_change_link = True
-    ordering = ("created_at",)
+    ordering = TURN_ORDER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         rows: QuerySet[Message] = super().get_queryset(request)
@@ -224,23 +225,26 @@ class MessageAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel", permissions=["steer"])
     def cancel(self, request: HttpRequest, rows: QuerySet[Message]) -> None:
-        self._each(request, rows, scheduling.cancel, "cancelled")
+        jobs = list(self._jobs(rows))
+        done = len(scheduling.cancel_many(job_ids=jobs))
+        self._report(request, done, len(jobs) - done, "cancelled")
 
     @admin.action(description="Retry (failed, timed out, cancelled)", permissions=["steer"])
     def retry(self, request: HttpRequest, rows: QuerySet[Message]) -> None:
-        self._each(request, rows, scheduling.requeue, "queued again")
-
-    def _each(
-        self, request: HttpRequest, rows: QuerySet[Message], change: Any, outcome: str
-    ) -> None:
         done, refused = 0, 0
-        jobs = rows.order_by().filter(job__isnull=False).values_list("job_id", flat=True)
-        for job_id in jobs[:1000]:
+        for job_id in self._jobs(rows):
             try:
-                change(job_id=job_id)
+                scheduling.requeue(job_id=job_id)
                 done += 1
             except SchedulingError:
                 refused += 1
+        self._report(request, done, refused, "queued again")
+
+    def _jobs(self, rows: QuerySet[Message]) -> QuerySet[Message, Any]:
+        with_job = rows.order_by().filter(job__isnull=False)
+        return with_job.values_list("job_id", flat=True)[:1000]
+
+    def _report(self, request: HttpRequest, done: int, refused: int, outcome: str) -> None:
         text = f"{done} messages {outcome}" + (f", {refused} refused" if refused else "")
         self.message_user(request, text, messages.WARNING if refused else messages.SUCCESS)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F
 
 from conversations.access.keys import Caller
 from conversations.access.users import users_named
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 State = Conversation.State
+WAITING = (Status.HELD, Status.QUEUED)
 
 # From each state, the states that may follow. Archived is final.
 TRANSITIONS: dict[str, set[str]] = {
@@ -69,7 +70,9 @@ def delete(*, message: Message) -> None:
     if message.role == Message.Role.ASSISTANT:
         raise IllegalTransition("recorded answer", "deleted without its question")
     jobs = Job.objects.filter(message=message)
-    _cancel_waiting(jobs)
+    if message.job_id and jobs.filter(status__in=WAITING).exists():
+        with suppress(IllegalTransition):
+            scheduling.cancel(job_id=message.job_id)
     with transaction.atomic():
         job = jobs.select_for_update(of=("self",)).first()
         if job is not None and job.status not in FINAL:
@@ -130,19 +133,15 @@ def delete_conversation(*, conversation: Conversation) -> None:
     Raises:
         ConversationBusy: a turn is running; cancel it first.
     """
-    jobs = Job.objects.filter(message__conversation=conversation)
-    _cancel_waiting(jobs)
     with transaction.atomic():
-        Conversation.objects.select_for_update().get(pk=conversation.pk)
-        if jobs.exclude(status__in=FINAL).exists():
+        # The lock of the conversation's turns: none is sent or released meanwhile.
+        Conversation.objects.select_for_update().filter(pk=conversation.pk).first()
+        jobs = dict(
+            Job.objects.filter(message__conversation=conversation).values_list("pk", "status")
+        )
+        waiting = [job_id for job_id, status in jobs.items() if status in WAITING]
+        # Others are running, or were claimed since they were read.
+        if Status.PROCESSING in jobs.values() or not scheduling.withdraw(job_ids=waiting):
             raise ConversationBusy("a turn is running: cancel it first")
-        _forget_jobs(list(jobs.values_list("pk", flat=True)))
+        _forget_jobs(list(jobs))
         conversation.delete()
-
-
-def _cancel_waiting(jobs: QuerySet[Job]) -> None:
-    """Cancel waiting turns, the last one first, so that no cancellation releases another turn."""
-    waiting = jobs.filter(status__in=[Status.HELD, Status.QUEUED]).order_by("-created_at")
-    for job_id in list(waiting.values_list("pk", flat=True)):
-        with suppress(IllegalTransition):
-            scheduling.cancel(job_id=job_id)

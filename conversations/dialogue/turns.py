@@ -28,10 +28,10 @@ def finish_turn(*, job_id: UUID) -> None:
     message = Message.objects.filter(job_id=job_id).select_related("job", "job__result").first()
     if message is None or message.job is None or message.job.status not in FINAL:
         return
-    with transaction.atomic():
-        if message.conversation_id:
-            Conversation.objects.select_for_update().filter(pk=message.conversation_id).first()
-        if message.job.status == Status.COMPLETED:
+    if message.job.status == Status.COMPLETED:
+        with transaction.atomic():
+            if message.conversation_id:
+                Conversation.objects.select_for_update().filter(pk=message.conversation_id).first()
             _record_answer(message)
     if message.conversation_id:
         advance(conversation_id=message.conversation_id)

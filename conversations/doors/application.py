@@ -11,6 +11,5 @@ from stores.memory import Memory
 
 def lean_application(memory: Memory) -> LeanApplication:
     """The lean application of a web process."""
-    # Health has no error format of its own, and the event streams use that of /v1.
-    doors = (OPENAI, events.door(OPENAI.errors), health.door(OPENAI.errors))
+    doors = (OPENAI, events.DOOR, health.door(OPENAI.errors))  # health has no format of its own
     return LeanApplication(memory, doors)

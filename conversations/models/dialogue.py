@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from conversations.models.tenancy import Tenant, User
 from scheduling.models import Job, Priority
 from stores.ids import uuid7
+
+# The order of messages as a dialogue: an answer stands behind its question, however late it came.
+TURN_ORDER = (
+    Coalesce("reply_to__created_at", "created_at"),
+    Coalesce("reply_to_id", "id"),
+    "created_at",
+)
 
 
 class Conversation(models.Model):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -180,7 +181,9 @@ class JobAdmin(ObjectActions, ReadOnlyAdmin):
 
     @admin.action(description="Cancel", permissions=["steer"])
     def cancel(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        self._each(request, rows, services.cancel, "cancelled")
+        chosen = self._chosen(rows)
+        done = len(services.cancel_many(job_ids=chosen[:LARGEST_ACTION]))
+        self._report(request, chosen, done, "cancelled")
 
     @admin.action(description="Requeue (failed, timed out, cancelled)", permissions=["steer"])
     def requeue(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
@@ -214,14 +217,23 @@ class JobAdmin(ObjectActions, ReadOnlyAdmin):
         outcome: str,
     ) -> None:
         """Change the selected jobs one by one; refusals are counted and do not end the action."""
-        chosen = list(rows.order_by().values_list("pk", flat=True)[: LARGEST_ACTION + 1])
+        chosen = self._chosen(rows)
         refused = 0
         for job_id in chosen[:LARGEST_ACTION]:
             try:
                 change(job_id=job_id)
             except SchedulingError:
                 refused += 1
-        done = len(chosen[:LARGEST_ACTION]) - refused
+        self._report(request, chosen, len(chosen[:LARGEST_ACTION]) - refused, outcome)
+
+    def _chosen(self, rows: QuerySet[Job]) -> list[UUID]:
+        """The selected jobs, and one more if they are too many."""
+        return list(rows.order_by().values_list("pk", flat=True)[: LARGEST_ACTION + 1])
+
+    def _report(
+        self, request: HttpRequest, chosen: Sequence[UUID], done: int, outcome: str
+    ) -> None:
+        refused = len(chosen[:LARGEST_ACTION]) - done
         if done:
             self.message_user(request, f"{done} jobs {outcome}.", messages.SUCCESS)
         if refused:

@@ -67,6 +67,9 @@ class Job(models.Model):
     updated_at = models.DateTimeField()
     due_at = models.DateTimeField(null=True)
     deadline_at = models.DateTimeField(null=True)
+    timeout_seconds = models.FloatField(
+        null=True, help_text="from submit, or from when it was due, to its deadline"
+    )
     started_at = models.DateTimeField(null=True, help_text="of the latest attempt")
     first_token_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)

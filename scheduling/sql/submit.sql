@@ -46,13 +46,14 @@ stored as (
     insert into scheduling_job (
         id, status, held_reason, level, model, api, source, stream, tenant_id, user_id, flow_id,
         fair_tag, settled, cost, sequence_key, attempts, max_attempts, worker, cancel_requested,
-        origin, request_id, created_at, updated_at, due_at, deadline_at, error_code, error_message,
-        priority_reason, affinity, allow_fallback)
+        origin, request_id, created_at, updated_at, due_at, deadline_at, timeout_seconds,
+        error_code, error_message, priority_reason, affinity, allow_fallback)
     select id, case when held_reason = '' then 'queued' else 'held' end, held_reason, level, model,
            api, source, stream, tenant_id, user_id, flow_id, fair_tag, settled, cost,
            sequence_key, 0, max_attempts, '', false, origin, request_id, clock_timestamp(),
-           clock_timestamp(), due_at, deadline_at, '', '', priority_reason, affinity,
-           allow_fallback
+           clock_timestamp(), due_at, deadline_at,
+           extract(epoch from deadline_at - greatest(due_at, clock_timestamp())), '', '',
+           priority_reason, affinity, allow_fallback
       from placed
      order by place
         on conflict (id) do nothing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.client import KEY
 from tests.stack import Stack
 
 OK = {"model": "fake-model", "messages": [{"role": "user", "content": "hi"}]}
@@ -91,7 +92,6 @@ def test_a_revoked_key_is_refused(stack: Stack) -> None:
         ("GET", "/v1", 404),
         ("GET", "/v1/nothing", 404),
         ("GET", "/v1/models/none", 404),
-        ("GET", "/api/v1/messages/rubbish/events", 404),
     ],
 )
 def test_unknown_paths_and_methods(stack: Stack, method: str, path: str, status: int) -> None:
@@ -99,6 +99,25 @@ def test_unknown_paths_and_methods(stack: Stack, method: str, path: str, status:
 
     assert answer.status == status
     assert answer.body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "identifier", "key", "status", "code"),
+    [
+        ("GET", "rubbish", KEY, 404, 1004),
+        ("GET", "msg_" + "0" * 32, KEY, 404, 1004),
+        ("GET", "rubbish", "no.key", 401, 1011),
+        ("GET", "rubbish", None, 401, 1011),
+        ("POST", "rubbish", KEY, 405, 1017),
+    ],
+)
+def test_event_streams_refuse_in_the_rest_doors_envelope(
+    stack: Stack, method: str, identifier: str, key: str | None, status: int, code: int
+) -> None:
+    answer = stack.call(method, f"/api/v1/messages/{identifier}/events", key=key)
+
+    assert (answer.status, answer.body["code"]) == (status, code)
+    assert answer.body["details"]["reason"]
 
 
 def test_an_unknown_header_priority_is_refused(stack: Stack) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import psycopg
 import structlog
+from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
 from conversations.doors.lean.backend import Backend
@@ -14,6 +15,7 @@ from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.routes import Door, Routes
 from conversations.doors.lean.wire import Exchange, HungUp, Receive, Scope, Send
 from stores.memory import Memory
+from stores.reachability import Reachability
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +60,18 @@ class LeanApplication:
             await exchange.refuse(refusal)
         except (psycopg.OperationalError, RedisError) as error:
             log.warning("door.unavailable", path=path, error=str(error))
-            message = "a server behind this one is away; try again"
-            await exchange.refuse(Refusal(503, "unavailable", message, retry_after_seconds=2.0))
+            await exchange.refuse(await self._unavailable(error))
         except Exception:
             log.exception("door.failed", path=path)
             await exchange.refuse(Refusal(500, "internal_error", "something went wrong here"))
+
+    async def _unavailable(self, error: Exception) -> Refusal:
+        """A server is away; or it is well, and all connections to it are in use."""
+        code, message = "unavailable", "a server behind this one is away; try again"
+        answers = self._memory.of(Reachability).database_answers
+        if isinstance(error, PoolTimeout) and await asyncio.to_thread(answers):
+            code, message = "overloaded", "too much is asked of this server at once; try again"
+        return Refusal(503, code, message, retry_after_seconds=2.0)
 
     async def _opened(self) -> Backend:
         async with self._opening:

@@ -17,9 +17,11 @@ import orjson
 from conversations.access.users import bound_to
 from conversations.doors.lean import sse
 from conversations.doors.lean.backend import Backend
-from conversations.doors.lean.refusals import ErrorFormat, Refusal
+from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.routes import Door, Route
 from conversations.doors.lean.wire import Exchange, HungUp
+from conversations.doors.rest.protocol import ids
+from conversations.doors.rest.protocol.lean_errors import RestErrors
 from conversations.streams.waiter import START, Entry, Mark, Waiter
 from scheduling import job_state
 from scheduling.job_state import JobState
@@ -34,10 +36,6 @@ select job_id from conversations_message
  where id = %(id)s and tenant_id = %(tenant)s and job_id is not null
    and (%(user)s::uuid is null or user_id = %(user)s::uuid)
 """
-
-
-def door(errors: ErrorFormat) -> Door:
-    return Door((Route("GET", "/api/v1/messages/{id}/events", _serve),), errors)
 
 
 async def _serve(backend: Backend, exchange: Exchange) -> None:
@@ -69,10 +67,10 @@ async def _job(backend: Backend, exchange: Exchange) -> JobState:
 
 
 def _identifier(name: str) -> UUID:
-    try:
-        return UUID(name.removeprefix("msg_"))
-    except ValueError:
-        raise _not_found() from None
+    identifier = ids.parse(ids.MESSAGE, name)
+    if identifier is None:
+        raise _not_found()
+    return identifier
 
 
 def _not_found() -> Refusal:
@@ -168,3 +166,6 @@ def _text(chunk: dict[str, Any]) -> str:
 
 def _json(**fields: Any) -> str:
     return orjson.dumps(fields).decode()
+
+
+DOOR = Door((Route("GET", "/api/v1/messages/{id}/events", _serve),), RestErrors())

@@ -370,6 +370,14 @@ class TestConversations:
 
         assert Job.objects.get(pk=world["dead"].removeprefix("msg_")).status == Status.QUEUED
 
+    def test_messages_are_cancelled(self, staff: Client, world: dict[str, str]) -> None:
+        keys = [row.pk for row in Message.objects.filter(job__isnull=False)]
+
+        shown = act(staff, Message, "cancel", *keys)
+
+        assert "1 messages cancelled, 2 refused" in shown
+        assert Job.objects.filter(status=Status.CANCELLED).count() == 1
+
 
 def test_flow_weights_can_be_changed(staff: Client, world: dict[str, str]) -> None:
     flow = Flow.objects.get()

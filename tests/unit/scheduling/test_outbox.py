@@ -25,7 +25,7 @@ from scheduling.outbox import (
     drop_stream,
     keeps_stream,
     mailbox,
-    post_end,
+    post_ends,
     stream_key,
 )
 from tests.hot_path import claimed
@@ -273,7 +273,7 @@ async def test_an_end_without_a_worker_is_posted_behind_every_attempt(
 ) -> None:
     job = cancelled()
 
-    post_end(plain, job)
+    post_ends(plain, [job])
 
     ((name, attempt, seq, event, text),) = await letters.until(FINAL)
     assert (name, attempt, seq, event) == (job.id.hex, 3, 1, FINAL)
@@ -286,7 +286,7 @@ async def test_a_stream_is_dropped_when_its_job_begins_anew(
     valkey: Redis, plain: redis.Redis
 ) -> None:
     job = cancelled(origin="")
-    post_end(plain, job)
+    post_ends(plain, [job])
 
     drop_stream(plain, job.id)
 
@@ -296,5 +296,5 @@ async def test_a_stream_is_dropped_when_its_job_begins_anew(
 def test_a_valkey_that_is_away_keeps_nobody_from_ending_a_job() -> None:
     away = redis.Redis(port=1, socket_connect_timeout=0.1)
 
-    post_end(away, cancelled())
+    post_ends(away, [cancelled()])
     drop_stream(away, cancelled().id)

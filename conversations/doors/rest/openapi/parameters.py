@@ -15,12 +15,12 @@ def _query(name: str, text: str = "", *, enum: list[str] | None = None) -> OpenA
     return OpenApiParameter(name, OpenApiTypes.STR, description=text, enum=enum)
 
 
-_PAGES = [
+PAGES = [
     OpenApiParameter("page", OpenApiTypes.INT, description="from 1"),
     OpenApiParameter("page_size", OpenApiTypes.INT, description="20, at most 100"),
 ]
 MESSAGE_FILTERS = [
-    *_PAGES,
+    *PAGES,
     _query("conversation_id"),
     _query("user_id"),
     _query("status", enum=statuses.NAMES),
@@ -28,7 +28,7 @@ MESSAGE_FILTERS = [
     _query("sort", f"{', '.join(MESSAGE_ORDERS)}; with `-` the other way round"),
 ]
 CONVERSATION_FILTERS = [
-    *_PAGES,
+    *PAGES,
     _query("user_id"),
     _query("state", enum=list(ConversationRow.State.values)),
     _query("priority", enum=list(Priority.labels)),

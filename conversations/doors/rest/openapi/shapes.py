@@ -79,5 +79,5 @@ REFUSALS: dict[Any, Any] = {
 SUBMIT_REFUSALS: dict[Any, Any] = REFUSALS | {
     413: OpenApiResponse(Error, "1015: the body is too large"),
     429: OpenApiResponse(Error, "1009: too many requests; see Retry-After"),
-    503: OpenApiResponse(Error, "1007, 1008, 2001, 2003: try again after Retry-After"),
+    503: OpenApiResponse(Error, "1007, 1008, 2001, 2003, 2006: try again after Retry-After"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from conversations.access.keys import Caller
+from conversations.doors.rest.protocol import names
 from conversations.doors.rest.protocol.refusals import Code, RestError
 
 
@@ -44,10 +45,21 @@ class OnlyJSON(BaseContentNegotiation):
         return renderer, renderer.media_type
 
 
+_NONE: frozenset[str] = frozenset()
+_WITHOUT_BODY = frozenset({"GET", "DELETE"})  # what is sent with them means nothing
+
+
 class Resource(APIView):
-    """A resource of `/api/v1`."""
+    """A resource of `/api/v1`.
+
+    Attributes:
+        body_fields: by method, the fields that it takes; all others are refused.
+        query_fields: by method, the parameters of the query string that it takes.
+    """
 
     content_negotiation_class = OnlyJSON
+    body_fields: ClassVar[dict[str, frozenset[str]]] = {}
+    query_fields: ClassVar[dict[str, frozenset[str]]] = {}
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         # Without Content-Length (chunked) or Content-Type, DRF would see no body.
@@ -55,6 +67,19 @@ class Resource(APIView):
             request.META.setdefault("CONTENT_LENGTH", "-1")
         request.META["CONTENT_TYPE"] = request.META.get("CONTENT_TYPE") or "application/json"
         return super().initialize_request(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        method = "GET" if request.method == "HEAD" else str(request.method)
+        if method == "OPTIONS" or not hasattr(self, method.lower()):
+            return  # it is answered, or refused, without being read
+        names.check(request.query_params, self.query_fields.get(method, _NONE), "parameter")
+        if method not in _WITHOUT_BODY:
+            names.check(request.data or (), self.body_fields.get(method, _NONE), "field")
+
+    def options(self, request: HttpRequest, *_: Any, **__: Any) -> Response:
+        """The methods that it takes; the header `Allow` has them, too."""
+        return success({"methods": self.allowed_methods})
 
     @property
     def caller(self) -> Caller:
@@ -70,7 +95,7 @@ class Resource(APIView):
             RestError: there is none.
         """
         body = self.request.data
-        if self.request.stream is None:
+        if not isinstance(body, dict) or self.request.stream is None:
             raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
         return dict(body)
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured, PermissionDenied, Reque
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from django.http.request import UnreadablePostError
+from psycopg_pool import PoolTimeout, TooManyRequests
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
@@ -18,10 +19,15 @@ from conversations import errors as conversation_errors
 from conversations.doors.rest.protocol.envelope import timestamp
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from scheduling import errors as scheduling_errors
+from stores.memory import remembered
+from stores.reachability import Reachability
 
 logger = logging.getLogger(__name__)
 
 RETRY_OUTAGE_SECONDS = 5
+_LONGEST_SHOWN = 1000
+# SQLSTATEs: deadlocks and lost races; all connections, or a lock, in use; a statement's time is up.
+_BUSY = ("40", "53300", "55P03", "57014")
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response:
@@ -44,14 +50,23 @@ def render(refusal: RestError, *, challenge: bool = False) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if challenge else {}
     if refusal.retry_after_seconds is not None:
         headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after_seconds)))
-    body = {
+    return Response(document(refusal), status=refusal.http_status, headers=headers)
+
+
+def document(refusal: RestError) -> dict[str, Any]:
+    """The body of an answer that is a refusal."""
+    return {
         "code": int(refusal.code),
         "message": refusal.code.sentence,
         "error": refusal.code.name.lower(),
-        "details": {"field": refusal.field or None, "reason": refusal.reason},
+        "details": {"field": _shown(refusal.field) or None, "reason": _shown(refusal.reason)},
         "timestamp": timestamp(),
     }
-    return Response(body, status=refusal.http_status, headers=headers)
+
+
+def _shown(text: str) -> str:
+    """Text that may quote what a client sent: of bounded length, and possible in UTF-8."""
+    return text[:_LONGEST_SHOWN].encode(errors="backslashreplace").decode()
 
 
 def translate(error: Exception) -> RestError:
@@ -144,9 +159,22 @@ def _of_the_client(error: Exception) -> RestError | None:
 def _of_the_servers(error: Exception) -> RestError | None:
     match error:
         case OperationalError() | InterfaceError():
-            return RestError(Code.DATABASE_DOWN, retry_after_seconds=RETRY_OUTAGE_SECONDS)
+            code = Code.OVERLOADED if _is_overload(error) else Code.DATABASE_DOWN
+            return RestError(code, retry_after_seconds=RETRY_OUTAGE_SECONDS)
         case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
             return RestError(Code.REDIS_DOWN, retry_after_seconds=RETRY_OUTAGE_SECONDS)
         case ImproperlyConfigured():
             return RestError(Code.CONFIGURATION_ERROR)
     return None
+
+
+def _is_overload(error: Exception) -> bool:
+    """Whether the database is well, and only had no connection or no time for this request."""
+    cause = error.__cause__
+    if isinstance(cause, (PoolTimeout, TooManyRequests)):
+        full = remembered(Reachability).database_answers()
+        if full:
+            logger.warning("no database connection came free: see web.database_pool_size")
+        return full
+    sqlstate = getattr(cause, "sqlstate", None) or ""
+    return sqlstate.startswith(_BUSY)

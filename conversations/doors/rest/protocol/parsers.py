@@ -1,71 +1,52 @@
-"""What is a request body? One JSON object of bounded size, without NUL characters."""
+"""What is a request body? One JSON object of bounded size."""
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
 from rest_framework.parsers import BaseParser
 
+from conversations.doors import text
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from llmqueue_project.config import configuration
 
-NUL = "\x00"
-
 
 class EnvelopeJSONParser(BaseParser):
-    """Reads JSON, and refuses with the business codes of `/api/v1`.
+    """Reads JSON, and refuses with the business codes of `/api/v1`. No body at all is None.
 
-    orjson refuses what PostgreSQL could not store: NaN, lone surrogates, broken UTF-8.
+    The readers of fields look for what PostgreSQL cannot store (`conversations/doors/text.py`).
     """
 
     media_type = "application/json"
 
-    def parse(
+    def parse(  # type: ignore[override]  # DRF passes on whatever it is
         self,
         stream: IO[Any],
         _media_type: str | None = None,
         _parser_context: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Any] | None:
         limit = configuration().web.max_body_bytes
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise RestError(Code.BODY_TOO_LARGE, f"the body has more than {limit} bytes")
-        return parse_object(raw)
+        return parse_object(raw) if raw.strip() else None
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`.
 
     Raises:
-        RestError: it is empty, not JSON, not an object, or has a NUL character somewhere.
+        RestError: it is empty, not JSON, or not an object.
     """
     if not raw.strip():
         raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
     try:
-        value = orjson.loads(raw)
+        value = text.loads(raw.removeprefix(BOM_UTF8))
     except orjson.JSONDecodeError as error:
         raise RestError(Code.MALFORMED_BODY, f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise RestError(Code.MALFORMED_BODY, "the body must be a JSON object")
-    # Only an escape can stand for a NUL. Most bodies have none, and are not searched.
-    if b"\\u0000" in raw and contains_nul(value):
-        raise RestError(Code.MALFORMED_BODY, "NUL characters (\\u0000) are not accepted")
     return value
-
-
-def contains_nul(value: Any) -> bool:
-    """Whether a string anywhere in a JSON value has a NUL, which PostgreSQL cannot store."""
-    pending = [value]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, str):
-            if NUL in part:
-                return True
-        elif isinstance(part, dict):
-            pending.extend(part)
-            pending.extend(part.values())
-        elif isinstance(part, list):
-            pending.extend(part)
-    return False

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.utils.dateparse import parse_datetime
 
-from conversations.doors.rest.protocol.parsers import contains_nul
+from conversations.doors import text
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from llmqueue_project.config import configuration
 from scheduling.models import Priority
@@ -17,6 +17,7 @@ MAX_METADATA_BYTES = 16 * 1024
 MAX_USER_ID_CHARS = 200
 MAX_TITLE_CHARS = 200
 MAX_MODEL_CHARS = 200
+LARGEST_NUMBER = 2**31 - 1
 FURTHEST = timedelta(days=366)
 
 
@@ -34,7 +35,7 @@ def long_text(value: Any, field: str) -> str:
     limit = configuration().web.max_content_chars
     if len(value) > limit:
         raise RestError(Code.CONTENT_TOO_LONG, f"must have at most {limit} characters", field=field)
-    return value
+    return text.storable(value)
 
 
 def line(value: Any, field: str, limit: int) -> str:
@@ -47,6 +48,53 @@ def line(value: Any, field: str, limit: int) -> str:
             f"must be a printable string of at most {limit} characters",
             field=field,
         )
+    if value and not value.strip():
+        raise RestError(Code.MALFORMED_BODY, "must not be blank", field=field)
+    return value
+
+
+def own_text(value: Any, field: str, limit: int) -> str:
+    """An operator's text, over several lines if need be; it may be empty."""
+    if not isinstance(value, str) or len(value) > limit or not text.is_storable(value):
+        raise RestError(
+            Code.MALFORMED_BODY, f"must be a string of at most {limit} characters", field=field
+        )
+    return value
+
+
+def flag(value: Any, field: str) -> bool:
+    if not isinstance(value, bool):
+        raise RestError(Code.MALFORMED_BODY, "must be true or false", field=field)
+    return value
+
+
+def whole(value: Any, field: str, *, least: int = 0, most: int = LARGEST_NUMBER) -> int:
+    """A whole number; neither `true`, `3.0` nor `"3"` is one."""
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if not number or not least <= value <= most:
+        raise RestError(
+            Code.MALFORMED_BODY, f"must be a whole number from {least} to {most}", field=field
+        )
+    return int(value)
+
+
+def number(value: Any, field: str) -> float:
+    """A number; neither `true` nor `"3"` is one. JSON has no infinite ones."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise RestError(Code.MALFORMED_BODY, "must be a number", field=field)
+    return float(value)
+
+
+def words(value: Any, field: str) -> list[str]:
+    """A list of strings; what they may say is the row's to judge."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise RestError(Code.MALFORMED_BODY, "must be a list of strings", field=field)
+    return value
+
+
+def json_object(value: Any, field: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RestError(Code.MALFORMED_BODY, "must be a JSON object", field=field)
     return value
 
 
@@ -76,11 +124,10 @@ def priority(value: Any) -> Priority | None:
 def metadata(value: Any) -> dict[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, dict):
-        raise RestError(Code.MALFORMED_BODY, "must be a JSON object", field="metadata")
     try:
-        size = len(orjson.dumps(value))
-    except orjson.JSONEncodeError:
+        stored: dict[str, Any] = text.storable_json(json_object(value, "metadata"))
+        size = len(orjson.dumps(stored))
+    except (orjson.JSONEncodeError, RecursionError):
         raise RestError(Code.MALFORMED_BODY, "is nested too deeply", field="metadata") from None
     if size > MAX_METADATA_BYTES:
         raise RestError(
@@ -88,7 +135,15 @@ def metadata(value: Any) -> dict[str, Any]:
             f"must have at most {MAX_METADATA_BYTES} bytes as JSON",
             field="metadata",
         )
-    return value
+    return stored
+
+
+def future(value: Any, field: str, *, now: datetime) -> datetime | None:
+    """As `instant`, but not in the past."""
+    found = instant(value, field, now=now)
+    if found is not None and found <= now:
+        raise RestError(Code.MALFORMED_BODY, "must not be in the past", field=field)
+    return found
 
 
 def instant(value: Any, field: str, *, now: datetime) -> datetime | None:
@@ -140,7 +195,7 @@ def one_of(value: Any, choices: list[str], field: str) -> str:
 
 
 def without_nul(value: str, field: str) -> str:
-    """Text from a path or query string: the parser of bodies has not checked it."""
-    if contains_nul(value):
+    """Text from a path or query string, which is compared with names."""
+    if "\x00" in value:
         raise RestError(Code.MALFORMED_BODY, "NUL characters are not accepted", field=field)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import QuerySet
@@ -14,21 +15,41 @@ from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields
 from conversations.doors.rest.requests.fields import MAX_USER_ID_CHARS
 from conversations.models import Conversation, Message
+from conversations.models.dialogue import TURN_ORDER
 from scheduling.models import Priority
 
-MESSAGE_ORDERS = {"created_at": "created_at", "updated_at": "updated_at", "priority": "job__level"}
-CONVERSATION_ORDERS = {
-    "created_at": "created_at",
-    "updated_at": "updated_at",
-    "last_active_at": "last_active_at",
-    "priority": "priority",
+Orders = Mapping[str, tuple[Any, ...]]
+MESSAGE_ORDERS: dict[str, tuple[Any, ...]] = {
+    "created_at": ("created_at",),
+    "updated_at": ("updated_at",),
+    "priority": ("job__level",),
 }
+CONVERSATION_ORDERS: Orders = {
+    "created_at": ("created_at",),
+    "updated_at": ("updated_at",),
+    "last_active_at": ("last_active_at",),
+    "priority": ("priority",),
+}
+# The parameters of lists.
+PAGES = frozenset({"page", "page_size"})
+_ORDER = frozenset({"sort", "sort_by", "order"})
+MESSAGES = PAGES | _ORDER | {"conversation_id", "user_id", "status", "priority"}
+CONVERSATIONS = PAGES | _ORDER | {"user_id", "state", "priority"}
 
 
-def messages(
-    rows: QuerySet[Message], request: Request, caller: Caller, *, default: str = "-created_at"
-) -> QuerySet[Message]:
-    """Messages by conversation_id, user_id, status and priority."""
+def messages(rows: QuerySet[Message], request: Request, caller: Caller) -> QuerySet[Message]:
+    """Messages by conversation_id, user_id, status and priority, the latest first."""
+    rows = _chosen(rows, request, caller)
+    return _ordered(rows, request, MESSAGE_ORDERS, default="-created_at")
+
+
+def dialogue(rows: QuerySet[Message], request: Request, caller: Caller) -> QuerySet[Message]:
+    """The messages of one conversation, turn by turn."""
+    orders = MESSAGE_ORDERS | {"created_at": TURN_ORDER}
+    return _ordered(_chosen(rows, request, caller), request, orders, default="created_at")
+
+
+def _chosen(rows: QuerySet[Message], request: Request, caller: Caller) -> QuerySet[Message]:
     if text := _text(request, "conversation_id"):
         rows = rows.filter(conversation=conversation(caller, text))
     if text := _text(request, "user_id"):
@@ -38,7 +59,7 @@ def messages(
         rows = rows.filter(job__status__in=statuses.meant(name))
     if text := _text(request, "priority"):
         rows = rows.filter(job__level=level(text))
-    return ordered(rows, request, MESSAGE_ORDERS, default=default)
+    return rows
 
 
 def conversations(rows: QuerySet[Conversation], request: Request) -> QuerySet[Conversation]:
@@ -49,7 +70,7 @@ def conversations(rows: QuerySet[Conversation], request: Request) -> QuerySet[Co
         rows = rows.filter(state=fields.one_of(text, list(Conversation.State.values), "state"))
     if text := _text(request, "priority"):
         rows = rows.filter(priority=fields.priority(text))
-    return ordered(rows, request, CONVERSATION_ORDERS, default="-last_active_at")
+    return _ordered(rows, request, CONVERSATION_ORDERS, default="-last_active_at")
 
 
 def conversation(caller: Caller, text: object) -> Conversation:
@@ -69,15 +90,15 @@ def conversation(caller: Caller, text: object) -> Conversation:
     return row
 
 
-def ordered(
-    rows: QuerySet[Any], request: Request, orders: dict[str, str], *, default: str
+def _ordered(
+    rows: QuerySet[Any], request: Request, orders: Orders, *, default: str
 ) -> QuerySet[Any]:
     """Rows in the order of `sort=-created_at`, or of `sort_by=created_at&order=desc`."""
     text = _text(request, "sort") or _text(request, "sort_by") or default
     direction = fields.one_of(_text(request, "order") or "asc", ["asc", "desc"], "order")
     name = fields.one_of(text.removeprefix("-"), list(orders), "sort")
-    sign = "-" if text.startswith("-") or direction == "desc" else ""
-    return rows.order_by(f"{sign}{orders[name]}", f"{sign}pk")
+    found = rows.order_by(*orders[name], "pk")
+    return found.reverse() if text.startswith("-") or direction == "desc" else found
 
 
 def level(text: str) -> Priority:

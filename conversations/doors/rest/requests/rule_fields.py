@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from conversations.doors import text
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields
 from conversations.models import Tenant
 from conversations.priority import rules
 from scheduling.models import Priority
-
-LARGEST_NUMBER = 2**31 - 1
 
 
 def _name(value: Any) -> str:
@@ -29,26 +28,15 @@ def _level(value: Any) -> Priority:
     return level
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="enabled")
-    return value
-
-
-def _number(value: Any, field: str) -> int:
-    number = isinstance(value, int) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LARGEST_NUMBER:
-        raise RestError(
-            Code.MALFORMED_BODY, f"must be a whole number from 0 to {LARGEST_NUMBER}", field=field
-        )
-    return int(value)
-
-
 def _words(value: Any) -> str:
     if value is None:
         return ""
     one_line = isinstance(value, list) and all(
-        isinstance(word, str) and len(word.splitlines()) == 1 and word.strip() for word in value
+        isinstance(word, str)
+        and len(word.splitlines()) == 1
+        and word.strip()
+        and text.is_storable(word)
+        for word in value
     )
     if not one_line:
         raise RestError(Code.MALFORMED_BODY, "must be a list of words or phrases", field="keywords")
@@ -56,15 +44,7 @@ def _words(value: Any) -> str:
 
 
 def _pattern(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str) or len(value) > rules.LONGEST_PATTERN:
-        raise RestError(
-            Code.MALFORMED_BODY,
-            f"must be a string of at most {rules.LONGEST_PATTERN} characters",
-            field="pattern",
-        )
-    return value
+    return "" if value is None else fields.own_text(value, "pattern", rules.LONGEST_PATTERN)
 
 
 def tenant_id(value: Any) -> UUID | None:
@@ -82,14 +62,14 @@ def tenant_id(value: Any) -> UUID | None:
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
-    "order": lambda value: _number(value, "order"),
-    "enabled": _flag,
+    "order": lambda value: fields.whole(value, "order"),
+    "enabled": lambda value: fields.flag(value, "enabled"),
     "tenant_id": tenant_id,
     "type": lambda value: fields.one_of(value, list(rules.KINDS), "type"),
     "keywords": _words,
     "pattern": _pattern,
-    "min_chars": lambda value: None if value is None else _number(value, "min_chars"),
-    "max_chars": lambda value: None if value is None else _number(value, "max_chars"),
+    "min_chars": lambda value: None if value is None else fields.whole(value, "min_chars"),
+    "max_chars": lambda value: None if value is None else fields.whole(value, "max_chars"),
     "metadata_key": lambda value: fields.line(value, "metadata_key", 100),
     "metadata_value": lambda value: fields.line(value, "metadata_value", 200),
     "priority": _level,

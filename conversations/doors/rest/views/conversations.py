@@ -18,6 +18,9 @@ from conversations.models import Conversation
 
 
 class Conversations(Resource):
+    body_fields = {"POST": drafts.CONVERSATION}
+    query_fields = {"GET": filters.CONVERSATIONS}
+
     @extend_schema(
         operation_id="open_conversation",
         request=message_shapes.ConversationDraft,
@@ -43,6 +46,8 @@ class Conversations(Resource):
 
 
 class OneConversation(Resource):
+    body_fields = {"PUT": frozenset(drafts.CHANGES)}
+
     @extend_schema(
         operation_id="get_conversation",
         responses={200: shapes.enveloped(message_shapes.Conversation), **shapes.REFUSALS},
@@ -82,6 +87,8 @@ def _changed(row: Conversation, changes: dict[str, object]) -> Conversation:
 
 
 class ConversationState(Resource):
+    body_fields = {"PUT": frozenset({"state"})}
+
     @extend_schema(
         operation_id="set_conversation_state",
         request=message_shapes.StateChange,
@@ -97,6 +104,9 @@ class ConversationState(Resource):
 
 
 class ConversationMessages(Resource):
+    body_fields = {"POST": drafts.MESSAGE}
+    query_fields = {"GET": filters.MESSAGES}
+
     @extend_schema(
         operation_id="send_conversation_message",
         request=message_shapes.MessageDraft,
@@ -115,10 +125,10 @@ class ConversationMessages(Resource):
         responses={200: shapes.page_of(message_shapes.Message), **shapes.REFUSALS},
     )
     def get(self, request: Request, conversation_id: str) -> Response:
-        """The history: questions and answers, oldest first."""
+        """The history, turn by turn: each question with its answer behind it, oldest first."""
         row = filters.conversation(self.caller, conversation_id)
         rows = render.readable(visible_messages(self.caller).filter(conversation=row))
-        rows = filters.messages(rows, request, self.caller, default="created_at")
+        rows = filters.dialogue(rows, request, self.caller)
         pages = EnvelopePagination()
         page = pages.paginate_queryset(rows, request)
         return pages.get_paginated_response(render.messages(page))

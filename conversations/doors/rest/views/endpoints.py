@@ -15,40 +15,20 @@ from balancing import services as balancing
 from balancing.endpoints.registry import unreadable
 from balancing.models import Endpoint, served_apis
 from conversations.doors.rest.answers import occupancy, render
-from conversations.doors.rest.openapi import operator_shapes, shapes
+from conversations.doors.rest.openapi import operator_shapes, parameters, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields, rows
-
-# What clients call a field, where the model has another name for it.
-NAMES = {"models": "model_names"}
-CLIENT_NAMES = {model: client for client, model in NAMES.items()}
-CHANGEABLE = (
-    "base_url",
-    "models",
-    "api_key_variable",
-    "weight",
-    "max_concurrent",
-    "kind",
-    "apis",
-    "api_version",
-    "extra_headers",
-    "ca_bundle",
-    "verify_tls",
-    "proxy_url",
-    "connect_timeout",
-    "first_token_timeout",
-    "stall_timeout",
-    "total_timeout",
-    "requests_per_minute",
-    "tokens_per_minute",
-    "model_aliases",
-    "prices",
-    "discover",
-    "discover_models",
+from conversations.doors.rest.requests import fields, filters, rows
+from conversations.doors.rest.requests.endpoint_fields import (
+    CLIENT_NAMES,
+    ENDPOINT,
+    LONGEST_CREDENTIAL,
+    read,
 )
+
+BODY = frozenset({*ENDPOINT, "credential", "state"})
 
 
 def shown(row: Endpoint) -> dict[str, Any]:
@@ -101,6 +81,8 @@ def _finite(value: float | None) -> float | None:
 
 class Endpoints(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"POST": BODY}
+    query_fields = {"GET": filters.PAGES}
 
     @extend_schema(
         operation_id="register_endpoint",
@@ -110,17 +92,16 @@ class Endpoints(Resource):
     def post(self, _request: Request) -> Response:
         """Register an endpoint; workers know it within seconds."""
         document = self.document
-        values = {"base_url": "", "models": []} | _named(document, CHANGEABLE)
+        values = {"name": "", "base_url": "", "model_names": []} | read(document, ENDPOINT)
         values["state"] = _state(document) or Endpoint.State.ENABLED
-        name = fields.line(document.get("name"), "name", 64)
-        if Endpoint.objects.filter(name=name).exists():
-            raise _taken()
+        _check_name(Endpoint(), values["name"])
         given = _credential(document)
-        row = _stored(lambda: balancing.register(name=name, credential=given, **_renamed(values)))
+        row = _stored(lambda: balancing.register(credential=given, **values))
         return success(shown(row), 201)
 
     @extend_schema(
         operation_id="list_endpoints",
+        parameters=parameters.PAGES,
         responses={200: shapes.page_of(operator_shapes.Endpoint), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
@@ -132,6 +113,7 @@ class Endpoints(Resource):
 
 class OneEndpoint(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"PATCH": BODY}
 
     @extend_schema(
         operation_id="change_endpoint",
@@ -142,7 +124,8 @@ class OneEndpoint(Resource):
         """Change the fields that the body names; `state` drains, enables or disables it."""
         document = self.document
         row = _find(endpoint_id)
-        values = _renamed(_named(document, CHANGEABLE))
+        values = read(document, ENDPOINT)
+        _check_name(row, values.get("name", row.name))
         given = _credential(document)
         state = _state(document)
         with transaction.atomic():
@@ -185,6 +168,14 @@ def _find(endpoint_id: int) -> Endpoint:
     return rows.find(Endpoint.objects.all(), endpoint_id, "endpoint")
 
 
+def _check_name(row: Endpoint, name: str) -> None:
+    """Refuse another row's name, and another name than the one its file or group gives a row."""
+    if name != row.name and row.managed_by:
+        raise RestError(Code.CONFLICT, f"is given by its {row.managed_by}", field="name")
+    if Endpoint.objects.filter(name=name).exclude(pk=row.pk).exists():
+        raise _taken()
+
+
 def _taken() -> RestError:
     return RestError(Code.CONFLICT, "an endpoint of that name exists", field="name")
 
@@ -198,9 +189,9 @@ def _credential(document: dict[str, Any]) -> str | balancing.Keep | None:
     if "credential" not in document:
         return balancing.Keep.KEEP
     given = document["credential"]
-    if given is not None and not isinstance(given, str):
-        raise RestError(Code.MALFORMED_BODY, "must be text or null", field="credential")
-    return given
+    if given is None:
+        return None
+    return fields.own_text(given, "credential", LONGEST_CREDENTIAL)
 
 
 def _described(row: Endpoint) -> dict[str, Any]:
@@ -209,14 +200,6 @@ def _described(row: Endpoint) -> dict[str, Any]:
         "set_at": render.instant(row.credential_set_at) if row.credential_set_at else None,
         "ends_in": row.credential_ending or None,
     }
-
-
-def _named(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: document[name] for name in names if name in document}
-
-
-def _renamed(values: dict[str, Any]) -> dict[str, Any]:
-    return {NAMES.get(name, name): value for name, value in values.items()}
 
 
 def _state(document: dict[str, Any]) -> str:

@@ -31,6 +31,9 @@ def find(caller: Caller, message_id: str) -> Message:
 
 
 class Messages(Resource):
+    body_fields = {"POST": drafts.MESSAGE}
+    query_fields = {"GET": filters.MESSAGES}
+
     @extend_schema(
         operation_id="send_message",
         request=message_shapes.MessageDraft,
@@ -61,6 +64,8 @@ class Messages(Resource):
 
 
 class MessageBatch(Resource):
+    body_fields = {"POST": frozenset({"messages"})}
+
     @extend_schema(
         operation_id="send_messages",
         request=message_shapes.MessageBatch,
@@ -96,6 +101,8 @@ class OneMessage(Resource):
 
 
 class MessageStatus(Resource):
+    body_fields = {"PUT": frozenset({"status"})}
+
     @extend_schema(
         operation_id="set_message_status",
         request=message_shapes.StatusChange,

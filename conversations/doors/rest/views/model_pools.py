@@ -11,14 +11,15 @@ from rest_framework.response import Response
 from balancing import services as balancing
 from balancing.models import ModelPool
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import operator_shapes, shapes
+from conversations.doors.rest.openapi import operator_shapes, parameters, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields, rows
+from conversations.doors.rest.requests import filters, rows
+from conversations.doors.rest.requests.endpoint_fields import MODEL_POOL, read
 
-CHANGEABLE = ("profile", "fallback_models", "hedging")
+BODY = frozenset(MODEL_POOL)
 
 
 def shown(row: ModelPool) -> dict[str, Any]:
@@ -35,6 +36,8 @@ def shown(row: ModelPool) -> dict[str, Any]:
 
 class ModelPools(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"POST": BODY}
+    query_fields = {"GET": filters.PAGES}
 
     @extend_schema(
         operation_id="create_model_pool",
@@ -43,13 +46,11 @@ class ModelPools(Resource):
     )
     def post(self, _request: Request) -> Response:
         """Balance requests for some models in a way of their own; workers know within seconds."""
-        pattern = fields.line(self.document.get("pattern"), "pattern", 200)
-        if ModelPool.objects.filter(pattern=pattern).exists():
-            raise _taken()
-        return success(shown(_stored(pattern, self.document)), 201)
+        return success(shown(_stored(ModelPool(), self.document)), 201)
 
     @extend_schema(
         operation_id="list_model_pools",
+        parameters=parameters.PAGES,
         responses={200: shapes.page_of(operator_shapes.ModelPool), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
@@ -61,6 +62,7 @@ class ModelPools(Resource):
 
 class OneModelPool(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"PATCH": BODY}
 
     @extend_schema(
         operation_id="change_model_pool",
@@ -69,8 +71,7 @@ class OneModelPool(Resource):
     )
     def patch(self, _request: Request, pool_id: int) -> Response:
         """Change the fields that the body names."""
-        pattern = _find(pool_id).pattern
-        return success(shown(_stored(pattern, self.document)))
+        return success(shown(_stored(_find(pool_id), self.document)))
 
     @extend_schema(
         operation_id="delete_model_pool",
@@ -86,18 +87,12 @@ def _find(pool_id: int) -> ModelPool:
     return rows.find(ModelPool.objects.all(), pool_id, "pool")
 
 
-def _stored(pattern: str, document: dict[str, Any]) -> ModelPool:
-    values = _named(document)
-    return rows.stored(lambda: balancing.set_model_pool(pattern=pattern, **values), taken=_taken())
-
-
-def _named(document: dict[str, Any]) -> dict[str, Any]:
-    values = {name: document[name] for name in CHANGEABLE if name in document}
-    if "profile" in values:
-        values["profile"] = fields.line(values["profile"], "profile", 200)
-    if not isinstance(values.get("hedging", True), bool):
-        raise RestError(Code.MALFORMED_BODY, "must be true or false", field="hedging")
-    return values
+def _stored(row: ModelPool, document: dict[str, Any]) -> ModelPool:
+    values = read(document, MODEL_POOL)
+    others = ModelPool.objects.exclude(pk=row.pk)
+    if "pattern" in values and others.filter(pattern=values["pattern"]).exists():
+        raise _taken()
+    return rows.stored(lambda: balancing.change_model_pool(row, values), taken=_taken())
 
 
 def _taken() -> RestError:

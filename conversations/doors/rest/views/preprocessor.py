@@ -12,18 +12,19 @@ from rest_framework.response import Response
 
 from conversations.access.users import set_default_priority
 from conversations.doors.rest.answers import render
-from conversations.doors.rest.openapi import operator_shapes, shapes
+from conversations.doors.rest.openapi import operator_shapes, parameters, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields, rows, rule_fields
+from conversations.doors.rest.requests import fields, filters, rows, rule_fields
 from conversations.models import PriorityRule
 from conversations.priority import rules
 
 # What clients call a field, where the model has another name for it.
 NAMES = {"type": "kind", "keywords": "words", "priority": "level"}
 CLIENT_NAMES = {model: client for client, model in NAMES.items()} | {"tenant": "tenant_id"}
+BODY = frozenset(rule_fields.READERS)
 REQUIRED = ("name", "type", "priority")
 
 
@@ -49,6 +50,8 @@ def shown(row: PriorityRule) -> dict[str, Any]:
 
 class PriorityRules(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"POST": BODY}
+    query_fields = {"GET": filters.PAGES}
 
     @extend_schema(
         operation_id="create_priority_rule",
@@ -65,6 +68,7 @@ class PriorityRules(Resource):
 
     @extend_schema(
         operation_id="list_priority_rules",
+        parameters=parameters.PAGES,
         responses={200: shapes.page_of(operator_shapes.PriorityRule), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
@@ -76,6 +80,7 @@ class PriorityRules(Resource):
 
 class OnePriorityRule(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"PATCH": BODY}
 
     @extend_schema(
         operation_id="get_priority_rule",
@@ -104,6 +109,7 @@ class OnePriorityRule(Resource):
 
 class UserPriorities(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"POST": frozenset({"user_id", "priority", "tenant_id"})}
 
     @extend_schema(
         operation_id="set_user_priority",
@@ -130,11 +136,6 @@ def _find(rule_id: int) -> PriorityRule:
 
 
 def _stored(row: PriorityRule, document: dict[str, Any]) -> PriorityRule:
-    for name in document:
-        if name not in rule_fields.READERS:
-            raise RestError(
-                Code.MALFORMED_BODY, f"is not one of {', '.join(rule_fields.READERS)}", field=name
-            )
     for name, value in document.items():
         setattr(row, NAMES.get(name, name), rule_fields.READERS[name](value))
     _check_kind(row, document)

@@ -43,6 +43,8 @@ class QueueStatus(Resource):
 
 
 class QueueStats(Resource):
+    query_fields = {"GET": frozenset({"time_range"})}
+
     @extend_schema(
         operation_id="get_queue_stats",
         parameters=[OpenApiParameter("time_range", str, enum=list(RANGES), default="1h")],

@@ -6,6 +6,7 @@ Adding a resource registers an endpoint with `total` as its `max_concurrent`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -17,22 +18,29 @@ from balancing import services as balancing
 from balancing.endpoints.registry import unreadable
 from balancing.live.occupancy import slots_in_use
 from balancing.models import Endpoint
-from conversations.doors.rest.openapi import operator_shapes, shapes
+from conversations.doors.rest.openapi import operator_shapes, parameters, shapes
 from conversations.doors.rest.protocol.authentication import IsOperator
 from conversations.doors.rest.protocol.envelope import Resource, success
 from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
-from conversations.doors.rest.requests import fields, rows
+from conversations.doors.rest.requests import fields, filters, rows
+from conversations.doors.rest.requests.endpoint_fields import CLIENT_NAMES, ENDPOINT, read
 
 TYPE = "llm_endpoint"
 State = Endpoint.State
+READERS = {name: ENDPOINT[name] for name in ("name", "base_url", "models")} | {
+    "total": partial(fields.whole, field="total", least=1)
+}
 
 
 class Resources(Resource):
     permission_classes = [IsOperator]
+    body_fields = {"POST": frozenset({"type", "name", "base_url", "models", "total"})}
+    query_fields = {"GET": filters.PAGES}
 
     @extend_schema(
         operation_id="list_resources",
+        parameters=parameters.PAGES,
         responses={200: shapes.page_of(operator_shapes.Resource), **shapes.REFUSALS},
     )
     def get(self, request: Request) -> Response:
@@ -51,19 +59,15 @@ class Resources(Resource):
         """Add an LLM endpoint with `total` slots; workers use it within seconds."""
         document = self.document
         fields.one_of(document.get("type", TYPE), [TYPE], "type")
-        name = fields.line(document.get("name"), "name", 64)
-        if Endpoint.objects.filter(name=name).exists():
+        values = {"name": "", "base_url": "", "model_names": []} | read(document, READERS)
+        if Endpoint.objects.filter(name=values["name"]).exists():
             raise _taken()
-        values = {
-            "base_url": document.get("base_url", ""),
-            "model_names": document.get("models", []),
-        }
-        if "total" in document:
-            values["max_concurrent"] = document["total"]
+        if "total" in values:
+            values["max_concurrent"] = values.pop("total")
         row = rows.stored(
-            lambda: balancing.register(name=name, **values),
+            lambda: balancing.register(**values),
             taken=_taken(),
-            names={"model_names": "models", "max_concurrent": "total"},
+            names={**CLIENT_NAMES, "max_concurrent": "total"},
         )
         return success(_shown(row, 0), 201)
 

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from conversations.doors.rest.protocol.envelope import Resource
 from conversations.doors.rest.protocol.refusals import Code, RestError
@@ -15,7 +16,7 @@ from conversations.doors.rest.protocol.refusals import Code, RestError
 @extend_schema(exclude=True)
 class Unknown(Resource):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        super().initial(request, *args, **kwargs)
+        APIView.initial(self, request, *args, **kwargs)  # the key counts, names of fields do not
         raise RestError(Code.NOT_FOUND, "there is no such path")
 
     def get(self, _request: Request) -> Response:

@@ -30,6 +30,8 @@ MICROS = 1_000_000
 
 
 class Usage(Resource):
+    query_fields = {"GET": frozenset({"group_by", "from", "to", "tenant_id", "user_id"})}
+
     @extend_schema(
         operation_id="get_usage",
         summary="Requests, tokens and cost",

@@ -15,6 +15,8 @@ from conversations.doors.rest.requests import fields, filters
 
 
 class UserConversations(Resource):
+    query_fields = {"GET": filters.CONVERSATIONS}
+
     @extend_schema(
         operation_id="list_user_conversations",
         parameters=parameters.CONVERSATION_FILTERS,

@@ -6,11 +6,18 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
+from redis.exceptions import RedisError
 
 from conversations.doors.application import lean_application
 from conversations.doors.lean.app import LeanApplication
+from conversations.doors.lean.routes import Door, Route
+from conversations.doors.lean.wire import Exchange
+from conversations.doors.openai.errors import OpenAIErrors
 from stores.memory import Memory
+from stores.reachability import Reachability
 
 
 @pytest.mark.parametrize(
@@ -74,12 +81,6 @@ async def ask(
         ("POST", "/v1/models", 405, "/v1/models takes GET"),
         ("DELETE", "/v1/models/m", 405, "/v1/models/m takes GET"),
         ("POST", "/health", 405, "/health takes GET"),
-        (
-            "POST",
-            "/api/v1/messages/1/events",
-            405,
-            "/api/v1/messages/1/events takes GET",
-        ),
         ("GET", "/v1", 404, "unknown path: GET /v1"),
         ("POST", "/v1/chat", 404, "unknown path: POST /v1/chat"),
         ("GET", "/healthy", 404, "unknown path: GET /healthy"),
@@ -98,6 +99,41 @@ async def test_what_is_not_there_is_refused_as_openai_does(
         "code": code,
     }
     assert found == (status, {"error": error})
+
+
+async def test_event_streams_refuse_in_their_doors_envelope(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = "/api/v1/messages/1/events"
+
+    status, body = await ask(lean_application(Memory()), "POST", path, monkeypatch)
+
+    assert (status, body["code"], body["error"]) == (405, 1017, "method_not_allowed")
+    assert body["details"] == {"field": None, "reason": f"{path} takes GET"}
+
+
+@pytest.mark.parametrize(
+    ("error", "answers", "code"),
+    [
+        (PoolTimeout("30 waited"), True, "overloaded"),
+        (PoolTimeout("it is away"), False, "unavailable"),
+        (psycopg.OperationalError("it is away"), True, "unavailable"),
+        (RedisError("it is away"), True, "unavailable"),
+    ],
+)
+async def test_overload_is_no_outage(
+    error: Exception, answers: bool, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(_backend: object, _exchange: Exchange) -> None:
+        raise error
+
+    memory = Memory()
+    monkeypatch.setattr(memory.of(Reachability), "_ask", lambda: answers)
+    app = LeanApplication(memory, [Door((Route("GET", "/x", serve),), OpenAIErrors())])
+
+    status, body = await ask(app, "GET", "/x", monkeypatch)
+
+    assert (status, body["error"]["code"]) == (503, code)
 
 
 async def test_alive_needs_no_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from conversations.doors.rest.protocol.refusals import RestError
 
+# NUL and halves of surrogate pairs are among them.
+texts = st.text(st.characters())
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
     max_leaves=10,
 )
 
