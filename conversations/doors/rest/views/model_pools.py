@@ -18,7 +18,8 @@ from conversations.doors.rest.protocol.pagination import EnvelopePagination
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from conversations.doors.rest.requests import fields, rows
 
-CHANGEABLE = ("profile", "fallback_models", "hedging")
+TIMEOUTS = ("first_token_timeout", "stall_timeout")
+CHANGEABLE = ("profile", "fallback_models", "hedging", *TIMEOUTS)
 
 
 def shown(row: ModelPool) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def shown(row: ModelPool) -> dict[str, Any]:
         "profile": row.profile,
         "fallback_models": row.fallback_models,
         "hedging": row.hedging,
+        **{name: render.finite(getattr(row, name)) for name in TIMEOUTS},
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
