@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,12 +37,17 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A request, the stored job that it became, and the waiter for its answer."""
+    """A request, the stored job that it became, and the waiter for its answer.
+
+    Attributes:
+        early_headers_seconds: when the headers of an unstreamed answer come without it; 0 is never.
+    """
 
     request: Completion
     spec: JobSpec
     receipt: Receipt
     waiter: Waiter
+    early_headers_seconds: float = 0.0
 
 
 class Reply:
@@ -51,6 +58,7 @@ class Reply:
         self._spec = submitted.spec
         self._receipt = submitted.receipt
         self._waiter = submitted.waiter
+        self._early_at = time.monotonic() + (submitted.early_headers_seconds or math.inf)
         self._speaking = 0
         self._started: dict[str, Any] | None = None
 
@@ -59,6 +67,14 @@ class Reply:
             for entry in entries:
                 if entry.event == FINAL:
                     await self._finish_whole(orjson.loads(entry.data))
+            if not entries and time.monotonic() >= self._early_at:
+                await self._keep_open()
+
+    async def _keep_open(self) -> None:
+        """Begin the answer, which fixes its status, and write white space in front of its JSON."""
+        if not self._exchange.begun:
+            await self._exchange.start_json(self._headers({}))
+        await self._exchange.write(b" ")
 
     async def stream(self) -> None:
         async for entries in self._jobs.entries(self._waiter):
