@@ -45,12 +45,13 @@ def whole(text: str) -> bytes:
 
 ROLE = chunk({"role": "assistant", "content": ""})
 SPOKEN = chunk({"content": "fine"}) + chunk({}, "stop") + b"data: [DONE]\n\n"
+PINGS: list[bytes | float] = [0.2, b": ping\n\n"] * 8
 # What an endpoint says at the path of its name; a number is a pause in seconds.
 SCRIPTS: dict[str, list[bytes | float]] = {
     "slow": [2.0, JSON + whole("slow")],
     "drips": [JSON, 0.7, b" ", 0.7, b"\n", 0.7, whole("drips")],
-    "pings": [SSE, *[0.2, b": ping\n\n"] * 8, ROLE, *[0.2, b": ping\n\n"] * 8, SPOKEN],
-    "only-pings": [SSE, *[0.2, b": ping\n\n"] * 100],
+    "pings": [SSE, *PINGS, ROLE, *PINGS, SPOKEN],
+    "only-pings": [SSE, *PINGS * 10],
     "dies": [SSE, ROLE],
     "hangs": [SSE, ROLE, 30.0],
     "good": [SSE, ROLE, SPOKEN],
