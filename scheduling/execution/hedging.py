@@ -15,7 +15,7 @@ import structlog
 
 from balancing import metrics
 from balancing.calls.answer import Answer
-from balancing.errors import CallError
+from balancing.errors import CallError, DeadlinePassed
 from balancing.kinds.call import Call
 from balancing.policies.hedging import Budget, Hedging
 from llmqueue_project.config import configuration
@@ -197,6 +197,8 @@ class Hedger:
     ) -> None:
         """Free the slot of the call that does not count, and keep a record of it."""
         await call.release()
+        if isinstance(error, DeadlinePassed):
+            outcome = Attempt.Outcome.TIMEOUT
         if call.is_hedge:
             word = LOST_RACE if error is None else FAILED
             metrics.hedges.labels(call.target.name, word).inc()

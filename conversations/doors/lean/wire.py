@@ -47,6 +47,7 @@ class Exchange:
         "_receive",
         "_scope",
         "_send",
+        "_sent",
         "begun",
         "parameters",
     )
@@ -69,14 +70,16 @@ class Exchange:
         self.parameters = parameters
         self.begun = False
         self._is_json = False
+        self._sent: dict[bytes, bytes] | None = None
 
     def header(self, name: str) -> str:
-        """The value of a request header, by its lower-case name; empty when it was not sent."""
-        wanted = name.encode()
-        for key, value in self._scope["headers"]:
-            if key == wanted:
-                return str(value.decode("latin-1"))
-        return ""
+        """The value of a request header, by its lower-case name; empty when it was not sent.
+
+        Of several the first counts.
+        """
+        if self._sent is None:
+            self._sent = dict(reversed([*self._scope["headers"]]))
+        return self._sent.get(name.encode(), b"").decode("latin-1")
 
     async def read_body(self, limit: int) -> bytes:
         """The whole body.

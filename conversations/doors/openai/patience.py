@@ -9,6 +9,8 @@ from conversations.doors.lean.wire import Exchange
 from llmqueue_project.config_sections import SchedulingConfig, WebConfig
 
 TIMEOUT, EARLY_HEADERS = "X-Timeout-Seconds", "X-Early-Headers"
+# As they arrive.
+_TIMEOUT, _EARLY_HEADERS = TIMEOUT.lower(), EARLY_HEADERS.lower()
 LONGEST_SECONDS = 86_400.0
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 # OpenAI's SDKs tell how long they wait: Python's for the next byte, Node's for the headers.
@@ -26,13 +28,13 @@ def timeout_seconds(exchange: Exchange, limits: SchedulingConfig) -> float:
         Refusal: the header is no number of seconds, or more than the settings allow.
     """
     longest = limits.max_timeout_seconds
-    asked = exchange.header(TIMEOUT.lower())
+    asked = exchange.header(_TIMEOUT)
     if asked:
         seconds = _number(asked)
         if not seconds or seconds > longest:
             raise _refusal(TIMEOUT, f"seconds, more than 0 and at most {longest:g}")
         return seconds
-    patience = max(_number(exchange.header(name)) for name in _PATIENCE)
+    patience = max(map(_number, map(exchange.header, _PATIENCE)))
     if patience <= SDK_SECONDS:
         return limits.default_timeout_seconds
     return max(limits.default_timeout_seconds, min(patience - HEAD_START_SECONDS, longest))
@@ -44,7 +46,7 @@ def early_headers_seconds(exchange: Exchange, config: WebConfig) -> float:
     Raises:
         Refusal: the header is no number of seconds.
     """
-    asked = exchange.header(EARLY_HEADERS.lower())
+    asked = exchange.header(_EARLY_HEADERS)
     if not asked:
         return config.early_headers_seconds
     if not _SECONDS.fullmatch(asked) or float(asked) > LONGEST_SECONDS:
@@ -58,4 +60,4 @@ def _refusal(header: str, wanted: str) -> Refusal:
 
 def _number(text: str) -> float:
     """A plain number; 0 for anything else."""
-    return float(text) if _SECONDS.fullmatch(text) else 0.0
+    return float(text) if text and _SECONDS.fullmatch(text) else 0.0
