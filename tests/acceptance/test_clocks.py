@@ -45,13 +45,13 @@ def whole(text: str) -> bytes:
 
 ROLE = chunk({"role": "assistant", "content": ""})
 SPOKEN = chunk({"content": "fine"}) + chunk({}, "stop") + b"data: [DONE]\n\n"
-PINGS: list[bytes | float] = [0.2, b": ping\n\n"] * 8
+PINGS: list[bytes | float] = [0.2, b": ping\n\n"] * 6
 # What an endpoint says at the path of its name; a number is a pause in seconds.
 SCRIPTS: dict[str, list[bytes | float]] = {
-    "slow": [2.0, JSON + whole("slow")],
-    "drips": [JSON, 0.7, b" ", 0.7, b"\n", 0.7, whole("drips")],
+    "slow": [1.5, JSON + whole("slow")],
+    "drips": [JSON, 0.6, b" ", 0.6, b"\n", 0.6, whole("drips")],
     "pings": [SSE, *PINGS, ROLE, *PINGS, SPOKEN],
-    "only-pings": [SSE, *PINGS * 10],
+    "only-pings": [SSE, *PINGS * 20],
     "dies": [SSE, ROLE],
     "hangs": [SSE, ROLE, 30.0],
     "good": [SSE, ROLE, SPOKEN],
@@ -223,7 +223,7 @@ def test_deadlines_end_what_has_no_end(stack: Stack, endpoints: Endpoints) -> No
 
 
 def test_impatient_callers_eject_nobody(stack: Stack, endpoints: Endpoints) -> None:
-    """B5: `timeout: 1` at an endpoint that needs 2 s, ten times."""
+    """B5: `timeout: 1` at an endpoint that needs longer, ten times."""
     ids = [
         stack.call(
             "POST",
@@ -246,28 +246,29 @@ def test_impatient_callers_eject_nobody(stack: Stack, endpoints: Endpoints) -> N
     stats = stack.call("GET", "/api/v1/endpoints/stats").body["data"]["items"]
     (shown,) = [each for each in stats if each["id"] == slow]
     assert (shown["health"], shown["last_hour"]["errors"]) == ("healthy", 0)
-    assert stack.chat("hello", model="slow").status == 200
 
 
 def test_early_headers(stack: Stack) -> None:
     """A23: headers in time, white space, then the JSON; a failure is an error object."""
-    began = time.monotonic()
-    answer = post(stack, "slow", **{"X-Early-Headers": "0.5"})
-    headers_after = time.monotonic() - began
-    raw = answer.read()
 
-    assert 0.4 < headers_after < 1.5
-    assert answer.status == 200
-    assert raw.startswith(b"  ")
-    assert json.loads(raw)["choices"][0]["message"]["content"] == "slow"
-
-    late = post(stack, "slow", **{"X-Early-Headers": "0.2", "X-Timeout-Seconds": "1"})
-    assert late.status == 200
-    assert json.loads(late.read())["error"]["type"] == "server_error"
+    def answer(**headers: str) -> tuple[float, int, bytes]:
+        began = time.monotonic()
+        found = post(stack, "slow", **{name.replace("_", "-"): v for name, v in headers.items()})
+        return time.monotonic() - began, found.status, found.read()
 
     client = sdk(stack, default_headers={"X-Early-Headers": "0.2"})
-    found = client.chat.completions.create(model="slow", messages=ASK)
-    assert found.choices[0].message.content == "slow"
+    (seconds, status, raw), (_, late_status, late), unaware = at_once(
+        lambda: answer(x_early_headers="0.5"),
+        lambda: answer(x_early_headers="0.2", x_timeout_seconds="1"),
+        lambda: client.chat.completions.create(model="slow", messages=ASK),
+    )
+
+    assert 0.4 < seconds < 1.4
+    assert (status, raw[:2]) == (200, b"  ")
+    assert json.loads(raw)["choices"][0]["message"]["content"] == "slow"
+    assert late_status == 200
+    assert json.loads(late)["error"]["type"] == "server_error"
+    assert unaware.choices[0].message.content == "slow"
 
 
 def test_the_headers_of_a_stream_come_before_its_first_token(stack: Stack) -> None:
