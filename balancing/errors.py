@@ -3,7 +3,8 @@
 CallError
 ├── Refused       the endpoint answered 4xx; the request itself is at fault and is not retried
 ├── Unavailable   the connection failed, or the answer was a 429 or 5xx; retried
-├── TimedOut      to connect, to the first token, between tokens or in total; `code` says which
+├── TimedOut      to connect, to the first byte, between bytes or in total; `code` says which
+│   └── DeadlinePassed  the request's own time was up; nobody's fault, and not retried
 └── Broken        the answer ended too early or cannot be read; retried
 """
 
@@ -61,6 +62,15 @@ class Unavailable(CallError):
 
 class TimedOut(CallError):
     _PUBLIC = "the endpoint took too long"
+
+
+class DeadlinePassed(TimedOut):
+    """Says nothing of the endpoint: the caller has asked for an answer within so short a time."""
+
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__("deadline", "the request's time was up")
 
 
 class Broken(CallError):

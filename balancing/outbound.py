@@ -18,6 +18,17 @@ import aiohttp
 
 from llmqueue_project.config import configuration
 
+# The first question after this many seconds, then one every 10; after 6 without answer it is over.
+_KEEPALIVE = {
+    name: value
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPALIVE", 30),  # macOS's name of the former
+        ("TCP_KEEPINTVL", 10),
+        ("TCP_KEEPCNT", 6),
+    )
+    if hasattr(socket, name)
+}
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Metadata services outside the link-local ranges, and names that lead to them.
@@ -112,7 +123,9 @@ def _inner(address: Address) -> Address:
 def connector(**options: Any) -> aiohttp.TCPConnector:
     """aiohttp's connector; it refuses forbidden addresses unless the settings allow them."""
     allowed = configuration().balancing.allow_link_local
-    return aiohttp.TCPConnector(socket_factory=None if allowed else guarded_socket, **options)
+    return aiohttp.TCPConnector(
+        socket_factory=open_socket if allowed else guarded_socket, **options
+    )
 
 
 def guarded_socket(info: tuple[Any, ...]) -> socket.socket:
@@ -121,9 +134,21 @@ def guarded_socket(info: tuple[Any, ...]) -> socket.socket:
     Raises:
         Forbidden: the address may not be called.
     """
-    family, kind, protocol, _, where = info
+    where = info[4]
     if refusal := refusal_of_address(ipaddress.ip_address(where[0].partition("%")[0])):
         raise Forbidden(errno.EACCES, f"refused to connect: {refusal}")
-    made = socket.socket(family, kind, protocol)
+    return open_socket(info)
+
+
+def open_socket(info: tuple[Any, ...]) -> socket.socket:
+    """aiohttp's socket factory. The kernel asks during silence whether the other end is there.
+
+    A call may be silent for many minutes. So a host that vanished is noticed, and routers that
+    forget silent connections remember this one.
+    """
+    made = socket.socket(*info[:3])
     made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made

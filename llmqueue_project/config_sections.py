@@ -55,6 +55,12 @@ class WebConfig(Section):
         "takes a client's address from the entry of the outermost",
     )
     comment_seconds: float = Field(1.0, gt=0, description="between two SSE position comments")
+    early_headers_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="an answer of `/v1` that is not streamed begins at the latest after this, with"
+        " status 200 and white space; 0 is never. Clients choose by `X-Early-Headers`",
+    )
 
 
 class LevelConfig(Section):
@@ -84,7 +90,10 @@ class SchedulingConfig(Section):
         30.0, ge=0, description="dead letters are removed after this; 0 keeps them"
     )
     default_timeout_seconds: float = Field(
-        600.0, gt=0, description="from submit to answer, when the client names no timeout"
+        570.0,
+        gt=0,
+        description="from submit to answer, when the client names no timeout; less than the 600 s"
+        " after which OpenAI's SDKs give up and ask again",
     )
     max_timeout_seconds: float = Field(
         86_400.0, gt=0, description="longest timeout a client may ask for"
@@ -187,10 +196,22 @@ class BalancingConfig(Section):
     )
     connect_timeout: float = Field(5.0, gt=0, description="to reach an endpoint")
     first_token_timeout: float = Field(
-        120.0, gt=0, description="from the request to the first byte of the answer"
+        300.0,
+        gt=0,
+        description="silence of a streamed call before the first byte; one that is not streamed may"
+        " be silent until its deadline",
     )
-    stall_timeout: float = Field(30.0, gt=0, description="between two pieces of an answer")
-    total_timeout: float = Field(3600.0, gt=0, description="a whole call")
+    stall_timeout: float = Field(
+        300.0,
+        gt=0,
+        description="silence of a streamed call between two pieces; any byte, a ping too, ends it",
+    )
+    total_timeout: float = Field(
+        86_400.0,
+        gt=0,
+        description="a whole call, streamed or not; what is longer counts as the endpoint's failure"
+        " (the request's own deadline never does)",
+    )
     reservation_seconds: float = Field(
         2.0, gt=0, description="room is reserved this long between looking and claiming"
     )

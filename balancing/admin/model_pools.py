@@ -23,6 +23,7 @@ class ModelPoolAdmin(ListAdmin):
     readonly_fields = ("created_at", "updated_at")
     fieldsets = (
         (None, {"fields": ("pattern", "profile", "hedging", "fallback_models")}),
+        ("Timeouts", {"fields": ("first_token_timeout", "stall_timeout")}),
         ("Times", {"fields": ("created_at", "updated_at")}),
     )
 

@@ -55,7 +55,7 @@ class Client:
         asked = upstream(target, call)
         outgoing = _request(kind, target, asked, credential)
         call = replace(call, model=asked.model) if asked.model else call
-        timeouts = call.timeouts.at(target.access)
+        timeouts = call.timeouts.at(target.access, streamed=call.stream)
         timer = CallTimer(timeouts)
         with call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
@@ -95,7 +95,7 @@ class Client:
             outgoing.url,
             data=outgoing.body or None,
             headers={**outgoing.headers, **extra, **target.host_header},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
             **target.connection_options,
         )
 

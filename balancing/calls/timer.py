@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from enum import Enum
 
-from balancing.errors import CallError, TimedOut
+from balancing.errors import CallError, DeadlinePassed, TimedOut
 from balancing.kinds.call import Timeouts
 
 
@@ -16,30 +17,45 @@ class Phase(Enum):
 
 
 class CallTimer:
-    """One timer for all phases of a call; its end moves as the call proceeds."""
+    """One timer for all phases of a call; its end moves as the call proceeds.
+
+    It remembers which limit it was set to. So the error says which limit has passed, however early
+    or late the timer fires.
+    """
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._now = asyncio.get_running_loop().time
-        self._end = self._now() + timeouts.total
+        self._end = self._now() + timeouts.whole
         self.phase = Phase.CONNECT
-        # An endpoint that does not stream sends its headers when the answer is complete. The wait
-        # for headers is therefore a wait for the first token.
-        self.timeout = asyncio.timeout_at(min(self._end, self._now() + timeouts.first_token))
+        self.timeout = asyncio.timeout_at(self._limit(timeouts.first_token))
 
     def accepted(self) -> None:
         """The endpoint has sent its headers."""
         self.phase = Phase.FIRST_TOKEN
+        self._wait(self._timeouts.first_token)
 
     def progressed(self) -> None:
-        """A piece of the answer has arrived."""
+        """Any byte of the answer has arrived."""
         self.phase = Phase.STALL
-        self.timeout.reschedule(min(self._end, self._now() + self._timeouts.stall))
+        self._wait(self._timeouts.stall)
 
     def error(self) -> CallError:
-        """The error for the timeout that has passed."""
-        if self._now() >= self._end - 0.01:
-            return TimedOut("total_timeout", f"no answer within {self._timeouts.total:g} s")
+        """The error for the limit that has passed."""
+        limits = self._timeouts
+        if not self._is_silence:
+            if limits.deadline <= limits.total:
+                return DeadlinePassed()
+            return TimedOut("total_timeout", f"no answer within {limits.total:g} s")
         if self.phase is Phase.STALL:
-            return TimedOut("stalled", f"no token for {self._timeouts.stall:g} s")
-        return TimedOut("first_token_timeout", f"no token within {self._timeouts.first_token:g} s")
+            return TimedOut("stalled", f"no byte for {limits.stall:g} s")
+        return TimedOut("first_token_timeout", f"no byte within {limits.first_token:g} s")
+
+    def _wait(self, silence_seconds: float) -> None:
+        if self._is_silence or silence_seconds != math.inf:
+            self.timeout.reschedule(self._limit(silence_seconds))
+
+    def _limit(self, silence_seconds: float) -> float:
+        silence_end = self._now() + silence_seconds
+        self._is_silence = silence_end < self._end
+        return min(silence_end, self._end)

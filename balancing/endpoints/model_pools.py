@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,16 +18,21 @@ from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
 # JSON is read as text. If the driver parsed it, one unreadable row would fail the whole query.
-MODEL_POOLS = "select pattern, profile, fallback_models::text, hedging from balancing_modelpool"
+MODEL_POOLS = """
+select pattern, profile, fallback_models::text, hedging, first_token_timeout, stall_timeout
+  from balancing_modelpool
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the requests for one model are balanced."""
+    """How the requests for one model are balanced; timeouts in seconds, None for the setting."""
 
     profile: Profile
     fallback_models: tuple[str, ...] = ()
     hedging: bool = True
+    first_token_timeout: float | None = None
+    stall_timeout: float | None = None
 
 
 class ModelPools:
@@ -55,7 +61,15 @@ class ModelPools:
             found = self._found[model] = next(matching, self._default)
         return found
 
-    def _read(self, pattern: str, profile: str, fallbacks: Any, hedging: bool) -> Rules:
+    def _read(
+        self,
+        pattern: str,
+        profile: str,
+        fallbacks: Any,
+        hedging: bool,
+        first_token_timeout: float | None = None,
+        stall_timeout: float | None = None,
+    ) -> Rules:
         chosen = self._default.profile
         if profile:
             try:
@@ -63,7 +77,13 @@ class ModelPools:
             except UnknownProfile as error:
                 # Another version saved it. Requests are still served, by the settings' profile.
                 log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
-        return Rules(chosen, _fallbacks(pattern, fallbacks), hedging)
+        return Rules(
+            chosen,
+            _fallbacks(pattern, fallbacks),
+            hedging,
+            _seconds(pattern, "first_token_timeout", first_token_timeout),
+            _seconds(pattern, "stall_timeout", stall_timeout),
+        )
 
 
 def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
@@ -75,6 +95,14 @@ def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
     except columns.UnreadableColumn as error:
         log.error("pool.fallbacks_set_aside", pool=pattern, reason=str(error))
         return ()
+
+
+def _seconds(pattern: str, column: str, value: float | None) -> float | None:
+    """A timeout of a row; None for the setting's if the column cannot be used."""
+    if value is None or (value > 0 and math.isfinite(value)):
+        return value
+    log.error("pool.timeout_set_aside", pool=pattern, reason=f"{column}: seconds above 0")
+    return None
 
 
 def _matches(pattern: str, model: str) -> bool:

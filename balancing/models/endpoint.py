@@ -132,9 +132,9 @@ class Endpoint(OwnEmpties):
         help_text="An HTTP proxy to call it through, for example http://proxy:3128",
     )
     connect_timeout = seconds("To reach it.")
-    first_token_timeout = seconds("To the first byte of an answer.")
-    stall_timeout = seconds("Between two pieces of an answer.")
-    total_timeout = seconds("A whole call.")
+    first_token_timeout = seconds("Silence of a streamed call before the first byte.")
+    stall_timeout = seconds("Silence of a streamed call between two pieces.")
+    total_timeout = seconds("A whole call, streamed or not; what is longer counts as a failure.")
     requests_per_minute = limit_a_minute("Further requests wait.")
     tokens_per_minute = limit_a_minute("Estimated at the start of a call, corrected at its end.")
     weight = models.FloatField(default=1.0, validators=[MinValueValidator(0.001), validate_finite])

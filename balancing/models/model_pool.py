@@ -9,6 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from balancing.models.empties import OwnEmpties
+from balancing.models.fields import seconds
 from balancing.profile_names import UnknownProfile, resolve
 from balancing.validators import validate_models
 
@@ -51,6 +52,8 @@ class ModelPool(OwnEmpties):
     hedging = models.BooleanField(
         default=True, help_text="ask a second endpoint when a first token is overdue"
     )
+    first_token_timeout = seconds("Silence of a streamed call before the first byte.")
+    stall_timeout = seconds("Silence of a streamed call between two pieces.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 import orjson
 
 from balancing.calls.answer import Answer
+from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
-from balancing.errors import CallError, TimedOut
+from balancing.errors import CallError, DeadlinePassed
 from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config_sections import BalancingConfig
@@ -95,25 +97,33 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def prepare(job: Claimed, placement: Placement, config: BalancingConfig) -> Call:
+def prepare(job: Claimed, placement: Placement, config: BalancingConfig, rules: Rules) -> Call:
     """What is sent to the endpoint.
 
+    Args:
+        rules: of the model that answers.
+
     Raises:
-        TimedOut: the deadline has passed.
+        DeadlinePassed
     """
-    seconds = config.total_timeout
-    if job.deadline_at is not None:
-        seconds = min(seconds, job.deadline_at.timestamp() - time.time())
-        if seconds <= 0:
-            raise TimedOut("total_timeout", "the deadline passed")
     timeouts = Timeouts(
         connect=config.connect_timeout,
-        first_token=config.first_token_timeout,
-        stall=config.stall_timeout,
-        total=seconds,
+        first_token=rules.first_token_timeout or config.first_token_timeout,
+        stall=rules.stall_timeout or config.stall_timeout,
+        total=config.total_timeout,
+        deadline=_seconds_left(job),
     )
     body = _renamed(job.body, placement.model) if placement.model else job.body
     return Call(job.id, job.api, body, job.stream, timeouts)
+
+
+def _seconds_left(job: Claimed) -> float:
+    if job.deadline_at is None:
+        return math.inf
+    seconds = job.deadline_at.timestamp() - time.time()
+    if seconds <= 0:
+        raise DeadlinePassed
+    return seconds
 
 
 def start_of(job: Claimed, placement: Placement) -> str:

@@ -15,10 +15,12 @@ import structlog
 
 from balancing import metrics
 from balancing.calls.answer import Answer
-from balancing.errors import CallError
+from balancing.errors import CallError, DeadlinePassed
+from balancing.kinds.call import Call
 from balancing.policies.hedging import Budget, Hedging
 from llmqueue_project.config import configuration
 from scheduling.dispatch.endings import SideCall
+from scheduling.dispatch.slot import Placement
 from scheduling.execution.call import EndpointCall, prepare
 from scheduling.execution.contracts import Caller, Endpoints, Entries, Leases
 from scheduling.execution.race import Race
@@ -60,9 +62,9 @@ class Hedger:
         Raises:
             CallError: no call was answered; `run.call` is the one that failed last.
         """
-        asked = prepare(run.job, run.placement, self._config)
-        self._budget = self.rule.earn(self._budget)
         race = Race(run, self._outbox)
+        asked = self._prepared(race, run.placement)
+        self._budget = self.rule.earn(self._budget)
         first = run.call
         first.begin()
         timer = self._timer(race)
@@ -87,6 +89,9 @@ class Hedger:
             await self._stop_hedge(race)
         first.answered(answer)
         return answer
+
+    def _prepared(self, race: Race, placement: Placement) -> Call:
+        return prepare(race.run.job, placement, self._config, self._pool.rules(race.model))
 
     def _timer(self, race: Race) -> asyncio.TimerHandle | None:
         """Set the hedge's alarm; None where there is to be none."""
@@ -127,7 +132,7 @@ class Hedger:
             return None
         race.second = race.run.hedge = second
         try:
-            asked = prepare(race.run.job, second.placement, self._config)
+            asked = self._prepared(race, second.placement)
             second.begin()
             answer = await self._client.call(second.target, asked, race.listener(second))
         except CallError as error:
@@ -192,6 +197,8 @@ class Hedger:
     ) -> None:
         """Free the slot of the call that does not count, and keep a record of it."""
         await call.release()
+        if isinstance(error, DeadlinePassed):
+            outcome = Attempt.Outcome.TIMEOUT
         if call.is_hedge:
             word = LOST_RACE if error is None else FAILED
             metrics.hedges.labels(call.target.name, word).inc()

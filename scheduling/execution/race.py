@@ -1,6 +1,8 @@
 """Which of the calls of one job is kept: the first to speak, decided once.
 
-The first chunk or whole answer decides. Nothing of the other call is passed on after that.
+The first content or whole answer decides. Nothing of the other call is passed on after that. What
+comes before the content (a role, an empty delta) is held back until then: while a client has
+nothing, another endpoint can take over unseen.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from scheduling.execution.call import EndpointCall, start_of
 from scheduling.execution.contracts import Entries
 from scheduling.execution.run import Run
 from scheduling.outbox import DELTA, STARTED, USAGE
+
+# An endpoint that sends empty deltas instead of comments sends more; they say nothing.
+MOST_HELD = 100
 
 
 class Race:
@@ -29,6 +34,7 @@ class Race:
         self.task: asyncio.Task[Answer | None] | None = None
         self.is_alone = False
         self._outbox = outbox
+        self._held: dict[EndpointCall, list[tuple[str, Piece]]] = {}
 
     @property
     def model(self) -> str:
@@ -39,27 +45,41 @@ class Race:
         """The first to speak wins; a hedge that does ends the first call."""
         if self.winner is not None:
             return
+        run = self.run
         self.winner = call
-        if call is self.second and not self.is_alone and self.run.task is not None:
-            self.run.task.cancel()
+        if call is self.second:
+            if not self.is_alone and run.task is not None:
+                run.task.cancel()
+            if run.stream.keep:
+                self._outbox.put(run.stream, STARTED, start_of(run.job, call.placement))
+        for chunk, piece in self._held.pop(call, ()):
+            self._outbox.put(run.stream, DELTA if piece is Piece.FRAME else USAGE, chunk)
 
     def listener(self, call: EndpointCall) -> OnChunk:
         """Passes on the chunks of a call while it may win or has won."""
         run = self.run
 
         def on_chunk(chunk: str, piece: Piece) -> None:
-            is_usage = piece is Piece.USAGE
             if self.winner is not call:
-                if self.winner is not None or is_usage:
+                if self.winner is not None:
+                    return
+                if piece is not Piece.CONTENT:
+                    self._hold(call, chunk, piece)
                     return
                 self.decide(call)
-                if call is self.second and run.stream.keep:
-                    self._outbox.put(run.stream, STARTED, start_of(run.job, call.placement))
-            run.pieces += 1
-            if not run.spoke and not is_usage:
-                run.spoke = True
-                run.first_token_at = datetime.now(UTC)
-                call.spoke()
-            self._outbox.put(run.stream, USAGE if is_usage else DELTA, chunk)
+                self._spoke(call)
+            if piece is Piece.CONTENT:
+                run.pieces += 1
+            self._outbox.put(run.stream, USAGE if piece is Piece.USAGE else DELTA, chunk)
 
         return on_chunk
+
+    def _spoke(self, call: EndpointCall) -> None:
+        self.run.spoke = True
+        self.run.first_token_at = datetime.now(UTC)
+        call.spoke()
+
+    def _hold(self, call: EndpointCall, chunk: str, piece: Piece) -> None:
+        held = self._held.setdefault(call, [])
+        if len(held) < MOST_HELD:
+            held.append((chunk, piece))

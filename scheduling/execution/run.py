@@ -35,7 +35,8 @@ class Run:
         call: the call whose words count.
         hedge: a second call that may take its place.
         stop: why its task is being cancelled.
-        pieces: how many pieces of its answer came, about a token each.
+        spoke: whether the client has received content.
+        pieces: how many pieces of content came, about a token each.
         tried: endpoints that failed it.
     """
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
-from balancing.errors import CallError
+from balancing.errors import CallError, DeadlinePassed
 from llmqueue_project.config import configuration
 from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
@@ -122,7 +122,7 @@ class Runner:
     async def _again(self, run: Run, error: CallError) -> bool:
         """Whether a further attempt began; otherwise the job was held or has ended."""
         job = run.job
-        if run.out_of_time:
+        if run.out_of_time or isinstance(error, DeadlinePassed):
             await self._outcomes.end(run, OUT_OF_TIME)
             return False
         broken_stream = run.spoke and job.source == Source.OPENAI and job.stream

@@ -17,6 +17,8 @@ Headers = Iterable[tuple[str, str]]
 
 MOST_DISCARDED = 64 * 1024 * 1024
 JSON = ("content-type", "application/json")
+# Proxies are not to keep what is small or old.
+LIVE = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 door_requests = Counter(
     "llmqueue_door_requests", "Requests of the lean application", ["path", "status"]
 )
@@ -38,7 +40,17 @@ class Exchange:
         begun: whether an answer has begun. A refusal can then only end it.
     """
 
-    __slots__ = ("_errors", "_label", "_receive", "_scope", "_send", "begun", "parameters")
+    __slots__ = (
+        "_errors",
+        "_is_json",
+        "_label",
+        "_receive",
+        "_scope",
+        "_send",
+        "_sent",
+        "begun",
+        "parameters",
+    )
 
     def __init__(
         self,
@@ -57,14 +69,17 @@ class Exchange:
         self._label = label
         self.parameters = parameters
         self.begun = False
+        self._is_json = False
+        self._sent: dict[bytes, bytes] | None = None
 
     def header(self, name: str) -> str:
-        """The value of a request header, by its lower-case name; empty when it was not sent."""
-        wanted = name.encode()
-        for key, value in self._scope["headers"]:
-            if key == wanted:
-                return str(value.decode("latin-1"))
-        return ""
+        """The value of a request header, by its lower-case name; empty when it was not sent.
+
+        Of several the first counts.
+        """
+        if self._sent is None:
+            self._sent = dict(reversed([*self._scope["headers"]]))
+        return self._sent.get(name.encode(), b"").decode("latin-1")
 
     async def read_body(self, limit: int) -> bytes:
         """The whole body.
@@ -102,13 +117,21 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def answer(self, status: int, body: bytes, headers: Headers = ()) -> None:
-        """A whole JSON answer."""
+        """A whole JSON answer, or the rest of one that `start_json` began."""
+        if self.begun:
+            await self.write(body, more=False)
+            return
         await self.start(status, [JSON, ("content-length", str(len(body))), *headers])
         await self.write(body, more=False)
 
+    async def start_json(self, headers: Headers) -> None:
+        """Begin a JSON answer that is not there yet. White space may be written until it is."""
+        self._is_json = True
+        await self.start(200, [JSON, *LIVE, *headers])
+
     async def refuse(self, refusal: Refusal, headers: Headers = ()) -> None:
-        """Answer with a refusal; a stream that has begun ends with it."""
-        if self.begun:
+        """Answer with a refusal; what has begun ends with it, as its last event or its JSON."""
+        if self.begun and not self._is_json:
             await self.write(self._errors.event(refusal), more=False)
             return
         body = self._errors.body(refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conversations.doors.lean.backend import Backend
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.wire import Exchange, HungUp
+from conversations.doors.openai.patience import early_headers_seconds
 from conversations.doors.openai.reply import Reply, Submitted
 from conversations.doors.openai.request import parse
 from conversations.doors.openai.submission import admitted_job
@@ -30,6 +31,7 @@ async def _serve(backend: Backend, exchange: Exchange, api: Api) -> None:
     try:
         caller = await backend.caller(exchange)
         request = parse(await exchange.read_body(backend.config.web.max_body_bytes), api)
+        early = early_headers_seconds(exchange, backend.config.web)
         spec = await admitted_job(backend, exchange, caller, request, request_id)
     except Refusal as refusal:
         await exchange.refuse(refusal, [("x-request-id", request_id)])
@@ -37,7 +39,7 @@ async def _serve(backend: Backend, exchange: Exchange, api: Api) -> None:
     waiter = backend.listener.expect(spec.id)
     try:
         receipt = await backend.submit(spec)
-        reply = Reply(backend, exchange, Submitted(request, spec, receipt, waiter))
+        reply = Reply(backend, exchange, Submitted(request, spec, receipt, waiter, early))
         await exchange.unless_hung_up(reply.stream() if request.stream else reply.whole())
     except HungUp:
         await backend.cancel(spec.id)

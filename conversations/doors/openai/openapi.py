@@ -12,6 +12,12 @@ _OURS: dict[str, Any] = {
     "service_tier": {"type": "string", "enum": ["auto", "default", "flex", "priority"]},
     "priority": {"type": "string", "enum": ["realtime", "high", "normal", "low"]},
 }
+_HEADERS = [
+    header("X-Priority", ["realtime", "high", "normal", "low"]),
+    header("X-Timeout-Seconds"),
+    header("X-Early-Headers"),
+    header("X-Request-ID"),
+]
 
 
 def paths() -> dict[str, Any]:
@@ -57,11 +63,7 @@ def _generation(name: str, what: str, answer: str, request: dict[str, Any]) -> d
         "required": True,
         "content": {"application/json": {"schema": request}},
     }
-    found["parameters"] = [
-        header("X-Priority", ["realtime", "high", "normal", "low"]),
-        header("Idempotency-Key"),
-        header("X-Request-ID"),
-    ]
+    found["parameters"] = [*_HEADERS, header("Idempotency-Key")]
     return found
 
 
@@ -94,10 +96,7 @@ def _embeddings() -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": schema}},
     }
-    found["parameters"] = [
-        header("X-Priority", ["realtime", "high", "normal", "low"]),
-        header("X-Request-ID"),
-    ]
+    found["parameters"] = _HEADERS
     return found
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -18,6 +21,10 @@ from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.outlook import Outlook
+
+# A worker, or the sweep of one, ends a job at its deadline. After this nobody is left who would.
+GRACE_SECONDS = 5.0
+TIME_IS_UP = {"status": Status.TIMEOUT, "code": "timeout", "message": "the request's time was up"}
 
 
 class Jobs(Protocol):
@@ -35,12 +42,17 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A request, the stored job that it became, and the waiter for its answer."""
+    """A request, the stored job that it became, and the waiter for its answer.
+
+    Attributes:
+        early_headers_seconds: when the headers of an unstreamed answer come without it; 0 is never.
+    """
 
     request: Completion
     spec: JobSpec
     receipt: Receipt
     waiter: Waiter
+    early_headers_seconds: float = 0.0
 
 
 class Reply:
@@ -51,6 +63,8 @@ class Reply:
         self._spec = submitted.spec
         self._receipt = submitted.receipt
         self._waiter = submitted.waiter
+        self._early_at = time.monotonic() + (submitted.early_headers_seconds or math.inf)
+        self._over_at = time.monotonic() + _seconds_to(submitted.spec.deadline_at) + GRACE_SECONDS
         self._speaking = 0
         self._started: dict[str, Any] | None = None
 
@@ -59,6 +73,17 @@ class Reply:
             for entry in entries:
                 if entry.event == FINAL:
                     await self._finish_whole(orjson.loads(entry.data))
+            if not entries:
+                if await self._is_over():
+                    return
+                if time.monotonic() >= self._early_at:
+                    await self._keep_open()
+
+    async def _keep_open(self) -> None:
+        """Begin the answer, which fixes its status, and write white space in front of its JSON."""
+        if not self._exchange.begun:
+            await self._exchange.start_json(self._headers({}))
+        await self._exchange.write(b" ")
 
     async def stream(self) -> None:
         async for entries in self._jobs.entries(self._waiter):
@@ -73,9 +98,21 @@ class Reply:
                 text = "".join([f"data: {chunk}\n\n" for chunk in chunks])
                 await self._write(text.encode())
             elif not entries:
+                if await self._is_over():
+                    return
                 await self._write(sse.comment(self._waiting()))
             if entries and entries[-1].event == FINAL:
                 await self._finish_stream(orjson.loads(entries[-1].data))
+
+    async def _is_over(self) -> bool:
+        """Whether the time is up and nobody has ended the job, as without any worker.
+
+        The client is told. The job ends when a worker is there again, without being run.
+        """
+        if time.monotonic() < self._over_at:
+            return False
+        await self._exchange.refuse(of_end(TIME_IS_UP), self._headers(self._started or {}))
+        return True
 
     def _starts_over(self, entries: list[Entry]) -> bool:
         """Whether another attempt begins although text of an earlier one has been sent."""
@@ -146,6 +183,10 @@ class Reply:
         last = f"queue_ms={end.get('queue_ms', 0)} endpoint={end.get('endpoint', '')}"
         await self._write(b"data: [DONE]\n\n" + sse.comment(last))
         await self._exchange.write(b"", more=False)
+
+
+def _seconds_to(deadline: datetime | None) -> float:
+    return math.inf if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
 
 
 def _outlook_headers(outlook: Outlook) -> list[tuple[str, str]]:

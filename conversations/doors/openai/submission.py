@@ -8,6 +8,7 @@ from conversations.access.keys import Caller
 from conversations.doors.lean.backend import Backend
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.wire import Exchange
+from conversations.doors.openai import patience
 from conversations.doors.openai.request import PATHS, Completion
 from conversations.doors.openai.subject import subject_of
 from conversations.priority.level_choice import (
@@ -29,14 +30,14 @@ async def admitted_job(
     Requests of one session prefer one endpoint (`affinity`).
 
     Raises:
-        Refusal: the level is unknown, no endpoint serves the model, intake is paused, or the queue
-            is full.
+        Refusal: the level is unknown, the timeout is no number of seconds, no endpoint serves the
+            model, intake is paused, or the queue is full.
     """
     choice = await _choice(backend, request, exchange.header("x-priority"), caller)
     await _check_served(backend, request.model, request.api)
     flow_id = await backend.flow_of(caller)
     session = exchange.header("x-session-id") or request.session
-    timeout = timedelta(seconds=backend.config.scheduling.default_timeout_seconds)
+    timeout = timedelta(seconds=patience.timeout_seconds(exchange, backend.config.scheduling))
     spec = JobSpec(
         level=choice.level,
         priority_reason=choice.reason,

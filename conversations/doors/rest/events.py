@@ -118,7 +118,8 @@ class Events:
 
     def __init__(self, after: Mark) -> None:
         self._resumed = after != START
-        self._speaking = after[0]
+        # The first entry of an attempt is its start. Whether later ones had text is not known.
+        self._speaking = after[0] if after[1] > 1 else 0
         self._has_text = False
 
     def render(self, entries: list[Entry]) -> bytes:
@@ -129,12 +130,11 @@ class Events:
         if entry.event in (STARTED, DELTA) and self._speaking not in (0, entry.attempt):
             # The attempt before was lost with its worker, which could not send a reset.
             yield sse.event("{}", name="reset", identifier=f"{entry.attempt}.0")
-        if entry.event in (STARTED, DELTA):
-            self._speaking = entry.attempt
+            self._speaking, self._has_text = 0, False
         if entry.event == STARTED:
             yield sse.event(entry.data, name="started", identifier=identifier)
         elif entry.event == DELTA:
-            self._has_text = True
+            self._speaking, self._has_text = entry.attempt, True
             if text := _text(orjson.loads(entry.data)):
                 yield sse.event(_json(content=text), name="delta", identifier=identifier)
         elif entry.event == RESET:

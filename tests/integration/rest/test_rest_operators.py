@@ -275,6 +275,8 @@ class TestModelPools:
         changed = operator.patch(f"/model-pools/{identifier}", {"hedging": False, "profile": ""})
         assert (changed.data["hedging"], changed.data["profile"]) == (False, "")
         assert changed.data["fallback_models"] == ["tiny"]
+        patient = operator.patch(f"/model-pools/{identifier}", {"first_token_timeout": 900})
+        assert (patient.data["first_token_timeout"], patient.data["stall_timeout"]) == (900, None)
         assert operator.get("/model-pools").data["pagination"]["total"] == 1
         assert operator.delete(f"/model-pools/{identifier}").data["deleted"]
         operator.delete(f"/model-pools/{identifier}").refused(404, 1016)
@@ -295,6 +297,9 @@ class TestModelPools:
             ({"fallback_models": None}, "fallback_models"),
             ({"fallback_models": False}, "fallback_models"),
             ({"hedging": "yes"}, "hedging"),
+            ({"stall_timeout": 0}, "stall_timeout"),
+            ({"first_token_timeout": 1e9}, "first_token_timeout"),
+            ({"first_token_timeout": "soon"}, "first_token_timeout"),
         ],
     )
     def test_what_is_not_valid_is_refused(

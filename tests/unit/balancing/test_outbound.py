@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -165,3 +166,15 @@ async def test_a_name_that_changed_its_mind(client: Client) -> None:
     error = await failure(client, "http://harmless.example/v1")
 
     assert "refused to connect" in str(error)
+
+
+@pytest.mark.parametrize("make", [outbound.open_socket, outbound.guarded_socket])
+def test_silence_is_told_from_a_host_that_vanished(
+    make: Callable[[tuple[Any, ...]], socket.socket],
+) -> None:
+    info = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 9))
+
+    with make(info) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 10
+        assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,11 @@ def instant(value: datetime | None) -> str | None:
 
 def seconds(start: datetime | None, end: datetime | None) -> float | None:
     return round(max(0.0, (end - start).total_seconds()), 4) if start and end else None
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no other numbers, and only a row that cannot be read has one."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 def readable(rows: QuerySet[Message]) -> QuerySet[Message]:

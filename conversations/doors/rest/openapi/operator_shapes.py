@@ -117,6 +117,12 @@ class ModelPool(serializers.Serializer[Any]):
     )
     fallback_models = serializers.ListField(child=serializers.CharField(), required=False)
     hedging = serializers.BooleanField(required=False)
+    first_token_timeout = serializers.FloatField(
+        required=False, allow_null=True, help_text="Silence of a stream before its first byte."
+    )
+    stall_timeout = serializers.FloatField(
+        required=False, allow_null=True, help_text="Silence of a stream between two pieces."
+    )
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
 

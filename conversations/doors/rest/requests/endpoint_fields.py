@@ -63,6 +63,8 @@ MODEL_POOL: Mapping[str, Reader] = {
     "profile": partial(fields.line, field="profile", limit=200),
     "fallback_models": partial(fields.words, field="fallback_models"),
     "hedging": partial(fields.flag, field="hedging"),
+    "first_token_timeout": _timeout("first_token_timeout"),
+    "stall_timeout": _timeout("stall_timeout"),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,13 +45,13 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "ca_bundle": row.ca_bundle,
         "verify_tls": row.verify_tls,
         "proxy_url": row.proxy_url,
-        "connect_timeout": _finite(row.connect_timeout),
-        "first_token_timeout": _finite(row.first_token_timeout),
-        "stall_timeout": _finite(row.stall_timeout),
-        "total_timeout": _finite(row.total_timeout),
+        "connect_timeout": render.finite(row.connect_timeout),
+        "first_token_timeout": render.finite(row.first_token_timeout),
+        "stall_timeout": render.finite(row.stall_timeout),
+        "total_timeout": render.finite(row.total_timeout),
         "requests_per_minute": row.requests_per_minute,
         "tokens_per_minute": row.tokens_per_minute,
-        "weight": _finite(row.weight),
+        "weight": render.finite(row.weight),
         "max_concurrent": row.max_concurrent,
         "state": row.state,
         "model_aliases": row.model_aliases,
@@ -72,11 +71,6 @@ def shown(row: Endpoint) -> dict[str, Any]:
 def _apis(row: Endpoint) -> Any:
     """The APIs that it serves; if the row cannot be read, what its column holds."""
     return row.apis if unreadable(row) else sorted(served_apis(row.kind, row.apis))
-
-
-def _finite(value: float | None) -> float | None:
-    """JSON has no other numbers, and only a row that cannot be read has one."""
-    return None if value is None or not math.isfinite(value) else value
 
 
 class Endpoints(Resource):

@@ -20,6 +20,7 @@ from conversations.doors.rest.requests import filters, rows
 from conversations.doors.rest.requests.endpoint_fields import MODEL_POOL, read
 
 BODY = frozenset(MODEL_POOL)
+TIMEOUTS = ("first_token_timeout", "stall_timeout")
 
 
 def shown(row: ModelPool) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def shown(row: ModelPool) -> dict[str, Any]:
         "profile": row.profile,
         "fallback_models": row.fallback_models,
         "hedging": row.hedging,
+        **{name: render.finite(getattr(row, name)) for name in TIMEOUTS},
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }

@@ -43,10 +43,15 @@ async def client() -> AsyncIterator[Client]:
     await made.close()
 
 
-async def call(client: Client, url: str, prompt: str = "x", **access: Any) -> Any:
+async def call(
+    client: Client, url: str, prompt: str = "x", *, stream: bool = False, **access: Any
+) -> Any:
     target = Target(1, "e", url, frozenset(["m"]), "", 1.0, 8, "enabled", access=Access(**access))
-    body = '{"model":"m","messages":[{"role":"user","content":"%s"}]}' % prompt  # noqa: UP031
-    return await client.call(target, Call(uuid4(), "chat", body, False, PATIENT), lambda *_: None)
+    body = '{"model":"m","stream":%s,"messages":[{"role":"user","content":"%s"}]}' % (  # noqa: UP031
+        "true" if stream else "false",
+        prompt,
+    )
+    return await client.call(target, Call(uuid4(), "chat", body, stream, PATIENT), lambda *_: None)
 
 
 @asynccontextmanager
@@ -188,13 +193,14 @@ async def test_an_unreadable_credential_calls_nobody(client: Client) -> None:
     ("access", "prompt", "code"),
     [
         ({"first_token_timeout": 0.1}, "[[latency=5]]", "first_token_timeout"),
+        ({"stall_timeout": 0.1}, "[[stall_after=1]]", "stalled"),
         ({"total_timeout": 0.1}, "[[latency=5]]", "total_timeout"),
     ],
 )
 async def test_its_own_timeouts(client: Client, access: Any, prompt: str, code: str) -> None:
     async with FakeLLM() as llm:
         with pytest.raises(CallError) as late:
-            await call(client, llm.base_url, prompt, **access)
+            await call(client, llm.base_url, prompt, stream=True, **access)
 
     assert isinstance(late.value, TimedOut)
     assert late.value.code == code

@@ -28,6 +28,29 @@ def test_the_longest_pattern_counts() -> None:
     assert pools.rules_for("other").profile is least_connections
 
 
+def test_silence_of_its_models() -> None:
+    pools = ModelPools()
+    pools.update([("o3*", "", "[]", True, 900.0, 600.0), ("m", "", "[]", True, None, None)])
+
+    thinker, other = pools.rules_for("o3-pro"), pools.rules_for("m")
+    assert (thinker.first_token_timeout, thinker.stall_timeout) == (900.0, 600.0)
+    assert (other.first_token_timeout, other.stall_timeout) == (None, None)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_timeout_that_is_none_is_the_settings(value: float) -> None:
+    pools = ModelPools()
+
+    with capture_logs() as logs:
+        pools.update([("m", "session_affinity", "[]", True, value, 5.0)])
+
+    rules = pools.rules_for("m")
+    assert (rules.first_token_timeout, rules.stall_timeout) == (None, 5.0)
+    assert rules.profile is session_affinity
+    (told,) = logs
+    assert told["reason"] == "first_token_timeout: seconds above 0"
+
+
 def test_a_change_counts_and_no_change_is_none() -> None:
     pools = ModelPools()
     rows: list[tuple[object, ...]] = [("m", "session_affinity", [], True)]

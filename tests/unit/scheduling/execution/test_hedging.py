@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from balancing.calls.answer import Answer, OnChunk, Piece
-from balancing.errors import Broken, Unavailable
+from balancing.errors import Broken, DeadlinePassed, Unavailable
+from balancing.live.state import CallOutcome
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Slot
 from scheduling.execution.run import Stop
@@ -188,6 +189,22 @@ class TestFailures:
 
         assert world.retry["endpoint_id"] == 2
         assert sorted(world.pool.released) == [1, 2]
+
+    async def test_a_deadline_that_ends_both_is_nobodys_fault(self) -> None:
+        """B5: neither endpoint is marked, nor has an error in its record."""
+        first, second = Slow(), Slow()
+        world = HedgedWorld(first, second)
+        task = world.begin(urgent())
+        await second.called.wait()
+
+        await second.does(DeadlinePassed())
+        await first.does(DeadlinePassed())
+        await task
+
+        assert (world.ending.status, world.ending.outcome) == (Status.TIMEOUT, "timeout")
+        assert world.lost == [(2, "timeout", "deadline")]
+        assert world.pool.failing == []
+        assert {ending.outcome for ending in world.pool.endings} == {CallOutcome.SILENT}
 
     async def test_a_hedge_that_breaks_off_after_it_spoke_ends_a_stream(self) -> None:
         first, second = Slow(), Slow()

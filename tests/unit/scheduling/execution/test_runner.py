@@ -16,10 +16,11 @@ from structlog.testing import capture_logs
 from balancing.calls.answer import Answer, OnChunk, Piece
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
-from balancing.errors import Broken, CallError, Refused, TimedOut, Unavailable
+from balancing.errors import Broken, CallError, DeadlinePassed, Refused, TimedOut, Unavailable
 from balancing.kinds.call import Call
-from balancing.live.state import Ending
+from balancing.live.state import CallOutcome, Ending
 from balancing.policies.profiles import expected_work
+from llmqueue_project.config import configuration
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall
 from scheduling.dispatch.slot import Placement, Slot
@@ -97,6 +98,7 @@ class StubPool:
         self.endings: list[Ending] = []
         self.fallbacks: tuple[str, ...] = ()
         self.hedging = True
+        self.silence: tuple[float | None, float | None] = (None, None)
         self.failing: list[int] = []
         self.well: list[int] = []
         self.tokens: list[int | None] = []
@@ -132,7 +134,7 @@ class StubPool:
         self.endings.append(ending)
 
     def rules(self, model: str) -> Rules:
-        return Rules(expected_work, self.fallbacks, self.hedging)
+        return Rules(expected_work, self.fallbacks, self.hedging, *self.silence)
 
     def mark_failing(self, target: Target) -> None:
         self.failing.append(target.id)
@@ -467,7 +469,8 @@ class TestDeadline:
         await world.run(claimed(deadline_at=datetime.now(UTC) + timedelta(seconds=50)))
 
         ((_, call),) = world.client.calls
-        assert 45 < call.timeouts.total <= 50
+        assert 45 < call.timeouts.deadline <= 50
+        assert call.timeouts.total > 3600, "nothing else cuts a long answer"
 
     async def test_a_passed_one_is_never_sent(self) -> None:
         world = World(StubClient(), StubPool(2, offers=[2]))
@@ -485,6 +488,28 @@ class TestDeadline:
         await world.run(claimed(deadline_at=datetime.now(UTC) - timedelta(seconds=1)))
 
         assert world.pool.failing == []
+
+    async def test_a_call_that_it_ends_is_the_callers_end(self) -> None:
+        """B5: the worker's clock still shows some milliseconds, and it counts all the same."""
+        job = claimed(deadline_at=datetime.now(UTC) + timedelta(seconds=60))
+        world = World(StubClient(DeadlinePassed()), StubPool(2, offers=[2]))
+
+        await world.run(job)
+
+        assert (world.ending.status, world.ending.outcome) == (Status.TIMEOUT, "timeout")
+        assert world.pool.failing == []
+        assert [ending.outcome for ending in world.pool.endings] == [CallOutcome.SILENT]
+        assert world.claims.retries == []
+
+    async def test_silence_is_limited_by_the_models_pool(self) -> None:
+        world = World(StubClient(HELLO, HELLO))
+        world.pool.silence = (7.0, None)
+
+        await world.run(claimed(stream=True))
+
+        ((_, call),) = world.client.calls
+        setting = configuration().balancing.stall_timeout
+        assert (call.timeouts.first_token, call.timeouts.stall) == (7.0, setting)
 
     async def test_without_time_left_there_is_no_further_attempt(self) -> None:
         job = claimed(deadline_at=datetime.now(UTC) + timedelta(seconds=60))

@@ -127,6 +127,32 @@ async def test_a_whole_answer() -> None:
     assert (body["body"], body["more_body"]) == (b"{}", False)
 
 
+class TestEarlyJson:
+    async def test_the_answer_follows_white_space(self) -> None:
+        client = Client()
+        exchange = client.exchange
+
+        await exchange.start_json([("x-a", "1")])
+        await exchange.write(b" ")
+        await exchange.answer(200, b"{}", [("x-b", "too late")])
+
+        start, space, body = client.received
+        assert (start["status"], dict(start["headers"])[b"x-a"]) == (200, b"1")
+        assert b"content-length" not in dict(start["headers"])
+        assert (space["body"], space["more_body"]) == (b" ", True)
+        assert (body["body"], body["more_body"]) == (b"{}", False)
+
+    async def test_a_refusal_is_the_body_and_no_event(self) -> None:
+        client = Client()
+        exchange = client.exchange
+
+        await exchange.start_json([])
+        await exchange.refuse(Refusal(503, "away", "m"))
+
+        assert client.received[-1]["body"] == b"body away"
+        assert not client.received[-1]["more_body"]
+
+
 class TestRefusals:
     async def test_one_is_an_answer_in_its_doors_words(self) -> None:
         client = Client()

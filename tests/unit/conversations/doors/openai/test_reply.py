@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, MutableMapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -71,13 +72,21 @@ async def never() -> MutableMapping[str, Any]:
     raise AssertionError("a reply reads nothing of the request")
 
 
-async def answer(*batches: list[Entry], **fields: Any) -> tuple[Response, StubJobs]:
+async def answer(
+    *batches: list[Entry],
+    early_headers_seconds: float = 0.0,
+    seconds_left: float = 60.0,
+    **fields: Any,
+) -> tuple[Response, StubJobs]:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
     request = parse(orjson.dumps(body), Api.CHAT)
-    jobs, response, job = StubJobs(*batches), Response(), spec(1, request_id="r1")
+    deadline = datetime.now(UTC) + timedelta(seconds=seconds_left)
+    job = spec(1, request_id="r1", deadline_at=deadline)
+    jobs, response = StubJobs(*batches), Response()
     receipt = Receipt(job.id, Status.QUEUED, "", 0.0)
     exchange = Exchange({}, never, response.send, errors=OpenAIErrors())
-    reply = Reply(jobs, exchange, Submitted(request, job, receipt, Waiter(job.id)))
+    submitted = Submitted(request, job, receipt, Waiter(job.id), early_headers_seconds)
+    reply = Reply(jobs, exchange, submitted)
     await (reply.stream() if request.stream else reply.whole())
     return response, jobs
 
@@ -98,6 +107,68 @@ class TestWhole:
 
         assert (response.status, response.json["error"]["code"]) == (502, "http_503")
         assert response.headers["x-should-retry"] == "false"
+
+
+class TestDeadline:
+    """Without any worker nobody ends a job, and its client is told all the same."""
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_the_door_tells_that_the_time_is_up(self, stream: bool) -> None:
+        late = [started(), delta(2), final()]
+
+        response, jobs = await answer([], late, seconds_left=-5.1, stream=stream)
+
+        assert (response.status, response.json["error"]["code"]) == (408, "timeout")
+        assert response.headers["x-should-retry"] == "false"
+        assert response.ended
+        assert jobs.cancelled == [], "its deadline ends it, whenever a worker comes"
+
+    async def test_a_stream_that_has_begun_ends_with_an_event(self) -> None:
+        response, _ = await answer([started(), delta(2)], [], seconds_left=-5.1, stream=True)
+
+        assert orjson.loads(response.lines[-1][6:])["error"]["code"] == "timeout"
+        assert response.ended
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_a_worker_has_a_moment_to_tell(self, stream: bool) -> None:
+        end = final(status="timeout", code="queue_timeout", message="it waited")
+
+        response, _ = await answer([], [end], seconds_left=-1, stream=stream)
+
+        assert "queue_timeout" in response.body.decode()
+
+
+class TestEarlyHeaders:
+    """A23: something comes before proxies and Node's fetch give up."""
+
+    async def test_white_space_then_the_answer(self) -> None:
+        response, _ = await answer([], [], [], [final(body='{"a":1}')], early_headers_seconds=1e-9)
+
+        assert (response.status, response.body) == (200, b"   " + b'{"a":1}')
+        assert response.json == {"a": 1}
+        assert response.headers["content-type"] == "application/json"
+        assert "content-length" not in response.headers
+        assert response.headers["x-accel-buffering"] == "no"
+        assert response.headers["x-llmqueue-position"] == "3"
+        assert response.ended
+
+    async def test_an_answer_in_time_is_as_ever(self) -> None:
+        response, _ = await answer([], [final(body='{"a":1}')], early_headers_seconds=50)
+
+        assert response.body == b'{"a":1}'
+        assert response.headers["content-length"] == "7"
+
+    async def test_a_failure_after_them_is_an_error_object(self) -> None:
+        response, _ = await answer([], [failed("http_503")], early_headers_seconds=1e-9)
+
+        assert response.status == 200
+        assert response.json["error"]["code"] == "http_503"
+        assert response.ended
+
+    async def test_a_failure_before_them_keeps_its_status(self) -> None:
+        response, _ = await answer([], [failed("http_503")], early_headers_seconds=50)
+
+        assert response.status == 502
 
 
 class TestStream:

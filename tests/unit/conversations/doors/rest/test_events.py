@@ -60,6 +60,21 @@ def test_so_does_one_whose_worker_was_lost() -> None:
     assert names == ["started", "delta", "reset", "started", "delta"]
 
 
+def test_an_attempt_that_said_nothing_needs_no_reset() -> None:
+    assert told(started(), started(2), delta(2, 2)) == [
+        ("started", "1.1"),
+        ("started", "2.1"),
+        ("delta", "2.2"),
+    ]
+    assert told(started(2), delta(2, 2), after=(1, 1))[0] == ("started", "2.1")
+
+
+def test_the_stored_text_stands_in_for_an_attempt_that_was_lost() -> None:
+    names = [name for name, _ in told(started(), delta(2), started(2), final(text="all of it"))]
+
+    assert names == ["started", "delta", "reset", "started", "delta", "completed"]
+
+
 def test_a_client_that_resumes_in_an_earlier_attempt_starts_over() -> None:
     assert told(started(2), delta(2, 2), after=(1, 5))[0][0] == "reset"
     assert told(delta(6), after=(1, 5)) == [("delta", "1.6")]
