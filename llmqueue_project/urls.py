@@ -15,6 +15,7 @@ from llmqueue_project import flower
 
 admin.site.index_template = "scheduling/dashboard.html"
 
+handler404 = "conversations.doors.openai.unknown.path"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="docs")),
     path("admin/", admin.site.urls),

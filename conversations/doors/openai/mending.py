@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from scheduling.models import Api
 
@@ -99,7 +99,7 @@ def _drop_lonely(fields: dict[str, Any], what: str, choice: str, other: str = ""
         del fields[choice]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -23,6 +23,10 @@ from stores.memory import Memory
         "/v1/models",
         "/v1/models/a/b",
         "/v1/unknown",
+        "//v1/chat/completions",
+        "/v1/v1/chat/completions",
+        "/chat/completions",
+        "/models",
         "/health",
         "/health/ready",
         "/api/v1/messages/msg_1/events",
@@ -82,6 +86,7 @@ async def ask(
         ),
         ("GET", "/v1", 404, "unknown path: GET /v1"),
         ("POST", "/v1/chat", 404, "unknown path: POST /v1/chat"),
+        ("POST", "/v1/v1/nothing", 404, "unknown path: POST /v1/v1/nothing"),
         ("GET", "/healthy", 404, "unknown path: GET /healthy"),
     ],
 )
