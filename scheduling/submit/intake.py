@@ -46,7 +46,7 @@ class Intake:
         self._database = database
         self._client = client
         self._queue = TicketQueue(client)
-        self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
+        self._submit = Grouped(self._submit_group, alone=UNSTORABLE, size=_chars)
         self._cancel = Grouped(self._cancel_group)
         self._flows = FlowIds()
         self._background: set[asyncio.Task[None]] = set()
@@ -121,6 +121,10 @@ class Intake:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+def _chars(spec: JobSpec) -> int:
+    return len(spec.body)
 
 
 def _hung_up(ids: Sequence[UUID]) -> dict[str, Any]:

@@ -20,6 +20,13 @@ _ESCAPE = re.compile(rb"\\(u0000|.)", re.DOTALL)
 _NUL = b"\\u0000"
 # A longer number may not fit into 64 bits.
 _MOST_DIGITS = 18
+# Reading holds the whole process: a body of 50 MB in a few strings takes 0.1 s, in small numbers
+# many seconds. Commas stand between values, and a few in texts.
+MOST_COMMAS = 2_000_000
+
+
+class TooManyValues(ValueError):
+    pass
 
 
 def loads(raw: bytes) -> Any:
@@ -27,7 +34,10 @@ def loads(raw: bytes) -> Any:
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
+        TooManyValues: reading it would take too long.
     """
+    if len(raw) > MOST_COMMAS and raw.count(b",") > MOST_COMMAS:
+        raise TooManyValues(f"it has more than {MOST_COMMAS:,} commas")
     try:
         return orjson.loads(_without_nul(raw))
     except orjson.JSONDecodeError:

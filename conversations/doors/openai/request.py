@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from conversations.doors.lean import lenient_json
-from conversations.doors.lean.refusals import invalid
+from conversations.doors.lean.refusals import Refusal, invalid
 from conversations.doors.openai.mending import MOST_EXACT, flag, mended
 from scheduling.models import Api
 
@@ -88,6 +88,8 @@ def _object(raw: bytes) -> dict[str, Any]:
         raise invalid("the request has no body", code="empty_body")
     try:
         fields = lenient_json.loads(raw)
+    except lenient_json.TooManyValues as error:
+        raise Refusal(413, "body_too_large", f"the body has too many values: {error}") from None
     except ValueError as error:
         raise invalid(f"the body is not JSON: {error}", code="invalid_json") from None
     if not isinstance(fields, dict):

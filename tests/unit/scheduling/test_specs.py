@@ -10,7 +10,14 @@ import pytest
 
 from llmqueue_project.config import configuration
 from scheduling.models import Priority, Status
-from scheduling.specs import COLUMNS, actual_cost, estimate_cost, parameters, receipts
+from scheduling.specs import (
+    COLUMNS,
+    actual_cost,
+    estimate_cost,
+    input_tokens,
+    parameters,
+    receipts,
+)
 from scheduling.statements import GIVEN, SUBMIT
 from tests.hot_path import spec
 
@@ -24,6 +31,24 @@ from tests.hot_path import spec
 )
 def test_cost_is_input_and_twice_the_output(chars: int, output_tokens: float, cost: float) -> None:
     assert estimate_cost("x" * chars, output_tokens) == cost
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        pytest.param('{"url":"data:image/png;base64,' + "A" * 4_000_000 + '"}', 4506, id="A21"),
+        pytest.param('{"url":"data:image/png;base64,' + "A" * 100 + '"}', 33, id="an icon"),
+        pytest.param(
+            '["' + "a;base64," + "A" * 10_000 + '","' + "b;base64," + "A" * 10_000 + '"]',
+            1022,
+            id="two",
+        ),
+        pytest.param('{"text":";base64,' + "a word " * 1000 + '"}', 1754, id="text"),
+        pytest.param(";base64," + "A" * 8000, 2002, id="no JSON"),
+    ],
+)
+def test_an_attached_file_is_no_text(body: str, tokens: int) -> None:
+    assert input_tokens(body) == tokens
 
 
 def test_the_actual_cost_is_in_the_same_unit() -> None:
