@@ -30,6 +30,7 @@ from stores.postgres import UNSTORABLE, Database, fetch
 log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 10.0
+LARGE_CHARS = 1_000_000
 EXISTING = """
 select id, status, held_reason, fair_tag from scheduling_job where id = any(%(ids)s::uuid[])
 """
@@ -86,9 +87,10 @@ class Intake:
     async def _patiently(self, specs: Sequence[JobSpec]) -> list[tuple[UUID, str, str, float]]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + PATIENCE_SECONDS
+        values = await _parameters(specs)
         while True:
             try:
-                rows = await fetch(self._database.durable, SUBMIT, parameters(specs))
+                rows = await fetch(self._database.durable, SUBMIT, values)
                 return [(row[0], row[1], row[2], row[3]) for row in rows]
             except psycopg.OperationalError as error:
                 if loop.time() >= deadline:
@@ -121,6 +123,13 @@ class Intake:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+async def _parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
+    """What `SUBMIT` takes. Large bodies are written as JSON beside the event loop."""
+    if sum(map(_chars, specs)) < LARGE_CHARS:
+        return parameters(specs)
+    return await asyncio.to_thread(parameters, specs)
 
 
 def _chars(spec: JobSpec) -> int:
