@@ -107,7 +107,7 @@ class Routes:
         path = _SLASHES.sub("/", path) if "//" in path else path
         return (
             path.startswith(self._prefixes)
-            or path in self._exact
+            or path.rstrip("/") in self._exact
             or path in self._roots
             or self._any_pattern.fullmatch(path) is not None
         )

@@ -26,6 +26,7 @@ from stores.memory import Memory
         "//v1/chat/completions",
         "/v1/v1/chat/completions",
         "/chat/completions",
+        "/chat/completions/",
         "/models",
         "/health",
         "/health/ready",

@@ -209,7 +209,7 @@ def test_what_is_valid_becomes_a_job(api: str) -> None:
     assert (len(jobs), answers) == (1, [])
 
 
-@settings(max_examples=examples(150, 20_000), deadline=None)
+@settings(max_examples=examples(150, 4000), deadline=None)
 @given(
     data=st.data(),
     api=st.sampled_from(Api.values),
