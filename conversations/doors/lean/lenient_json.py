@@ -36,13 +36,21 @@ def loads(raw: bytes) -> Any:
         ValueError: it is not JSON, or nested too deeply.
         TooManyValues: reading it would take too long.
     """
-    if len(raw) > MOST_COMMAS and raw.count(b",") > MOST_COMMAS:
-        raise TooManyValues(f"it has more than {MOST_COMMAS:,} commas")
+    check_size(raw)
     try:
         return orjson.loads(_without_nul(raw))
     except orjson.JSONDecodeError:
         pass
     return orjson.loads(_without_nul(_repaired(raw)))
+
+
+def check_size(raw: bytes) -> None:
+    """
+    Raises:
+        TooManyValues
+    """
+    if len(raw) > MOST_COMMAS and raw.count(b",") > MOST_COMMAS:
+        raise TooManyValues(f"it has more than {MOST_COMMAS:,} commas")
 
 
 def _without_nul(raw: bytes) -> bytes:
