@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from psycopg.types.json import Json
 
 from llmqueue_project.config import configuration
 from scheduling.models import Api, Priority, Source, Status
@@ -75,7 +76,8 @@ COLUMNS = tuple(JobSpec.__dataclass_fields__)
 def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
     """What `sql/submit.sql` takes for jobs that `sql/given.sql` reads."""
     return {
-        "jobs": orjson.dumps(specs).decode(),
+        # Bytes, which the driver sends as they are: text would be encoded on the event loop.
+        "jobs": Json(orjson.dumps(specs), dumps=bytes),
         "max_attempts": configuration().scheduling.max_attempts,
     }
 

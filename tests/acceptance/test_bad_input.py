@@ -211,3 +211,5 @@ def test_the_endpoints_refusal_reaches_the_client(stack: Stack) -> None:
 
     assert answer.status == 422
     assert answer.body["error"]["message"]
+    job = answer.headers["x-llmqueue-job"]
+    assert stack.rows("select error_status from scheduling_job where id = %s", job) == [(422,)]

@@ -62,7 +62,7 @@ def test_a_group_is_one_json_array_that_the_statement_reads() -> None:
 
     assert set(re.findall(r"%\((\w+)\)s", SUBMIT)) == set(values)
     assert values["max_attempts"] == configuration().scheduling.max_attempts
-    first, second = json.loads(values["jobs"])
+    first, second = json.loads(values["jobs"].obj)
     assert (first["id"], second["id"]) == (str(specs[0].id), str(specs[1].id))
     assert (first["level"], second["level"]) == (3, 2)
     assert (first["flow_id"], second["flow_id"]) == (1, 2)

@@ -191,7 +191,7 @@ def check(path: str, raw: bytes, headers: dict[str, str]) -> None:
         assert not answers
         assert "\\u0000" not in job.body.replace("\\\\", "")
         assert isinstance(orjson.loads(job.body), dict)
-        json.loads(parameters(jobs)["jobs"])
+        json.loads(parameters(jobs)["jobs"].obj)
         job.body.encode()
         job.model.encode()
         return
