@@ -16,7 +16,10 @@ from typing import Any
 
 import orjson
 
-_ESCAPE = re.compile(rb"\\(u0000|.)", re.DOTALL)
+# An escape in a JSON text: a surrogate pair; a NUL or half of a pair; any other.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u0000|u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _NUL = b"\\u0000"
 # A longer number may not fit into 64 bits.
 _MOST_DIGITS = 18
@@ -37,10 +40,11 @@ def loads(raw: bytes) -> Any:
         TooManyValues: reading it would take too long.
     """
     check_size(raw)
-    try:
-        return orjson.loads(_without_nul(raw))
-    except orjson.JSONDecodeError:
-        pass
+    for repaired in (_without_nul, _with_whole_escapes):
+        try:
+            return orjson.loads(repaired(raw))
+        except orjson.JSONDecodeError:
+            continue
     return orjson.loads(_without_nul(_repaired(raw)))
 
 
@@ -55,11 +59,12 @@ def check_size(raw: bytes) -> None:
 
 def _without_nul(raw: bytes) -> bytes:
     """Only an escape can stand for a NUL in valid JSON; most texts have none."""
-    return _ESCAPE.sub(_replaced, raw) if _NUL in raw else raw
+    return _with_whole_escapes(raw) if _NUL in raw else raw
 
 
-def _replaced(escape: re.Match[bytes]) -> bytes:
-    return rb"\ufffd" if escape[1] == b"u0000" else escape[0]
+def _with_whole_escapes(raw: bytes) -> bytes:
+    """The text with U+FFFD in place of escapes of a NUL or of half a surrogate pair."""
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], raw)
 
 
 def _repaired(raw: bytes) -> bytes:
