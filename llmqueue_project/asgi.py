@@ -16,7 +16,7 @@ from llmqueue_project.config import configuration  # noqa: E402
 from stores.memory import Memory, kept  # noqa: E402
 
 # Beyond the limit the view refuses; far beyond it nobody listens any more.
-SPARE_BYTES = 64 * 1024 * 1024
+SPARE_BYTES = 16 * 1024 * 1024
 memory = Memory()
 lean = lean_application(memory)
 

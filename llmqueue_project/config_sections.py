@@ -25,7 +25,11 @@ class WebConfig(Section):
     csrf_trusted_origins: list[str] = Field(
         [], description='origins of admin, for example `["https://llm.example.com"]`'
     )
-    max_body_bytes: int = Field(8 * 1024 * 1024, gt=0, description="largest request body")
+    max_body_bytes: int = Field(
+        50 * 1024 * 1024,
+        gt=0,
+        description="largest request body, decompressed; a proxy in front needs the same or more",
+    )
     max_content_chars: int = Field(200_000, gt=0, description="longest message on `/api/v1`")
     key_cache_seconds: float = Field(
         5.0,

@@ -15,6 +15,7 @@ from llmqueue_project import flower
 
 admin.site.index_template = "scheduling/dashboard.html"
 
+handler404 = "conversations.doors.openai.unknown.path"
 # Its only renderer is a template, which its answers to other methods have not.
 docs = SpectacularSwaggerView.as_view(url_name="schema", http_method_names=["get", "head"])
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from psycopg.types.json import Json
 
 from llmqueue_project.config import configuration
 from scheduling.models import Api, Priority, Source, Status
@@ -17,6 +18,8 @@ from scheduling.policies.fairness import output_tokens_of, weighted_tokens
 from stores.ids import uuid7
 
 CHARS_PER_TOKEN = 4
+# Of an attached file in base64: its tokens, whatever it is, and more by its length.
+_ATTACHED, _FILE_TOKENS, _FILE_CHARS_PER_TOKEN = ";base64,", 500, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,8 @@ COLUMNS = tuple(JobSpec.__dataclass_fields__)
 def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
     """What `sql/submit.sql` takes for jobs that `sql/given.sql` reads."""
     return {
-        "jobs": orjson.dumps(specs).decode(),
+        # Bytes, which the driver sends as they are: text would be encoded on the event loop.
+        "jobs": Json(orjson.dumps(specs), dumps=bytes),
         "max_attempts": configuration().scheduling.max_attempts,
     }
 
@@ -93,7 +97,25 @@ def receipts(rows: Iterable[tuple[UUID, str, str, float]]) -> dict[UUID, Receipt
 
 def input_tokens(body: str) -> int:
     """The input tokens of a request, estimated from its length."""
-    return max(1, len(body) // CHARS_PER_TOKEN)
+    return max(1, input_chars(body) // CHARS_PER_TOKEN)
+
+
+def input_chars(body: str) -> int:
+    """The characters of a request, its attached files (data URLs) counted as fewer.
+
+    A file is no text: a photo of 4 million characters is about a thousand tokens to a model.
+    """
+    chars, begin = len(body), body.find(_ATTACHED)
+    while begin >= 0:
+        end = body.find('"', begin)
+        if end < 0:
+            break
+        length = end - begin
+        counted = CHARS_PER_TOKEN * (_FILE_TOKENS + length // _FILE_CHARS_PER_TOKEN)
+        if counted < length and body.find(" ", begin, end) < 0:
+            chars -= length - counted
+        begin = body.find(_ATTACHED, end)
+    return chars
 
 
 def estimated_tokens(body: str, cost: float) -> int:

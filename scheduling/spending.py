@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from balancing.calls.answer import Answer
 from balancing.endpoints.registry import Target
-from scheduling.specs import CHARS_PER_TOKEN
+from scheduling.specs import CHARS_PER_TOKEN, input_chars
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ def of_answer(target: Target, model: str, body: str, answer: Answer) -> Spent:
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
     estimated = prompt is None or (completion is None and bool(answer.text))
     if prompt is None:
-        prompt = _tokens(body)
+        prompt = _tokens(input_chars(body))
     if completion is None:
-        completion = _tokens(answer.text)
+        completion = _tokens(len(answer.text))
     return _priced(target, model, prompt, completion, answer.cached_tokens, estimated)
 
 
@@ -43,7 +43,7 @@ def of_failure(target: Target, model: str, body: str, pieces: int) -> Spent:
     """What an attempt used that broke off after so many pieces, each of about a token."""
     if not pieces:
         return NOTHING
-    return _priced(target, model, _tokens(body), pieces, 0, True)
+    return _priced(target, model, _tokens(input_chars(body)), pieces, 0, True)
 
 
 def _priced(
@@ -56,5 +56,5 @@ def _priced(
     return Spent(prompt, completion, micros, estimated)
 
 
-def _tokens(text: str) -> int:
-    return -(-len(text) // CHARS_PER_TOKEN)
+def _tokens(chars: int) -> int:
+    return -(-chars // CHARS_PER_TOKEN)

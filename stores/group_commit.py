@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 import structlog
 
 log = structlog.get_logger(__name__)
+# PostgreSQL takes parameters of at most 1 GB.
+MOST_CHARS = 16_000_000
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +28,7 @@ class Grouped(Generic[Item, Result]):
     Args:
         flush: maps n items to n results, or raises: then `alone` decides.
         limit: the longest list.
+        size: of an item, in characters; a list ends where its items are `MOST_CHARS` together.
         alone: exceptions after which a failed group is retried item by item, so that one bad
             item does not fail its neighbours.
     """
@@ -36,10 +39,12 @@ class Grouped(Generic[Item, Result]):
         *,
         limit: int = 256,
         alone: tuple[type[Exception], ...] = (),
+        size: Callable[[Item], int] = lambda _: 0,
     ) -> None:
         self._flush = flush
         self._limit = limit
         self._alone = alone
+        self._size = size
         self._waiting: list[_Entry[Item, Result]] = []
         self._running: asyncio.Task[None] | None = None
         self._newest: asyncio.Future[Result] | None = None
@@ -71,13 +76,20 @@ class Grouped(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = (
-                    self._waiting[: self._limit],
-                    self._waiting[self._limit :],
-                )
+                count = self._next_count()
+                group, self._waiting = self._waiting[:count], self._waiting[count:]
                 await self._serve(group)
         finally:
             self._running = None
+
+    def _next_count(self) -> int:
+        """How many of those that wait go together: at least one."""
+        chars = 0
+        for count, (item, _) in enumerate(self._waiting[: self._limit]):
+            chars += self._size(item)
+            if chars > MOST_CHARS and count:
+                return count
+        return self._limit
 
     async def _serve(self, group: list[_Entry[Item, Result]]) -> None:
         try:

@@ -52,6 +52,8 @@ JSON = frozenset({"model_names", "apis", "extra_headers", "model_aliases", "pric
 # JSON is read as text. If the driver parsed it, one unreadable row would fail the whole query.
 _SELECTED = ", ".join(f"{name}::text" if name in JSON else name for name in COLUMNS)
 ENDPOINTS = f"select {_SELECTED} from balancing_endpoint where discover = '' order by id"  # noqa: S608
+# Their members are called, and come and go; the groups themselves stay.
+GROUPS = f"select {_SELECTED} from balancing_endpoint where discover <> '' order by id"  # noqa: S608
 
 
 def _read(values: tuple[Any, ...]) -> Target:
@@ -127,13 +129,16 @@ def unreadable(endpoint: Endpoint) -> str:
     return ""
 
 
-def apis_of(model: str, endpoints: Iterable[Target]) -> frozenset[str]:
-    """The APIs that serve a model; disabled endpoints do not count."""
-    found: frozenset[str] = frozenset()
-    for endpoint in endpoints:
-        if endpoint.state != Endpoint.State.DISABLED and model in endpoint.model_names:
-            found |= endpoint.apis
-    return found
+def apis_of(model: str, declared: Iterable[Target]) -> frozenset[str]:
+    """The APIs by which a model may be asked for; none if nobody has declared it.
+
+    Whether an endpoint takes work now does not matter: that passes, and requests wait for it.
+
+    Args:
+        declared: endpoints, and groups, which may have no members at the moment.
+    """
+    apis = [each.apis for each in declared if model in each.model_names]
+    return frozenset[str]().union(*apis)
 
 
 def model_names(endpoints: Iterable[Target]) -> list[str]:
@@ -151,6 +156,8 @@ def model_names(endpoints: Iterable[Target]) -> list[str]:
 class KnownEndpoints:
     """The endpoints, read by Django's connection, at most `registry_seconds` old."""
 
+    _statement = ENDPOINTS
+
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         seconds = configuration().balancing.registry_seconds
         self._reader = TargetReader()
@@ -165,8 +172,14 @@ class KnownEndpoints:
 
     def _read(self) -> tuple[Target, ...]:
         with connection.cursor() as cursor:
-            cursor.execute(ENDPOINTS)
+            cursor.execute(self._statement)
             return tuple(self._reader.read(cursor.fetchall()))
+
+
+class KnownGroups(KnownEndpoints):
+    """The groups, likewise."""
+
+    _statement = GROUPS
 
 
 def known_endpoints() -> tuple[Target, ...]:
@@ -177,6 +190,7 @@ def known_endpoints() -> tuple[Target, ...]:
 def expire() -> None:
     """Have the rows read again, because one has changed."""
     remembered(KnownEndpoints).expire()
+    remembered(KnownGroups).expire()
 
 
 def default_model() -> str:
@@ -193,3 +207,8 @@ def default_model() -> str:
 def known_models(api: str = "") -> list[str]:
     """The models that clients may ask for; with `api`, those served by this API."""
     return model_names(e for e in known_endpoints() if not api or api in e.apis)
+
+
+def declared_apis(model: str) -> frozenset[str]:
+    """The APIs by which clients may ask for a model, served at this moment or not."""
+    return apis_of(model, (*known_endpoints(), *remembered(KnownGroups).current()))

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from balancing.endpoints.registry import default_model, known_models
+from balancing.endpoints.registry import declared_apis, default_model
 from conversations.access import flows
 from conversations.access.flows import FlowRow
 from conversations.access.keys import Caller
@@ -158,7 +158,6 @@ def _user_name(draft: MessageDraft, conversations: Conversations) -> str | None:
 
 def _models(drafts: Sequence[MessageDraft], conversations: Conversations) -> list[str]:
     """The model of each draft: its own, its conversation's, or the default."""
-    known = known_models(Api.CHAT)
     default = default_model()
     chosen = []
     for draft in drafts:
@@ -166,9 +165,10 @@ def _models(drafts: Sequence[MessageDraft], conversations: Conversations) -> lis
         model = draft.model or (conversation.model if conversation else "") or default
         if not model:
             raise NoModel("no endpoint is registered")
-        if model not in known:
-            raise UnknownModel(model)
         chosen.append(model)
+    for model in dict.fromkeys(chosen):
+        if Api.CHAT not in declared_apis(model):
+            raise UnknownModel(model)
     return chosen
 
 

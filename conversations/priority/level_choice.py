@@ -6,6 +6,7 @@ that matches, the user's default, the tenant's default. The tenant's highest lev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,16 @@ from conversations.priority import rules
 from conversations.priority.rules import Rule, Subject
 from scheduling.models import Priority
 
-# OpenAI's word for priority. It has no word for realtime, and none for normal but the neutral ones.
+# OpenAI's words for priority. Its other tiers, and those of other providers, name no level.
 SERVICE_TIERS = {"priority": Priority.HIGH, "flex": Priority.LOW}
-NEUTRAL_TIERS = ("auto", "default", "scale")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 
 
 class UnknownPriority(ValueError):
     """`field` names what the client sent."""
 
     def __init__(self, field: str, value: object) -> None:
-        known = (*NEUTRAL_TIERS, *SERVICE_TIERS) if field == "service_tier" else Priority.labels
+        known = [*SERVICE_TIERS] if field == "service_tier" else Priority.labels
         # Only text is repeated: printing a deeply nested value could fail.
         shown = repr(value[:40]) if isinstance(value, str) else "that is no text"
         super().__init__(f"unknown {field} {shown}: one of {', '.join(known)}")
@@ -58,25 +59,38 @@ class Choice:
 def asked_level(body: Mapping[str, Any], header: str) -> Asked | None:
     """The level that a request names: body `priority`, header `X-Priority`, `service_tier`.
 
+    A number names none: `priority` is also a field of vLLM's. A tier that is not OpenAI's names
+    none either.
+
     Raises:
         UnknownPriority: it names one that does not exist.
     """
     for field, where, value in (
         ("priority", "body", body.get("priority")),
-        ("X-Priority", "header", header or None),
+        ("X-Priority", "header", header),
     ):
-        if value is not None:
+        if not _names_none(value):
             try:
-                level = Priority.named(value.lower() if isinstance(value, str) else "")
+                level = Priority.named(value.strip().lower() if isinstance(value, str) else "")
             except ValueError:
                 raise UnknownPriority(field, value) from None
             return Asked(level, f"{where} {field}")
-    tier = body.get("service_tier")
+    return _asked_tier(body.get("service_tier"))
+
+
+def _names_none(value: Any) -> bool:
+    if isinstance(value, str):
+        return not value.strip() or _NUMBER.fullmatch(value.strip()) is not None
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _asked_tier(tier: Any) -> Asked | None:
     if tier is None:
         return None
-    if not isinstance(tier, str) or tier not in (*NEUTRAL_TIERS, *SERVICE_TIERS):
+    if not isinstance(tier, str):
         raise UnknownPriority("service_tier", tier)
-    return Asked(SERVICE_TIERS[tier], f"service_tier {tier}") if tier in SERVICE_TIERS else None
+    level = SERVICE_TIERS.get(tier.strip().lower())
+    return Asked(level, f"service_tier {tier.strip().lower()}") if level is not None else None
 
 
 def choose(

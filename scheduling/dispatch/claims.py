@@ -39,7 +39,7 @@ class Claims:
         self._database = database
         self._worker = worker[:100]
         self._lease_seconds = lease_seconds
-        self._finish = Grouped(self._finish_group, alone=UNSTORABLE)
+        self._finish = Grouped(self._finish_group, alone=UNSTORABLE, size=_chars)
 
     async def claim(
         self,
@@ -156,6 +156,10 @@ class Claims:
             rows = await fetch(self._database.durable, STORED, _leases(missing))
             stored.update(row[0] for row in rows)
         return [outcome.id in stored for outcome in outcomes]
+
+
+def _chars(finish: Finish) -> int:
+    return len(finish.result)
 
 
 def _leases(jobs: Sequence[Claimed] | Sequence[Finish]) -> dict[str, list[UUID]]:

@@ -19,7 +19,8 @@ from scheduling.spending import NOTHING, Spent
 class Finish:
     """How a job ended; `outcome` is its last attempt's, empty when none was made.
 
-    `error_message` is for the client; `detail` is for operators, on the attempt.
+    `error_message` is for the client; `detail` is for operators, on the attempt. `error_status` is
+    the HTTP status of an endpoint's refusal, 0 without one.
     """
 
     id: UUID
@@ -34,6 +35,7 @@ class Finish:
     actual_cost: float | None = None
     error_code: str = ""
     error_message: str = ""
+    error_status: int = 0
     detail: str = ""
     first_token_at: datetime | None = None
     result: str = ""

@@ -92,6 +92,7 @@ class Outcomes:
             outcome=end.outcome,
             error_code=end.code[:40],
             error_message=end.message,
+            error_status=end.error.status if isinstance(end.error, Refused) else 0,
             detail=str(end.error) if end.error else "",
             first_token_at=run.first_token_at,
         )

@@ -84,6 +84,9 @@ class Job(models.Model):
     )
     error_code = models.CharField(max_length=40, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    error_status = models.SmallIntegerField(
+        null=True, help_text="HTTP status of the endpoint's refusal"
+    )
 
     class Meta:
         ordering = ["-created_at"]

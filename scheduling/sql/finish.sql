@@ -12,7 +12,7 @@ with input as (
                error_message text, detail text, first_token_at timestamptz, result text, text text,
                number smallint, endpoint_id bigint, outcome text, why text, endpoint_name text,
                spent_prompt integer, spent_completion integer, spent_micros bigint,
-               spent_estimated boolean)
+               spent_estimated boolean, error_status smallint)
      -- The limit cuts nothing. With it the planner expects few rows, and looks jobs up by key.
      limit %(count)s
 ),
@@ -22,6 +22,7 @@ finished as (
            lease_expires_at = null, attempts = i.number, first_token_at = i.first_token_at,
            prompt_tokens = i.prompt_tokens, completion_tokens = i.completion_tokens,
            error_code = i.error_code, error_message = i.error_message,
+           error_status = nullif(i.error_status, 0),
            spent_micros = coalesce(j.spent_micros + i.spent_micros, i.spent_micros, j.spent_micros),
            spent_estimated = j.spent_estimated or i.spent_estimated
       from input i

@@ -31,6 +31,9 @@ log = structlog.get_logger(__name__)
 
 # Every door answers within five seconds, also while PostgreSQL is away.
 PATIENCE_SECONDS = 4.0
+LARGE_CHARS = 1_000_000
+# As slow as a database may take large bodies.
+LEAST_BYTES_PER_SECOND = 5_000_000
 EXISTING = """
 select id, status, held_reason, fair_tag from scheduling_job where id = any(%(ids)s::uuid[])
 """
@@ -47,7 +50,7 @@ class Intake:
         self._database = database
         self._client = client
         self._queue = TicketQueue(client)
-        self._submit = Grouped(self._submit_group, alone=UNSTORABLE)
+        self._submit = Grouped(self._submit_group, alone=UNSTORABLE, size=_chars)
         self._cancel = Grouped(self._cancel_group)
         self._flows = FlowIds()
         self._background: set[asyncio.Task[None]] = set()
@@ -85,12 +88,14 @@ class Intake:
         return [stored[spec.id] for spec in specs]
 
     async def _patiently(self, specs: Sequence[JobSpec]) -> list[tuple[UUID, str, str, float]]:
+        values = await _parameters(specs)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_SECONDS
+        seconds = PATIENCE_SECONDS + sum(map(_chars, specs)) / LEAST_BYTES_PER_SECOND
+        deadline = loop.time() + seconds
         while True:
             try:
                 left = max(LEAST_SECONDS, deadline - loop.time())
-                rows = await fetch(self._database.durable, SUBMIT, parameters(specs), seconds=left)
+                rows = await fetch(self._database.durable, SUBMIT, values, seconds=left)
                 return [(row[0], row[1], row[2], row[3]) for row in rows]
             except psycopg.OperationalError as error:
                 if loop.time() >= deadline:
@@ -123,6 +128,17 @@ class Intake:
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+async def _parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
+    """What `SUBMIT` takes. Large bodies are written as JSON beside the event loop."""
+    if sum(map(_chars, specs)) < LARGE_CHARS:
+        return parameters(specs)
+    return await asyncio.to_thread(parameters, specs)
+
+
+def _chars(spec: JobSpec) -> int:
+    return len(spec.body)
 
 
 def _hung_up(ids: Sequence[UUID]) -> dict[str, Any]:

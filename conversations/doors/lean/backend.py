@@ -13,7 +13,14 @@ import structlog
 from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
-from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader, apis_of, model_names
+from balancing.endpoints.registry import (
+    ENDPOINTS,
+    GROUPS,
+    Target,
+    TargetReader,
+    apis_of,
+    model_names,
+)
 from conversations.access import flows, keys
 from conversations.access.keys import Caller, VerifiedKeys
 from conversations.doors.lean.readiness import Readiness
@@ -63,8 +70,9 @@ class Backend:
         self._known_rules = memory.of(KnownRules)
         self._admission = memory.of(Admission)
         self._estimates = memory.of(Estimates)
-        self._reader = TargetReader()
+        self._reader, self._group_reader = TargetReader(), TargetReader()
         self._targets: tuple[Target, ...] = ()
+        self._declared: tuple[Target, ...] = ()
         self._models: list[str] = []
         self._models_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
@@ -110,10 +118,12 @@ class Backend:
         return known
 
     async def models(self) -> list[str]:
-        """Every model that can be asked for; at most a few seconds old."""
+        """Every model that an endpoint serves now; at most a few seconds old."""
         if time.monotonic() >= self._models_until:
+            groups = await read(self.database.relaxed, GROUPS)
             rows = await read(self.database.relaxed, ENDPOINTS)
             self._targets = tuple(self._reader.read(rows))
+            self._declared = (*self._targets, *self._group_reader.read(groups))
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
@@ -123,9 +133,13 @@ class Backend:
         counts = {"endpoints": self._reader.set_aside, "priority_rules": self.rules.set_aside}
         return {what: count for what, count in counts.items() if count}
 
-    def apis_of(self, model: str) -> frozenset[str]:
-        """The APIs by which a model of `models` can be asked."""
-        return apis_of(model, self._targets)
+    async def apis_of(self, model: str) -> frozenset[str]:
+        """The APIs by which a model may be asked for; none if nobody has declared it.
+
+        Requests for a model whose endpoints are all disabled, or gone for a moment, wait.
+        """
+        await self.models()
+        return apis_of(model, self._declared)
 
     async def flow_of(self, caller: Caller) -> int:
         """The id of the flow that a caller's requests are counted in."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from conversations.doors.lean import encodings
 from conversations.doors.lean.refusals import ErrorFormat, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -82,10 +83,10 @@ class Exchange:
         return self._sent.get(name.encode(), b"").decode("latin-1")
 
     async def read_body(self, limit: int) -> bytes:
-        """The whole body.
+        """The whole body, decompressed where the client has compressed it.
 
         Raises:
-            Refusal: it is larger than `limit` bytes.
+            Refusal: it is larger than `limit` bytes, or of an unknown encoding.
             HungUp: the client went away while sending it.
         """
         parts: list[bytes] = []
@@ -103,9 +104,15 @@ class Exchange:
                 parts.clear()
             if not message.get("more_body") or size > limit + MOST_DISCARDED:
                 break
+        body = b"".join(parts)
+        encoding = self.header("content-encoding").strip().lower()
+        if encoding not in encodings.PLAIN and size <= limit:
+            body = await asyncio.to_thread(encodings.decoded, body, encoding, limit)
+            size = len(body)
         if size > limit:
-            raise Refusal(413, "body_too_large", f"the body is larger than {limit} bytes")
-        return b"".join(parts)
+            reason = f"the body is larger than {limit} bytes (LLMQUEUE_WEB__MAX_BODY_BYTES)"
+            raise Refusal(413, "body_too_large", reason)
+        return body
 
     async def start(self, status: int, headers: Headers) -> None:
         self.begun = True

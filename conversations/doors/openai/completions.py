@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from conversations.doors.lean.backend import Backend
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.wire import Exchange, HungUp
 from conversations.doors.openai.patience import early_headers_seconds
 from conversations.doors.openai.reply import Reply, Submitted
-from conversations.doors.openai.request import parse
+from conversations.doors.openai.request import Completion, parse
 from conversations.doors.openai.submission import admitted_job
 from llmqueue_project.logging import request_id as usable_request_id
 from scheduling.models import Api
+
+# Bytes of a body; reading as many takes some milliseconds.
+LARGE = 1024 * 1024
 
 
 async def chat(backend: Backend, exchange: Exchange) -> None:
@@ -25,12 +30,19 @@ async def embedding(backend: Backend, exchange: Exchange) -> None:
     await _serve(backend, exchange, Api.EMBEDDING)
 
 
+async def _parsed(raw: bytes, api: Api) -> Completion:
+    """A large body is read beside the event loop, so that other clients go on."""
+    if len(raw) < LARGE:
+        return parse(raw, api)
+    return await asyncio.to_thread(parse, raw, api)
+
+
 async def _serve(backend: Backend, exchange: Exchange, api: Api) -> None:
     """Answer one request; a client that hangs up cancels its job."""
     request_id = usable_request_id(exchange.header("x-request-id"))
     try:
         caller = await backend.caller(exchange)
-        request = parse(await exchange.read_body(backend.config.web.max_body_bytes), api)
+        request = await _parsed(await exchange.read_body(backend.config.web.max_body_bytes), api)
         early = early_headers_seconds(exchange, backend.config.web)
         spec = await admitted_job(backend, exchange, caller, request, request_id)
     except Refusal as refusal:

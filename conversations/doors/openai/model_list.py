@@ -23,7 +23,7 @@ async def list_models(backend: Backend, exchange: Exchange) -> None:
 async def one_model(backend: Backend, exchange: Exchange) -> None:
     await backend.caller(exchange)
     [name] = exchange.parameters
-    if name not in await backend.models():
+    if not await backend.apis_of(name):
         raise Refusal(404, "model_not_found", f"the model {name!r} does not exist", param="model")
     await exchange.answer(200, orjson.dumps(_card(name)))
 

@@ -9,8 +9,15 @@ from conversations.doors.openai.request import PATHS
 from scheduling.models import Api
 
 _OURS: dict[str, Any] = {
-    "service_tier": {"type": "string", "enum": ["auto", "default", "flex", "priority"]},
-    "priority": {"type": "string", "enum": ["realtime", "high", "normal", "low"]},
+    "service_tier": {
+        "type": "string",
+        "description": "`priority` is high, `flex` is low; others name no level",
+    },
+    "priority": {
+        "type": "string",
+        "enum": ["realtime", "high", "normal", "low"],
+        "description": "a number names no level",
+    },
 }
 _HEADERS = [
     header("X-Priority", ["realtime", "high", "normal", "low"]),
@@ -178,6 +185,8 @@ def _errors(*only: str) -> dict[str, Any]:
         "400": "the request is not valid",
         "401": "no valid API key",
         "404": "no such model",
+        "413": "the body is too large",
+        "415": "the content encoding is not taken",
         "408": "its time passed while it waited",
         "429": "the queue is full; see Retry-After",
         "503": "try again after Retry-After",

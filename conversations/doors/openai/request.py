@@ -1,4 +1,4 @@
-"""What does an OpenAI request ask for? Only fields that llmqueue uses are checked; others pass."""
+"""What does an OpenAI request ask for? Fields that llmqueue uses are checked; others pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import orjson
 
-from conversations.doors.lean.refusals import invalid
+from conversations.doors.lean import lenient_json
+from conversations.doors.lean.refusals import Refusal, invalid
+from conversations.doors.openai.mending import MOST_EXACT, flag, mended
 from scheduling.models import Api
 
 PATHS: Mapping[str, str] = {
@@ -16,8 +18,9 @@ PATHS: Mapping[str, str] = {
     Api.COMPLETION: "/v1/completions",
     Api.EMBEDDING: "/v1/embeddings",
 }
-# These speak of llmqueue's queue, and are not forwarded.
-_OWN_FIELDS = ("priority", "service_tier")
+# `priority` and `service_tier` speak of llmqueue's queue: a number would jump the endpoint's own,
+# and a tier is billed to the operator. `stream_options` is ours to send.
+_OWN_FIELDS = ("priority", "service_tier", "stream_options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class Completion:
     """A checked request.
 
     Attributes:
-        fields: as the client sent them.
+        fields: as the client meant them (`mending.py`).
         upstream: the JSON text for the endpoint.
         wants_usage: whether the client asked for usage at the end of its stream.
     """
@@ -49,53 +52,58 @@ class Completion:
 
 
 def parse(raw: bytes, api: Api) -> Completion:
-    """Check a body.
+    """Read and check a body.
 
     Raises:
-        Refusal: it is empty, not JSON, not an object, or a field is of the wrong type.
+        Refusal: it is empty, not JSON, not an object, or a field has no meaning that we know.
     """
-    if not raw.strip():
-        raise invalid("the request has no body", code="empty_body")
-    try:
-        fields = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise invalid(f"the body is not JSON: {error}", code="invalid_json") from None
-    if not isinstance(fields, dict):
-        raise invalid("the body must be a JSON object", code="invalid_json")
+    fields = mended(_object(raw), api)
     model = _model(fields)
     stream = _flag(fields, "stream")
     if stream and api == Api.EMBEDDING:
         raise invalid("embeddings are not streamed", param="stream")
     _CHECKS[api](fields)
-    options = fields.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        raise invalid("must be an object", param="stream_options", code="invalid_type")
-    upstream = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+    options = _stream_options(fields)
+    left_out = _OWN_FIELDS if api != Api.EMBEDDING else (*_OWN_FIELDS, "stream")
+    upstream = {name: value for name, value in fields.items() if name not in left_out}
     if stream:
-        upstream["stream_options"] = {**(options or {}), "include_usage": True}
+        upstream["stream_options"] = {**options, "include_usage": True}
     try:
         text = orjson.dumps(upstream).decode()
     except orjson.JSONEncodeError:
         raise invalid("the body is nested too deeply", code="invalid_json") from None
-    if "\\u0000" in text and _has_nul(upstream):
-        raise invalid("NUL characters are not allowed", code="invalid_character")
     return Completion(
         api=api,
         model=model,
         stream=stream,
-        wants_usage=bool((options or {}).get("include_usage")),
+        wants_usage=flag(options.get("include_usage")) is True,
         max_tokens=_max_tokens(fields),
         fields=fields,
         upstream=text,
     )
 
 
+def _object(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
+        raise invalid("the request has no body", code="empty_body")
+    try:
+        fields = lenient_json.loads(raw)
+    except lenient_json.TooManyValues as error:
+        raise Refusal(413, "body_too_large", f"the body has too many values: {error}") from None
+    except ValueError as error:
+        raise invalid(f"the body is not JSON: {error}", code="invalid_json") from None
+    if not isinstance(fields, dict):
+        raise invalid("the body must be a JSON object", code="invalid_json")
+    return fields
+
+
 def _model(fields: dict[str, Any]) -> str:
     model = fields.get("model")
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not (model := model.strip()):
         raise invalid("you must name a model", param="model", code="missing_model")
     if len(model) > 200:
         raise invalid("the name is too long", param="model")
+    fields["model"] = model
     return model
 
 
@@ -106,15 +114,26 @@ def _flag(fields: dict[str, Any], name: str) -> bool:
     raise invalid("must be true or false", param=name, code="invalid_type")
 
 
+def _stream_options(fields: dict[str, Any]) -> dict[str, Any]:
+    options = fields.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise invalid("must be an object", param="stream_options", code="invalid_type")
+    return options or {}
+
+
 def _max_tokens(fields: dict[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = fields.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise invalid("must be a positive integer", param=name, code="invalid_type")
-        return value
-    return None
+    """The most tokens of an answer; None where the endpoint decides (-1, 0)."""
+    given = [_limit(fields, name) for name in ("max_completion_tokens", "max_tokens")]
+    return next((limit for limit in given if limit), None)
+
+
+def _limit(fields: dict[str, Any], name: str) -> int | None:
+    value = fields.get(name)
+    if value is None or (isinstance(value, float) and abs(value) >= MOST_EXACT):
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise invalid("must be a whole number", param=name, code="invalid_type")
+    return value if 0 < value < MOST_EXACT else None
 
 
 def _check_messages(fields: dict[str, Any]) -> None:
@@ -131,19 +150,19 @@ def _check_messages(fields: dict[str, Any]) -> None:
 
 def _check_prompt(fields: dict[str, Any]) -> None:
     prompt = fields.get("prompt")
-    if not isinstance(prompt, str | list) or not prompt:
+    if not isinstance(prompt, str | list) or prompt == []:
         raise invalid("must be text or a list", param="prompt")
 
 
 def _check_input(fields: dict[str, Any]) -> None:
     wanted = "must be text, a list of texts, a list of tokens, or a list of such lists"
     given = fields.get("input")
-    if isinstance(given, str) and given:
+    if isinstance(given, str):
         return
     if not isinstance(given, list) or not given:
         raise invalid(wanted, param="input")
     if not (
-        all(isinstance(item, str) and item for item in given)
+        all(isinstance(item, str) for item in given)
         or _is_tokens(given)
         or all(_is_tokens(item) for item in given)
     ):
@@ -159,11 +178,3 @@ _CHECKS = {
     Api.COMPLETION: _check_prompt,
     Api.EMBEDDING: _check_input,
 }
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))

@@ -76,12 +76,12 @@ async def _choice(backend: Backend, request: Completion, header: str, caller: Ca
 async def _check_served(backend: Backend, model: str, api: Api) -> None:
     """
     Raises:
-        Refusal: no endpoint serves the model by this API.
+        Refusal: no endpoint is declared that serves the model by this API.
     """
-    if model not in await backend.models():
+    served = await backend.apis_of(model)
+    if not served:
         message = f"the model {model!r} does not exist: GET /v1/models lists them"
         raise Refusal(404, "model_not_found", message, param="model")
-    served = backend.apis_of(model)
     if api not in served:
         elsewhere = ", ".join(PATHS[each] for each in sorted(served))
         message = f"the model {model!r} is not served at {PATHS[api]}, but at {elsewhere}"

@@ -10,7 +10,14 @@ import pytest
 
 from llmqueue_project.config import configuration
 from scheduling.models import Priority, Status
-from scheduling.specs import COLUMNS, actual_cost, estimate_cost, parameters, receipts
+from scheduling.specs import (
+    COLUMNS,
+    actual_cost,
+    estimate_cost,
+    input_tokens,
+    parameters,
+    receipts,
+)
 from scheduling.statements import GIVEN, SUBMIT
 from tests.hot_path import spec
 
@@ -26,6 +33,24 @@ def test_cost_is_input_and_twice_the_output(chars: int, output_tokens: float, co
     assert estimate_cost("x" * chars, output_tokens) == cost
 
 
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        pytest.param('{"url":"data:image/png;base64,' + "A" * 4_000_000 + '"}', 4506, id="A21"),
+        pytest.param('{"url":"data:image/png;base64,' + "A" * 100 + '"}', 33, id="an icon"),
+        pytest.param(
+            '["' + "a;base64," + "A" * 10_000 + '","' + "b;base64," + "A" * 10_000 + '"]',
+            1022,
+            id="two",
+        ),
+        pytest.param('{"text":";base64,' + "a word " * 1000 + '"}', 1754, id="text"),
+        pytest.param(";base64," + "A" * 8000, 2002, id="no JSON"),
+    ],
+)
+def test_an_attached_file_is_no_text(body: str, tokens: int) -> None:
+    assert input_tokens(body) == tokens
+
+
 def test_the_actual_cost_is_in_the_same_unit() -> None:
     assert actual_cost(100, 10) == estimate_cost("x" * 400, 10)
 
@@ -37,7 +62,7 @@ def test_a_group_is_one_json_array_that_the_statement_reads() -> None:
 
     assert set(re.findall(r"%\((\w+)\)s", SUBMIT)) == set(values)
     assert values["max_attempts"] == configuration().scheduling.max_attempts
-    first, second = json.loads(values["jobs"])
+    first, second = json.loads(values["jobs"].obj)
     assert (first["id"], second["id"]) == (str(specs[0].id), str(specs[1].id))
     assert (first["level"], second["level"]) == (3, 2)
     assert (first["flow_id"], second["flow_id"]) == (1, 2)

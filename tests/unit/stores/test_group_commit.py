@@ -156,3 +156,19 @@ async def test_begun_waits_only_for_what_waits_for_its_turn() -> None:
 
     assert server.groups == [[1], [2]]
     assert (await first, await second) == (2, 4)
+
+
+async def test_a_group_of_long_items_is_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stores.group_commit.MOST_CHARS", 10)
+    server = Server()
+    double = Grouped(server.flush, size=lambda item: item)
+    server.gate.clear()
+    tasks = [asyncio.create_task(double(1))]
+    await begun(tasks)
+
+    tasks += [asyncio.create_task(double(n)) for n in (4, 6, 1, 50, 3, 3)]
+    await begun(tasks)
+    server.gate.set()
+
+    assert await asyncio.gather(*tasks) == [2, 8, 12, 2, 100, 6, 6]
+    assert server.groups == [[1], [4, 6], [1], [50], [3, 3]]

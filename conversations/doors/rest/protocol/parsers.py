@@ -10,6 +10,7 @@ import orjson
 from rest_framework.parsers import BaseParser
 
 from conversations.doors import text
+from conversations.doors.lean.lenient_json import TooManyValues, check_size
 from conversations.doors.rest.protocol.refusals import Code, RestError
 from llmqueue_project.config import configuration
 
@@ -44,7 +45,10 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     if not raw.strip():
         raise RestError(Code.MALFORMED_BODY, "the body is empty: send a JSON object")
     try:
+        check_size(raw)
         value = text.loads(raw.removeprefix(BOM_UTF8))
+    except TooManyValues as error:
+        raise RestError(Code.BODY_TOO_LARGE, f"the body has too many values: {error}") from None
     except orjson.JSONDecodeError as error:
         raise RestError(Code.MALFORMED_BODY, f"the body is not valid JSON: {error}") from None
     if not isinstance(value, dict):

@@ -53,6 +53,20 @@ def test_states(state: str, takes_work: bool, models: list[str]) -> None:
 
 
 @pytest.mark.django_db
+def test_a_model_stays_declared_while_nobody_serves_it() -> None:
+    create("one", ["a"], state="disabled")
+    create("two", ["b"], state="draining")
+    group = create("group", ["c"])
+    Endpoint.objects.filter(pk=group.pk).update(discover="dns")
+
+    with kept(Memory()):
+        known = [name for name in "abcd" if "chat" in registry.declared_apis(name)]
+
+        assert known == ["a", "b", "c"]
+        assert known_models() == ["b"]
+
+
+@pytest.mark.django_db
 def test_models_are_named_once_and_sorted() -> None:
     create("one", ["b", "a"])
     create("two", ["b", "c"])

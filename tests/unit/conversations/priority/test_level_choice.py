@@ -37,6 +37,22 @@ from scheduling.models import Priority
         ({"service_tier": "scale"}, "", None),
         ({"service_tier": None}, "", None),
         ({"service_tier": "flex"}, "high", Priority.HIGH),
+        ({"service_tier": " Flex "}, "", Priority.LOW),
+        ({"priority": " high "}, "", Priority.HIGH),
+        # Numbers are vLLM's, and an empty text is no level.
+        ({"priority": 0}, "", None),
+        ({"priority": -5}, "", None),
+        ({"priority": 2.5}, "", None),
+        ({"priority": "3"}, "", None),
+        ({"priority": 1}, "high", Priority.HIGH),
+        ({"priority": ""}, "low", Priority.LOW),
+        ({}, " ", None),
+        ({}, "1", None),
+        # A18: tiers of other providers.
+        *(
+            ({"service_tier": tier}, "", None)
+            for tier in ("on_demand", "performance", "fast", "standard_only", "gold", "")
+        ),
     ],
 )
 def test_what_a_request_names(body: dict[str, Any], header: str, level: Priority | None) -> None:
@@ -60,7 +76,7 @@ def test_what_it_was_named_by(body: dict[str, Any], header: str, by: str) -> Non
     assert asked.by == by
 
 
-@pytest.mark.parametrize("value", ["urgent", "", 1, 0, True, 2.5, [], {}, ["high"], "high\0"])
+@pytest.mark.parametrize("value", ["urgent", True, False, [], {}, ["high"], "high\0", "1e"])
 def test_a_priority_that_does_not_exist(value: Any) -> None:
     with pytest.raises(UnknownPriority) as caught:
         asked_level({"priority": value}, "")
@@ -76,8 +92,8 @@ def test_the_header_is_named_when_it_is_wrong() -> None:
     assert caught.value.field == "X-Priority"
 
 
-@pytest.mark.parametrize("tier", ["gold", 1, [], {}, ["flex"], False])
-def test_a_service_tier_that_does_not_exist(tier: Any) -> None:
+@pytest.mark.parametrize("tier", [1, [], {}, ["flex"], False])
+def test_a_service_tier_that_is_no_text(tier: Any) -> None:
     with pytest.raises(UnknownPriority) as caught:
         asked_level({"service_tier": tier}, "")
 

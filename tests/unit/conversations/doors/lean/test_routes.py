@@ -60,6 +60,15 @@ ROUTES = Routes(
         ("GET", "/v1/things/a/", one_thing, ("a",)),
         ("GET", "/v1/things/org/model:8b", one_thing, ("org/model:8b",)),
         ("GET", "/v1/things/a\nb", one_thing, ("a\nb",)),
+        # A20: a base URL with a slash too many, with /v1 twice, or without it.
+        ("GET", "//v1/things", things, ()),
+        ("GET", "/v1//things", things, ()),
+        ("POST", "/v1/v1/things/", add_thing, ()),
+        ("POST", "//v1//v1/v1/things", add_thing, ()),
+        ("POST", "/things", add_thing, ()),
+        ("GET", "/things/a", one_thing, ("a",)),
+        ("GET", "/v1/v1/things/v1/a", one_thing, ("v1/a",)),
+        ("GET", "/api/things/5//parts//", parts, ("5",)),
         ("GET", "/api/things/5/parts", parts, ("5",)),
         ("GET", "/api/things/5/parts/", parts, ("5",)),
         ("GET", "/health", health, ()),
@@ -81,6 +90,8 @@ def test_a_path_leads_to_a_handler(
         ("/v1", ONE),
         ("/v1/", ONE),
         ("/v1/nothing", ONE),
+        ("/v1/v1", ONE),
+        ("/v1/v1/nothing", ONE),
         ("/health/nothing", PLAIN),
         ("/healthy", PLAIN),
         ("/elsewhere", ONE),
@@ -104,6 +115,7 @@ def test_another_method_is_refused_with_those_that_are_taken() -> None:
         found.handler("DELETE", "/v1/things")
 
     assert (caught.value.status, caught.value.code) == (405, "method_not_allowed")
+    assert dict(caught.value.headers) == {"allow": "GET, POST, HEAD", "x-should-retry": "false"}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +127,9 @@ def test_another_method_is_refused_with_those_that_are_taken() -> None:
         ("/healthy", True),
         ("/api/things/5/parts", True),
         ("/api/things/5/parts/", True),
-        ("/api/things/5/parts//", False),
+        ("/api/things/5/parts//", True),
+        ("//v1/unknown", True),
+        ("//admin/", False),
         ("/api/things/5/6/parts", False),
         ("/api/things/5", False),
         ("/admin/", False),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
@@ -83,6 +85,7 @@ async def test_a_larger_one_is_read_to_its_end_and_refused(parts: tuple[bytes, .
         await client.exchange.read_body(6)
 
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
+    assert "LLMQUEUE_WEB__MAX_BODY_BYTES" in caught.value.message
     assert client.messages == [], "a client still sending would not see the answer"
 
 
@@ -94,6 +97,45 @@ async def test_nobody_is_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
         await client.exchange.read_body(6)
 
     assert len(client.messages) > 90
+
+
+def compressed(body: bytes, encoding: str) -> Exchange:
+    headers = [(b"content-encoding", encoding.encode())]
+    return exchange(Client(body[:5], body[5:]).receive, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(b"abcdef"), "gzip"),
+        (gzip.compress(b"abcdef"), " GZIP "),
+        (gzip.compress(b"abc") + gzip.compress(b"def"), "x-gzip"),
+        (zlib.compress(b"abcdef"), "deflate"),
+        (zlib.compress(b"abcdef", wbits=-15), "deflate"),
+        (b"abcdef", "identity"),
+    ],
+)
+async def test_a_compressed_body(body: bytes, encoding: str) -> None:
+    assert await compressed(body, encoding).read_body(100) == b"abcdef"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        pytest.param(b"abcdef", "gzip", 400, id="not compressed"),
+        pytest.param(b"abcdef", "deflate", 400, id="nor so"),
+        pytest.param(gzip.compress(b"abcdef" * 9)[:-9], "gzip", 400, id="cut off"),
+        pytest.param(b"abcdef", "br", 415, id="unknown"),
+        pytest.param(b"abcdef", "gzip, gzip", 415, id="twice"),
+        pytest.param(gzip.compress(b"a" * 101), "gzip", 413, id="larger than the limit"),
+        pytest.param(gzip.compress(b"a" * 50) * 3, "gzip", 413, id="larger in its parts"),
+    ],
+)
+async def test_a_compressed_body_that_is_refused(body: bytes, encoding: str, status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        await compressed(body, encoding).read_body(100)
+
+    assert caught.value.status == status
 
 
 async def test_a_client_that_goes_away_while_sending() -> None:

@@ -88,9 +88,21 @@ def test_other_stream_options_are_kept() -> None:
         ({"max_completion_tokens": 7, "max_tokens": 5}, 7),
         ({"max_completion_tokens": None, "max_tokens": 5}, 5),
         ({}, None),
+        ({"max_tokens": 256.0}, 256),
+        ({"max_tokens": " 256 "}, 256),
+        ({"max_tokens": "256.0"}, 256),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": -1.0}, None),
+        ({"max_tokens": 0}, None),
+        ({"max_tokens": "-1"}, None),
+        ({"max_tokens": ""}, None),
+        ({"max_tokens": 1e30}, None),
+        ({"max_tokens": 2**63}, None),
+        ({"max_completion_tokens": -1, "max_tokens": 5}, 5),
     ],
 )
 def test_the_limit_of_tokens(fields: dict[str, Any], limit: int | None) -> None:
+    """A16"""
     assert chat(**fields).max_tokens == limit
 
 
@@ -109,9 +121,6 @@ def test_a_legacy_completion() -> None:
         (b"[]", "invalid_json"),
         (b'"x"', "invalid_json"),
         (b"null", "invalid_json"),
-        (b'{"a":"\xff"}', "invalid_json"),
-        (b'{"a":NaN}', "invalid_json"),
-        (b'{"a":"\\ud800"}', "invalid_json"),
         (b"[" * 100_000, "invalid_json"),
     ],
 )
@@ -127,43 +136,52 @@ def test_what_is_no_json_object(raw: bytes, code: str) -> None:
         ({"model": 5}, "model"),
         ({"model": "m" * 201}, "model"),
         ({"stream": "yes"}, "stream"),
-        ({"stream": 1}, "stream"),
-        ({"stream_options": []}, "stream_options"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": -1}, "max_tokens"),
+        ({"stream": 2}, "stream"),
+        ({"stream": []}, "stream"),
+        ({"stream_options": [1]}, "stream_options"),
+        ({"stream_options": "x"}, "stream_options"),
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
-        ({"max_completion_tokens": "5"}, "max_completion_tokens"),
+        ({"max_tokens": "abc"}, "max_tokens"),
+        ({"max_tokens": []}, "max_tokens"),
+        ({"max_tokens": {}}, "max_tokens"),
+        ({"max_tokens": "abc", "max_completion_tokens": 5}, "max_tokens"),
+        ({"max_completion_tokens": "five"}, "max_completion_tokens"),
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),
         ({"messages": [CHAT["messages"][0], "hi"]}, "messages[1]"),
         ({"messages": [{"content": "hi"}]}, "messages[0]"),
         ({"messages": [{"role": 5}]}, "messages[0]"),
-        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": True}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": {"text": "hi"}}]}, "messages[0].content"),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_named(fields: dict[str, Any], param: str) -> None:
     assert refused(orjson.dumps({**CHAT, **fields})).param == param
 
 
-@pytest.mark.parametrize("prompt", [None, "", [], 5, {}])
+@pytest.mark.parametrize("prompt", [None, [], 5, {}])
 def test_a_prompt_of_the_wrong_kind(prompt: Any) -> None:
     error = refused(orjson.dumps({"model": "m", "prompt": prompt}), Api.COMPLETION)
 
     assert error.param == "prompt"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"model": "a\0b"},
-        {"messages": [{"role": "user", "content": "a\0"}]},
-        {"metadata": {"deep": [{"k\0": 1}]}},
-    ],
-)
-def test_nul_is_refused_wherever_it_hides(fields: dict[str, Any]) -> None:
-    assert refused(orjson.dumps({**CHAT, **fields})).code == "invalid_character"
+def test_nul_becomes_the_replacement_character_wherever_it_hides() -> None:
+    """A22"""
+    request = chat(
+        model="a\0b",
+        messages=[{"role": "tool", "content": "a\0\0"}],
+        metadata={"deep": [{"k\0": 1}]},
+    )
+
+    assert request.model == "a\ufffdb"
+    assert upstream(request) == {
+        "model": "a\ufffdb",
+        "messages": [{"role": "tool", "content": "a\ufffd\ufffd"}],
+        "metadata": {"deep": [{"k\ufffd": 1}]},
+    }
 
 
 def test_a_backslash_before_u0000_is_no_nul() -> None:
@@ -180,7 +198,9 @@ def test_depth_is_no_crash(depth: int, leaf: bytes) -> None:
     nested = b"[" * depth + leaf + b"]" * depth
     raw = orjson.dumps(CHAT)[:-1] + b',"x":' + nested + b"}"
 
-    assert outcome(raw, Api.CHAT) == 400 or leaf == b""
+    found = outcome(raw, Api.CHAT)
+
+    assert found == 400 or (depth < 254 and isinstance(found, Completion))
 
 
 @given(fields=st.dictionaries(st.sampled_from([*CHAT, "stream", "n", "stream_options"]), values))
@@ -196,7 +216,7 @@ def test_any_bytes_are_a_refusal(raw: bytes) -> None:
     refused(raw)
 
 
-@pytest.mark.parametrize("given", ["a", ["a", "b"], [1, 2], [[1], [2, 3]]])
+@pytest.mark.parametrize("given", ["a", "", [""], ["a", "b"], [1, 2], [[1], [2, 3]]])
 def test_embeddings_take_texts_and_tokens(given: Any) -> None:
     request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), Api.EMBEDDING)
 
@@ -205,7 +225,7 @@ def test_embeddings_take_texts_and_tokens(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [None, "", [], [""], [[]], ["a", 1], [1, "a"], [1.5], [True], {"a": 1}, [["a"]]]
+    "given", [None, [], [[]], ["a", 1], [1, "a"], [1.5], [True], {"a": 1}, [["a"]]]
 )
 def test_other_inputs_are_refused(given: Any) -> None:
     assert refused(orjson.dumps({"model": "m", "input": given}), Api.EMBEDDING).param == "input"
@@ -215,3 +235,29 @@ def test_embeddings_are_not_streamed() -> None:
     body = {"model": "m", "input": "a", "stream": True}
 
     assert refused(orjson.dumps(body), Api.EMBEDDING).param == "stream"
+
+
+def test_embeddings_get_no_field_of_streams() -> None:
+    body = {"model": "m", "input": "a", "stream": False, "stream_options": None}
+
+    found = parse(orjson.dumps(body), Api.EMBEDDING)
+
+    assert upstream(found) == {"model": "m", "input": "a"}
+
+
+@pytest.mark.parametrize("options", [{"include_usage": True}, {}, None, []])
+def test_options_of_streams_go_with_a_stream_only(options: Any) -> None:
+    assert upstream(chat(stream=False, stream_options=options)) == {**CHAT, "stream": False}
+
+
+@pytest.mark.parametrize("asked", [True, 1, "true"])
+def test_a_stream_is_asked_for_in_plain_words(asked: Any) -> None:
+    request = chat(stream=asked, stream_options={"include_usage": asked})
+
+    assert (request.stream, request.wants_usage, upstream(request)["stream"]) == (True, True, True)
+
+
+def test_spaces_around_a_model_are_not_its_name() -> None:
+    request = chat(model=" m\n")
+
+    assert (request.model, upstream(request)["model"]) == ("m", "m")
