@@ -19,7 +19,10 @@ class Assembly:
         if chunk.get("usage"):
             self.usage = chunk["usage"]
         if not self._head:
-            self._head = {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
+            self._head = _head(chunk)
+        elif chunk.get("model") and not self._head.get("model"):
+            # Azure's first chunk holds the verdict of its filter: no model, no time, no choices.
+            self._head |= _head(chunk)
         spoke = False
         for choice in chunk.get("choices") or ():
             spoke |= self._merge(choice)
@@ -92,6 +95,10 @@ class Assembly:
             content = text or (None if whole["message"].get("tool_calls") else "")
             choice["message"] = {"role": "assistant", "content": content, **whole["message"]}
         return choice
+
+
+def _head(chunk: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
 
 
 def _extend(whole: dict[str, Any], part: dict[str, Any]) -> None:

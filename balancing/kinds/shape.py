@@ -89,14 +89,21 @@ def only_one_choice(body: Json, provider: str) -> None:
 
 
 def limit(body: Json) -> int | None:
-    """The longest answer that a request allows, in tokens."""
-    value = body.get("max_completion_tokens") or body.get("max_tokens")
-    return int(value) if value else None
+    """The longest answer that a request allows, in tokens; None for no limit, as -1 or 0."""
+    value = int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
+    return value if value > 0 else None
 
 
 def stops(body: Json) -> list[str]:
+    """The texts that end the answer, without empty ones."""
     stop: Any = body.get("stop")
-    return [stop] if isinstance(stop, str) else list(stop or ())
+    return [text for text in ([stop] if isinstance(stop, str) else stop or ()) if text]
+
+
+def above_zero(body: Json, name: str) -> Any:
+    """A number of the request; None for 0 and below, by which clients say that it is off."""
+    value = body.get(name)
+    return value if value is not None and value > 0 else None
 
 
 def schema_of(body: Json, provider: str) -> Json | None:
