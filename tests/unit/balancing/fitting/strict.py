@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -78,6 +80,28 @@ class Strict:
         if body.get("stream"):
             return events(*PARTS)
         return response(orjson.dumps(WHOLE))
+
+
+@contextmanager
+def running_strict(judge: Judge) -> Iterator[Strict]:
+    """The endpoint alone, in a thread, for a whole stack in front of it."""
+    found = Strict(judge)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            found.asked.append(body)
+            self.wfile.write(found.answer(body))
+            self.close_connection = True
+
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        found.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        yield found
+        server.shutdown()
 
 
 @asynccontextmanager
