@@ -19,7 +19,15 @@ from typing import Any
 import orjson
 
 from balancing.errors import CallError
-from balancing.fitting.fields import FITTED, PENALTIES, RENAMED, STREAM_OPTIONS, may_go
+from balancing.fitting.fields import (
+    FITTED,
+    IN_ANY_MESSAGE,
+    IN_MESSAGES,
+    PENALTIES,
+    RENAMED,
+    STREAM_OPTIONS,
+    may_go,
+)
 
 _REFUSALS = frozenset({400, 422})
 _CRASHES = frozenset({500, 501})
@@ -48,10 +56,12 @@ def suspects(error: CallError, body: Mapping[str, Any]) -> list[Suspicion]:
     if error.status not in _REFUSALS | _CRASHES:
         return []
     text, named = _read(error, body)
-    present = [field for field in sorted(FITTED) if may_go(body, field)]
-    if named:
+    present = [field for field in sorted(FITTED | IN_ANY_MESSAGE) if may_go(body, field)]
+    if named and not all(map(_is_of_messages, named)):
         found = [(field, text) for field in present if field in named]
     else:
+        if named:
+            present = [field for field in present if field in IN_ANY_MESSAGE]
         found = [(field, words) for field in present for words in _naming(field, text)]
     judged = [(field, _judge(words, field, body)) for field, words in found]
     named_ones = [Suspicion(field, verdict) for field, verdict in judged if verdict is not None]
@@ -76,9 +86,14 @@ def _read(error: CallError, body: Mapping[str, Any]) -> tuple[str, list[str]]:
     inner = found.get("error", found) if isinstance(found, dict) else None
     param = inner.get("param") if isinstance(inner, dict) else None
     if isinstance(param, str) and _root(param) in body:
-        return told, [_root(param)]
-    places = [_root(".".join(_WORD.findall(loc))) for loc in _LOC.findall(f"{text} {error.body}")]
-    return told, [place for place in places if place]
+        return f"{told}; {param}", [_root(param)]
+    locs = [".".join(_WORD.findall(loc)) for loc in _LOC.findall(f"{text} {error.body}")]
+    told = "; ".join([told, *locs]) if locs else told
+    return told, [root for root in map(_root, locs) if root]
+
+
+def _is_of_messages(root: str) -> bool:
+    return root == IN_MESSAGES[:-1]
 
 
 def _parsed(text: str) -> Any:
@@ -125,6 +140,9 @@ def _naming(field: str, text: str) -> Iterator[str]:
 @cache
 def _pattern(field: str) -> re.Pattern[str]:
     """How texts write a field: `top_p`, `topP`, `top p`; an English word only as a name."""
+    if field in IN_ANY_MESSAGE:
+        note = field.removeprefix(IN_MESSAGES)
+        return re.compile(rf"(?:[`'\"]|[.\]]\.?|/){note}\b", re.I)
     if field in PENALTIES:
         return re.compile(rf"{_spelled(field)}|^\W*penalt(?:y|ies) (?:is|are)\b", re.I)
     if "_" in field:
@@ -175,6 +193,8 @@ def _judge(words: str, field: str, body: Mapping[str, Any]) -> bool | None:
     """Whether the field is refused as such; None if only its value is, which is the client's."""
     if _MUST_BE_ABSENT.search(words):
         return True
+    if field in IN_ANY_MESSAGE:
+        return True if _REFUSED.search(words) else None
     if _OF_A_VALUE.search(words):
         return None
     is_of_all = bool(_REFUSED.search(words)) and not _OF_A_CASE.search(words)

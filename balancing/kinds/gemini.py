@@ -37,10 +37,11 @@ _SAMPLING = {
     "temperature": "temperature",
     "top_p": "topP",
     "n": "candidateCount",
-    "seed": "seed",
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
+# Gemini's seed has 32 bits.
+_SEEDS = 2**31
 _PENALTIES = {"presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty"}
 # Fields of Gemini that clients may send beside OpenAI's.
 _NATIVE = {"safety_settings": "safetySettings", "cached_content": "cachedContent"}
@@ -178,6 +179,8 @@ def _generation_config(body: Json, model: str) -> Json:
     config: Json = {
         theirs: body[ours] for ours, theirs in _SAMPLING.items() if body.get(ours) is not None
     }
+    if (seed := body.get("seed")) is not None:
+        config["seed"] = seed % _SEEDS
     config |= _penalties(body, model)
     if top_k := shape.above_zero(body, "top_k"):
         config["topK"] = top_k

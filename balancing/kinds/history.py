@@ -18,6 +18,7 @@ from balancing.kinds.shape import Json, unsupported
 USER, ASSISTANT = "user", "assistant"
 # Stands where a history begins with the assistant; nothing else is known of that turn.
 OPENING = "."
+_THOUGHTS = ("thinking", "redacted_thinking")
 NO_RESULT = "(no result: the call was not run)"
 
 
@@ -159,7 +160,7 @@ class _History:
         if not calls and not parts:
             # A thought alone is no turn.
             return []
-        thoughts = thoughts_of(message.get("thinking_blocks"))
+        thoughts = thoughts_of(message.get("thinking_blocks") or message.get("content"))
         if not thoughts and calls:
             thoughts = _thoughts_before(calls[0])
         items: list[Any] = [*thoughts, *parts]
@@ -213,8 +214,12 @@ def _thoughts_before(call: ToolCall) -> list[Thought]:
 
 
 def _parts(message: Json, place: int, blank: bool) -> list[Text | Media]:
+    content = message.get("content")
+    if isinstance(content, list) and message["role"] == "assistant":
+        # Some clients write the thoughts here; see `thoughts_of`.
+        content = [p for p in content if not isinstance(p, dict) or p.get("type") not in _THOUGHTS]
     return [
         part
-        for part in prompt.parts(message.get("content"), f"messages[{place}].content")
+        for part in prompt.parts(content, f"messages[{place}].content")
         if blank or not isinstance(part, Text) or part.text.strip()
     ]

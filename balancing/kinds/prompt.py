@@ -81,10 +81,20 @@ def _part(part: Json) -> Text | Media | None:
 
 def _media(url: str, unknown_type: str) -> Media:
     if found := _DATA_URL.fullmatch(url):
-        return Media(_type_of((found[1] or "").lower(), found[2]), data=found[2])
+        data = _strict_base64(found[2])
+        return Media(_type_of((found[1] or "").lower(), data), data=data)
     if url.startswith(("https://", "http://")):
         return Media(unknown_type, url=url)
     raise unsupported("an image or a file is a data URL in base64, or an https URL")
+
+
+def _strict_base64(data: str) -> str:
+    """Base64 without line ends, in the usual alphabet, filled up: providers take no other."""
+    if "\n" in data or "\r" in data or " " in data:
+        data = "".join(data.split())
+    if "-" in data or "_" in data:
+        data = data.replace("-", "+").replace("_", "/")
+    return data + "=" * (-len(data) % 4)
 
 
 def _type_of(told: str, data: str) -> str:

@@ -83,6 +83,37 @@ async def test_a_limit_moves_to_its_other_name(given: str, other: str) -> None:
         assert [body.get(other) for body in endpoint.asked] == [None, 7, 8]
 
 
+async def test_notes_go_from_messages_and_nothing_else_does() -> None:
+    """This gateway writes `extra_content` itself, and other servers may refuse it."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    plain = [
+        {"role": "user", "content": "x", "name": "ann"},
+        {"role": "assistant", "content": "y", "refusal": "z", "tool_calls": [call]},
+    ]
+    noted = [
+        plain[0],
+        {
+            **plain[1],
+            "reasoning_content": "hm",
+            "tool_calls": [{**call, "extra_content": {"anthropic": {}}}],
+        },
+    ]
+
+    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
+        text = str(body["messages"])
+        name = next((n for n in ("extra_content", "reasoning_content") if n in text), None)
+        told = f"Additional properties are not allowed ('{name}' was unexpected) - 'messages.1'"
+        return (400, {"error": {"message": told}}) if name else None
+
+    async with strict(judge) as endpoint:
+        await endpoint.ask(messages=noted)
+        await endpoint.ask(messages=noted)
+
+        assert len(endpoint.asked) == 4
+        assert endpoint.asked[2]["messages"] == endpoint.asked[3]["messages"] == plain
+        assert endpoint.learned() == {"messages.extra_content", "messages.reasoning_content"}
+
+
 async def test_a_limit_that_is_refused_by_both_names_is_the_clients() -> None:
     async with strict(unknown("max_tokens", "max_completion_tokens")) as endpoint:
         error = await failure(endpoint, max_tokens=7)

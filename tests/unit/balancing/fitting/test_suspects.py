@@ -184,3 +184,53 @@ def test_a_crash_counts_only_where_it_plainly_refuses() -> None:
 @pytest.mark.parametrize(("value", "may"), [(1, True), (None, True), (2, False)])
 def test_a_field_with_its_usual_value_may_go(value: Any, may: bool) -> None:
     assert bool(named("Unknown parameter: 'n'", {**BODY, "n": value})) is may
+
+
+NOTED: dict[str, Any] = {
+    **STREAM,
+    "messages": [
+        {"role": "user", "content": "x", "name": "ann"},
+        {
+            "role": "assistant",
+            "content": "y",
+            "refusal": None,
+            "reasoning_content": "hm",
+            "tool_calls": [{"id": "1", "extra_content": {}}],
+        },
+        {"role": "assistant", "content": "", "refusal": "no"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        (
+            "for 'role:x' it must be: 'messages.1' : 'reasoning_content' is unsupported",
+            {"messages.reasoning_content"},
+        ),
+        (
+            "Unknown parameter: 'messages[1].tool_calls[0].extra_content'.",
+            {"messages.extra_content"},
+        ),
+        (
+            "body.messages.1.assistant.refusal: Extra inputs are not permitted",
+            {"messages.refusal"},
+        ),
+        ("'messages.0' : property 'name' is unsupported", set()),
+        ("'messages.1' : property 'content' is unsupported", set()),
+        ("messages.1.reasoning_content is too long", set()),
+    ],
+)
+def test_notes_in_messages(text: str, fields: set[str]) -> None:
+    assert named(text, NOTED) == dict.fromkeys(fields, True)
+
+
+def test_notes_in_messages_by_param_and_loc() -> None:
+    loc = [{"loc": ["body", "messages", 1, "assistant", "refusal"], "msg": "Extra inputs ..."}]
+    body = orjson.dumps({"detail": loc}).decode()
+    refused = Refused("refused", "the endpoint answered 422", status=422, body=body)
+
+    assert suspects(refused, NOTED) == [Suspicion("messages.refusal", True)]
+    path = "messages[1].tool_calls[0].extra_content"
+    assert named("Unknown parameter", NOTED, param=path) == {"messages.extra_content": True}

@@ -239,7 +239,8 @@ class TestRequest:
 
         sent = await asked(ANTHROPIC, answered(HI), response_format=wanted)
 
-        assert sent["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+        closed = {**schema, "additionalProperties": False}
+        assert sent["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
 
     @pytest.mark.parametrize(
         "fields",

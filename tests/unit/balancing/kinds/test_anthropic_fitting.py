@@ -157,6 +157,16 @@ class TestMedia:
 
         assert sent["messages"][0]["content"][0]["source"]["media_type"] == sent_type
 
+    @pytest.mark.parametrize(
+        ("data", "sent_data"), [("AA\r\nAA\n", "AAAA"), ("A-_A", "A+/A"), ("AAA", "AAA=")]
+    )
+    def test_base64_as_clients_write_it(self, data: str, sent_data: str) -> None:
+        part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+
+        sent = asked({"role": "user", "content": [part]})
+
+        assert sent["messages"][0]["content"][0]["source"]["data"] == sent_data
+
     @pytest.mark.parametrize("told", ["application/octet-stream", ""])
     def test_a_file_without_a_type_is_known_by_its_beginning(self, told: str) -> None:
         part = {"type": "image_url", "image_url": {"url": f"data:{told};base64,/9j/4AAQ"}}
@@ -212,6 +222,15 @@ class TestThinking:
 
         assert sent["messages"][1]["content"][:2] == [SIGNED, hidden]
         assert "thinking" in sent
+
+    def test_blocks_of_the_content_are_taken_too(self) -> None:
+        text = {"type": "text", "text": "Let me see."}
+
+        sent = asked(
+            HELLO, called(call("t1"), content=[SIGNED, text]), result("t1"), thinking=ENABLED
+        )
+
+        assert sent["messages"][1]["content"][:2] == [SIGNED, text]
 
     @pytest.mark.parametrize("stream", [False, True])
     async def test_there_and_back(self, stream: bool) -> None:
@@ -438,6 +457,20 @@ class TestHistory:
 
 
 class TestFields:
+    def test_open_objects_of_a_schema_are_closed(self) -> None:
+        """ "For 'object' type, 'additionalProperties' must be explicitly set to false"."""
+        inner = {"type": "object", "properties": {}, "additionalProperties": True}
+        schema = {"type": "object", "properties": {"a": {"anyOf": [{"type": "object"}, inner]}}}
+        wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+
+        sent = asked(response_format=wanted)["output_config"]["format"]["schema"]
+
+        assert sent["additionalProperties"] is False
+        assert sent["properties"]["a"]["anyOf"] == [
+            {"type": "object", "additionalProperties": False},
+            inner,
+        ]
+
     @pytest.mark.parametrize("limit", [-1, 0, None])
     def test_no_limit(self, limit: Any) -> None:
         """A16: -1 and 0 mean no limit; Anthropic wants one."""

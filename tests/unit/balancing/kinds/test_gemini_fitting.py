@@ -53,6 +53,11 @@ class TestSampling:
     def test_what_is_off_is_left_out(self, fields: Any) -> None:
         assert config(**fields) == {}
 
+    @pytest.mark.parametrize(("seed", "sent"), [(7, 7), (0, 0), (2**31 + 5, 5), (-1, 2**31 - 1)])
+    def test_a_seed_has_32_bits(self, seed: int, sent: int) -> None:
+        """ "Invalid value at 'generation_config.seed' (TYPE_INT32)"."""
+        assert config(seed=seed) == {"seed": sent}
+
     def test_empty_stops_are_left_out(self) -> None:
         """G4's kind: Gemini takes "\\n", and no empty text."""
         assert config(stop=["", "\n"]) == {"stopSequences": ["\n"]}
