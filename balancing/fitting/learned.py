@@ -73,6 +73,8 @@ class Lessons:
         self._unsaved: dict[str, Lesson] = {}
         self._refused: dict[int, Refused] = {}
         self._saving: set[asyncio.Task[None]] = set()
+        # Two savers at once would write twice, and so undo what an operator has forgotten.
+        self._one_saver = asyncio.Lock()
 
     def of(self, endpoint_id: int) -> Refused | None:
         """What an endpoint refuses; None for most."""
@@ -107,16 +109,17 @@ class Lessons:
 
     async def _save(self) -> None:
         """Store what this worker has learned; the first worker that learned it gives the time."""
-        if self._valkey is None or not self._unsaved:
-            return
-        lessons = dict(self._unsaved)
-        async with self._valkey.pipeline(transaction=False) as pipe:
-            for lesson in lessons.values():
-                pipe.hsetnx(KEY, lesson.name, lesson.value)
-            pipe.expire(KEY, int(DAY))
-            await pipe.execute()
-        for name in lessons:
-            self._unsaved.pop(name, None)
+        async with self._one_saver:
+            lessons = dict(self._unsaved)
+            if self._valkey is None or not lessons:
+                return
+            async with self._valkey.pipeline(transaction=False) as pipe:
+                for lesson in lessons.values():
+                    pipe.hsetnx(KEY, lesson.name, lesson.value)
+                pipe.expire(KEY, int(DAY))
+                await pipe.execute()
+            for name in lessons:
+                self._unsaved.pop(name, None)
 
     async def _save_quietly(self) -> None:
         try:

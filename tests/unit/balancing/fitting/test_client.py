@@ -86,7 +86,7 @@ async def test_a_limit_moves_to_its_other_name(given: str, other: str) -> None:
 async def test_notes_go_from_messages_and_nothing_else_does() -> None:
     """This gateway writes `extra_content` itself, and other servers may refuse it."""
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-    plain = [
+    plain: list[dict[str, Any]] = [
         {"role": "user", "content": "x", "name": "ann"},
         {"role": "assistant", "content": "y", "refusal": "z", "tool_calls": [call]},
     ]
