@@ -51,6 +51,7 @@ class Joined:
         self._data: list[str] = []
         self._count = 0
         self._tokens = {"prompt_tokens": 0, "total_tokens": 0}
+        self._prompt_tokens: int | None = 0
 
     def add(self, answer: Answer) -> None:
         body = orjson.loads(answer.body)
@@ -63,10 +64,13 @@ class Joined:
         for name in self._tokens:
             self._tokens[name] += (body.get("usage") or {}).get(name) or 0
         self._head = self._head or body
+        if self._prompt_tokens is not None:
+            told = answer.prompt_tokens
+            self._prompt_tokens = None if told is None else self._prompt_tokens + told
 
     def answer(self, last: Answer) -> Answer:
-        """One answer; `last` gives what is not of the body."""
+        """One answer; `last` gives what is not of the body. A part's unknown count makes the sum
+        unknown."""
         head = orjson.dumps({**self._head, "usage": self._tokens}).decode()
-        joined = replace(last, body=f'{head[:-1]},"data":[{",".join(self._data)}]}}')
-        joined.take_usage(self._tokens)
-        return joined
+        body = f'{head[:-1]},"data":[{",".join(self._data)}]}}'
+        return replace(last, body=body, prompt_tokens=self._prompt_tokens)

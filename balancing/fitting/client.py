@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
 import orjson
@@ -24,6 +24,8 @@ from balancing.kinds import KINDS
 from balancing.kinds.call import Call
 
 LEAST_SECONDS = 0.01
+# Timeouts that go on while a call is repeated.
+OF_THE_WHOLE = frozenset({"total", "deadline"})
 
 
 class Calls(Protocol):
@@ -159,5 +161,10 @@ def _model(body: dict[str, Any]) -> str:
 
 def _left(call: Call, began: float) -> Call:
     """The call with what is left of its time."""
-    left = max(call.timeouts.total - (time.monotonic() - began), LEAST_SECONDS)
-    return replace(call, timeouts=replace(call.timeouts, total=left))
+    spent, timeouts = time.monotonic() - began, call.timeouts
+    left = {
+        limit.name: max(getattr(timeouts, limit.name) - spent, LEAST_SECONDS)
+        for limit in fields(timeouts)
+        if limit.name in OF_THE_WHOLE
+    }
+    return replace(call, timeouts=replace(timeouts, **left))

@@ -144,7 +144,7 @@ def _pattern(field: str) -> re.Pattern[str]:
         note = field.removeprefix(IN_MESSAGES)
         return re.compile(rf"(?:[`'\"]|[.\]]\.?|/){note}\b", re.I)
     if field in PENALTIES:
-        return re.compile(rf"{_spelled(field)}|^\W*penalt(?:y|ies) (?:is|are)\b", re.I)
+        return re.compile(rf"{_spelled(field)}|\bpenalt(?:y|ies) (?:is|are) not\b", re.I)
     if "_" in field:
         return re.compile(_spelled(field), re.I)
     quoted = rf"[`'\"\u2018\u201c]{field}(?:[.\[][^`'\"]*)?[`'\"\u2019\u201d]"

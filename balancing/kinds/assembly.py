@@ -19,10 +19,7 @@ class Assembly:
         if chunk.get("usage"):
             self.usage = chunk["usage"]
         if not self._head:
-            self._head = _head(chunk)
-        elif chunk.get("model") and not self._head.get("model"):
-            # Azure's first chunk holds the verdict of its filter: no model, no time, no choices.
-            self._head |= _head(chunk)
+            self._head = {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
         spoke = False
         for choice in chunk.get("choices") or ():
             spoke |= self._merge(choice)
@@ -95,10 +92,6 @@ class Assembly:
             content = text or (None if whole["message"].get("tool_calls") else "")
             choice["message"] = {"role": "assistant", "content": content, **whole["message"]}
         return choice
-
-
-def _head(chunk: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
 
 
 def _extend(whole: dict[str, Any], part: dict[str, Any]) -> None:

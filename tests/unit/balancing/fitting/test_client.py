@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from balancing.errors import CallError, Refused, Unavailable
+from balancing.fitting.client import FittedClient
 from balancing.fitting.fields import IDLE, MEANINGLESS
 from tests.field import examples
 from tests.unit.balancing.fitting.strict import Judge, Strict, strict
@@ -112,6 +114,42 @@ async def test_notes_go_from_messages_and_nothing_else_does() -> None:
         assert len(endpoint.asked) == 4
         assert endpoint.asked[2]["messages"] == endpoint.asked[3]["messages"] == plain
         assert endpoint.learned() == {"messages.extra_content", "messages.reasoning_content"}
+
+
+async def test_an_api_of_another_shape_is_fitted_too() -> None:
+    """G9: a model of Gemini that is not in the table."""
+
+    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
+        text = "Penalty is not enabled for models/m"
+        return (
+            (400, {"error": {"code": 400, "message": text}}) if "generationConfig" in body else None
+        )
+
+    async with strict(judge, kind="gemini") as endpoint:
+        with pytest.raises(CallError):  # It answers in OpenAI's shape.
+            await endpoint.ask(presence_penalty=0.5, frequency_penalty=0.5)
+
+        assert ["generationConfig" in body for body in endpoint.asked] == [True, False]
+
+
+async def test_the_time_of_a_repeat_is_what_is_left() -> None:
+    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
+        time.sleep(0.05)
+        return unknown("user")(body)
+
+    async with strict(judge) as endpoint:
+        calls = []
+        inner = endpoint.client._client
+
+        class Watched:
+            async def call(self, target: Any, call: Any, on_chunk: Any) -> Any:
+                calls.append(call.timeouts.total)
+                return await inner.call(target, call, on_chunk)
+
+        endpoint.client = FittedClient(Watched(), endpoint.lessons)
+        await endpoint.ask(user="u")
+
+        assert calls[1] <= calls[0] - 0.05
 
 
 async def test_a_limit_that_is_refused_by_both_names_is_the_clients() -> None:

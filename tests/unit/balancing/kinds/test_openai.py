@@ -121,8 +121,6 @@ async def test_a_filtered_stream_as_azure_sends_it() -> None:
     seen = await exchange(AZURE, sse(*events), stream=True)
 
     assert len(seen.chunks) == len(events)
-    assert seen.body["model"] == "gpt-4o-2024"
-    assert seen.body["created"] == 1700000000
     assert seen.body["object"] == "chat.completion"
     assert seen.message["content"] == "hi"
     assert seen.body["choices"][0]["finish_reason"] == "content_filter"
