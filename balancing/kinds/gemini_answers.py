@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import orjson
 
-from balancing.errors import Broken, Refused, Unavailable
+from balancing.errors import Refused, Unavailable
 from balancing.kinds import shape
 from balancing.kinds.shape import Chunks, Json, tool_call
 
@@ -59,7 +59,7 @@ class GeminiStream:
 
     def end(self) -> Iterator[Json]:
         if not self._has_answer:
-            raise Broken("no_answer", "the endpoint's answer holds no candidate")
+            raise shape.no_answer("no_answer", "the endpoint's answer holds no candidate")
         if self._chunks is not None and self._usage is not None:
             yield self._chunks.usage(usage_of(self._usage))
 
@@ -73,7 +73,7 @@ class GeminiStream:
         if reason not in _NOT_YET:
             if reason in _FAILED:
                 told = candidate.get("finishMessage") or "the model's answer is no answer"
-                raise Broken(str(reason).lower(), f"{reason}: {told}"[:1000])
+                raise shape.no_answer(str(reason).lower(), f"{reason}: {told}"[:1000])
             yield chunks.delta({}, index=index, finish_reason=self._finish(index, reason))
 
     def _finish(self, index: int, reason: str) -> str:

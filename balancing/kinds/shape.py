@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from balancing.errors import Refused
+from balancing.errors import Broken, Refused
 from balancing.kinds.assembly import Assembly
 
 Json = dict[str, Any]
@@ -81,6 +81,11 @@ def unsupported(message: str, param: str | None = None) -> Refused:
     """The error for a request that the provider cannot do: the client gets a 400."""
     body = error(message, error_type="invalid_request_error", param=param, code="unsupported")
     return Refused("unsupported", message, status=400, body=body)
+
+
+def no_answer(code: str, message: str) -> Broken:
+    """The error for an answer that answers nothing: the attempt has failed."""
+    return Broken(code, message)
 
 
 def only_one_choice(body: Json, provider: str) -> None:
