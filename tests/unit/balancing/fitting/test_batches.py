@@ -40,7 +40,12 @@ async def test_100_texts_are_one_call() -> None:
 
 
 async def test_other_kinds_get_what_the_client_sent() -> None:
+    def plain(body: dict[str, Any]) -> bytes:
+        data = [{"index": n, "embedding": [0.5]} for n in range(len(body["input"]))]
+        return response(orjson.dumps({"object": "list", "model": "m", "data": data}))
+
     async with strict(lambda _body: None) as endpoint:
+        endpoint.answer = plain  # type: ignore[method-assign]
         await endpoint.ask(api="embedding", input=["a"] * 250)
 
         assert [len(asked["input"]) for asked in endpoint.asked] == [250]
