@@ -31,6 +31,8 @@ from balancing.fitting.fields import (
 
 _REFUSALS = frozenset({400, 422})
 _CRASHES = frozenset({500, 501})
+# Longer texts are read up to here; a text above the second length says something.
+LONGEST_READ, LONGEST_OF_NOTHING = 4000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _read(error: CallError, body: Mapping[str, Any]) -> tuple[str, list[str]]:
     text = str(error)
     if _says_nothing(text):
         text = "; ".join(_texts(found)) or text
+    text = text[:LONGEST_READ]
     told = _OFFERED.split(text, maxsplit=1)[0]
     inner = found.get("error", found) if isinstance(found, dict) else None
     param = inner.get("param") if isinstance(inner, dict) else None
@@ -169,13 +172,13 @@ _OF_A_VALUE = re.compile(
     r"must (?:be|have|contain|match)|should (?:be|have|match)|\btoo (?:long|large|small|many|big"
     r"|high|low|short)|at (?:most|least)|(?:less|greater|longer|more) than|\bbetween\b|maximum"
     r"|minimum|out of range|exceed|invalid (?:value|type)|of type|(?<!un)expected (?:a|an)\b"
-    r"|\bone of\b|valid (?:string|integer|number|float|list|dict|boolean|object)|is required"
-    r"|missing|could not be parsed",
+    r"|(?<!only )\bone of\b|valid (?:string|integer|number|float|list|dict|boolean|object)"
+    r"|is required|missing|could not be parsed",
     re.I,
 )
 _OF_A_CASE = re.compile(
-    r"\b(?:when|unless|if|without|together|along|beside|requires?|both|mutually|combin\w*"
-    r"|conjunction|unsupported value)\b",
+    r"\bonly one of\b|\b(?:when|unless|if|without|together|along|beside|requires?|both|mutually"
+    r"|combin\w*|conjunction|unsupported value)\b",
     re.I,
 )
 _REFUSED = re.compile(
@@ -209,13 +212,17 @@ def _judge(words: str, field: str, body: Mapping[str, Any]) -> bool | None:
 _NOTHING = re.compile(
     r"\W*(?:(?:http|error|code|status)?\W*\d{3}\W*)?(?:the endpoint answered \d+|bad request"
     r"|unprocessable(?: entity| content)?|(?:invalid|malformed) (?:request|json|body|payload|input"
-    r"|parameters?|arguments?|fields?)(?: (?:body|payload|format|error))?|(?:request )?validation"
-    r" (?:error|failed)|(?:unknown|unsupported|unexpected|unrecognized) (?:parameter|field|argument"
+    r"|param(?:eter)?s?|arguments?|fields?)(?: (?:body|payload|format|error))?"
+    r"|(?:request )?validation (?:error|failed)|(?:unknown|unsupported|unexpected|unrecognized) (?:parameter|field|argument"
     r"|option|key)s?|extra (?:inputs|fields)(?: are)? not permitted|error|null|none"
-    r"|invalid_request_error|the endpoint reports an error without a text)?\W*",
+    r"|invalid_request_error|the endpoint reports an error without a text"
+    # Such as Zhipu's: a parameter is wrong, look into the documents.
+    r"|[^a-z]{0,10}(?:api)?[^a-z]{0,8}\u53c2\u6570(?:\u6709\u8bef|\u9519\u8bef)[^a-z]{0,12})?\W*",
     re.I,
 )
 
 
 def _says_nothing(text: str) -> bool:
+    if len(text) > LONGEST_OF_NOTHING:
+        return False
     return all(_NOTHING.fullmatch(part) for part in text.split(";"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -83,6 +84,10 @@ def named(text: str, body: Any = BODY, **fields: Any) -> dict[str, bool]:
         ("presence_penalty must be 0", {"presence_penalty"}),
         ("n is not supported", {"n"}),
         ("参数 stream_options 不支持", {"stream_options"}),
+        (
+            "does not support parameters: ['seed'], for model=m. If you want to use it, ...",
+            {"seed"},
+        ),
     ],
 )
 def test_a_field_that_is_refused_as_such(text: str, fields: set[str]) -> None:
@@ -101,6 +106,10 @@ def test_a_field_that_is_refused_as_such(text: str, fields: set[str]) -> None:
             {"metadata", "store"},
         ),
         ("Invalid 'metadata'", {"metadata"}),
+        (
+            "only one of presence_penalty and frequency_penalty can be set",
+            {"presence_penalty", "frequency_penalty"},
+        ),
     ],
 )
 def test_a_field_that_is_refused_in_this_case_teaches_nothing(text: str, fields: set[str]) -> None:
@@ -158,7 +167,15 @@ def test_a_list_of_pydantics_in_the_body() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "the endpoint answered 400", "Bad Request", "400 Bad Request", "Validation error."],
+    [
+        "",
+        "the endpoint answered 400",
+        "Bad Request",
+        "400 Bad Request",
+        "Validation error.",
+        "invalid params",
+        "API 调用参数有误",
+    ],
 )
 def test_a_refusal_without_a_word_makes_stream_options_suspect(text: str) -> None:
     assert suspects(error(text), STREAM) == [Suspicion("stream_options", True, is_guess=True)]
@@ -234,3 +251,12 @@ def test_notes_in_messages_by_param_and_loc() -> None:
     assert suspects(refused, NOTED) == [Suspicion("messages.refusal", True)]
     path = "messages[1].tool_calls[0].extra_content"
     assert named("Unknown parameter", NOTED, param=path) == {"messages.extra_content": True}
+
+
+@pytest.mark.parametrize("text", [" " * 60_000 + "x", "'user[" * 10_000, "(" * 50_000 + "user"])
+def test_a_long_refusal_is_read_in_no_time(text: str) -> None:
+    began = time.perf_counter()
+    suspects(Refused("refused", text, status=400, body=orjson.dumps({"a": text}).decode()), BODY)
+    suspects(Refused("refused", "", status=400, body=orjson.dumps({"a": text}).decode()), BODY)
+
+    assert time.perf_counter() - began < 1
