@@ -34,7 +34,8 @@ NOTES = frozenset({
     "reasoning", "reasoning_content", "reasoning_details",
 })  # fmt: skip
 EMPTY_NOTES = frozenset({"refusal", "audio", "function_call", "tool_calls", "name"})
-IN_MESSAGES = "messages."
+MESSAGES = "messages"
+IN_MESSAGES = f"{MESSAGES}."
 IN_ANY_MESSAGE = frozenset(IN_MESSAGES + note for note in NOTES | EMPTY_NOTES)
 FITTED = MEANINGLESS | IDLE.keys() | RENAMED.keys()
 

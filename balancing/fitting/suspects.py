@@ -11,7 +11,7 @@ expected one of ..."), Azure ("Validation error at #/x").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,6 +23,7 @@ from balancing.fitting.fields import (
     FITTED,
     IN_ANY_MESSAGE,
     IN_MESSAGES,
+    MESSAGES,
     PENALTIES,
     RENAMED,
     STREAM_OPTIONS,
@@ -33,6 +34,7 @@ _REFUSALS = frozenset({400, 422})
 _CRASHES = frozenset({500, 501})
 # Longer texts are read up to here; a text above the second length says something.
 LONGEST_READ, LONGEST_OF_NOTHING = 4000, 200
+DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +59,29 @@ def suspects(error: CallError, body: Mapping[str, Any]) -> list[Suspicion]:
     """
     if error.status not in _REFUSALS | _CRASHES:
         return []
-    text, named = _read(error, body)
-    present = [field for field in sorted(FITTED | IN_ANY_MESSAGE) if may_go(body, field)]
-    if named and not all(map(_is_of_messages, named)):
-        found = [(field, text) for field in present if field in named]
-    else:
-        if named:
-            present = [field for field in present if field in IN_ANY_MESSAGE]
-        found = [(field, words) for field in present for words in _naming(field, text)]
-    judged = [(field, _judge(words, field, body)) for field, words in found]
-    named_ones = [Suspicion(field, verdict) for field, verdict in judged if verdict is not None]
-    if error.status in _CRASHES:
-        return [suspect for suspect in named_ones if suspect.is_of_all]
-    if not found and not named and _says_nothing(text):
+    text, roots = _read(error, body)
+    found = _named(body, text, roots)
+    if not found and not roots and error.status in _REFUSALS and _says_nothing(text):
         return [Suspicion(STREAM_OPTIONS, True, is_guess=True)] if _is_stream(body) else []
-    return named_ones
+    judged = [(field, _judge(words, field, body)) for field, words in found]
+    likely = [Suspicion(field, verdict) for field, verdict in judged if verdict is not None]
+    is_crash = error.status in _CRASHES
+    return [suspect for suspect in likely if suspect.is_of_all or not is_crash]
+
+
+def _named(body: Mapping[str, Any], text: str, roots: Sequence[str]) -> list[tuple[str, str]]:
+    """The fields that the refusal names and that may go, each with the words about it.
+
+    Args:
+        roots: fields of the request that are named apart from the text; what is refused within
+            the messages is only in the text.
+    """
+    present = [field for field in sorted(FITTED | IN_ANY_MESSAGE) if may_go(body, field)]
+    if any(root != MESSAGES for root in roots):
+        return [(field, text) for field in present if field in roots]
+    if roots:
+        present = [field for field in present if field in IN_ANY_MESSAGE]
+    return [(field, words) for field in present for words in _naming(field, text)]
 
 
 def _is_stream(body: Mapping[str, Any]) -> bool:
@@ -79,7 +89,7 @@ def _is_stream(body: Mapping[str, Any]) -> bool:
 
 
 def _read(error: CallError, body: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The text of a refusal, and the fields that its `param` or its `loc` lists name."""
+    """The text of a refusal, and the fields of the request in its `param` or its `loc` lists."""
     found = _parsed(error.body)
     text = str(error)
     if _says_nothing(text):
@@ -95,10 +105,6 @@ def _read(error: CallError, body: Mapping[str, Any]) -> tuple[str, list[str]]:
     return told, [root for root in map(_root, locs) if root]
 
 
-def _is_of_messages(root: str) -> bool:
-    return root == IN_MESSAGES[:-1]
-
-
 def _parsed(text: str) -> Any:
     try:
         return orjson.loads(text)
@@ -106,13 +112,13 @@ def _parsed(text: str) -> Any:
         return None
 
 
-def _texts(found: Any) -> Iterator[str]:
-    """All texts in an object of any shape."""
+def _texts(found: Any, depth: int = 0) -> Iterator[str]:
+    """The texts in an object of any shape, as far as anybody writes them deep."""
     if isinstance(found, str):
         yield found
-    elif isinstance(found, dict | list):
+    elif isinstance(found, dict | list) and depth < DEEPEST:
         for inner in found.values() if isinstance(found, dict) else found:
-            yield from _texts(inner)
+            yield from _texts(inner, depth + 1)
 
 
 _LOC = re.compile(r"""\\?["']loc\\?["']\s*:\s*[\[(]([^\])]{1,200})[\])]""")
@@ -213,8 +219,8 @@ _NOTHING = re.compile(
     r"\W*(?:(?:http|error|code|status)?\W*\d{3}\W*)?(?:the endpoint answered \d+|bad request"
     r"|unprocessable(?: entity| content)?|(?:invalid|malformed) (?:request|json|body|payload|input"
     r"|param(?:eter)?s?|arguments?|fields?)(?: (?:body|payload|format|error))?"
-    r"|(?:request )?validation (?:error|failed)|(?:unknown|unsupported|unexpected|unrecognized) (?:parameter|field|argument"
-    r"|option|key)s?|extra (?:inputs|fields)(?: are)? not permitted|error|null|none"
+    r"|(?:request )?validation (?:error|failed)|(?:unknown|unsupported|unexpected|unrecognized)"
+    r" (?:parameter|field|argument|option|key)s?|extra (?:inputs|fields)(?: are)? not permitted|error|null|none"
     r"|invalid_request_error|the endpoint reports an error without a text"
     # Such as Zhipu's: a parameter is wrong, look into the documents.
     r"|[^a-z]{0,10}(?:api)?[^a-z]{0,8}\u53c2\u6570(?:\u6709\u8bef|\u9519\u8bef)[^a-z]{0,12})?\W*",
