@@ -220,8 +220,8 @@ _NOTHING = re.compile(
     r"|unprocessable(?: entity| content)?|(?:invalid|malformed) (?:request|json|body|payload|input"
     r"|param(?:eter)?s?|arguments?|fields?)(?: (?:body|payload|format|error))?"
     r"|(?:request )?validation (?:error|failed)|(?:unknown|unsupported|unexpected|unrecognized)"
-    r" (?:parameter|field|argument|option|key)s?|extra (?:inputs|fields)(?: are)? not permitted|error|null|none"
-    r"|invalid_request_error|the endpoint reports an error without a text"
+    r" (?:parameter|field|argument|option|key)s?|extra (?:inputs|fields)(?: are)? not permitted"
+    r"|error|null|none|invalid_request_error|the endpoint reports an error without a text"
     # Such as Zhipu's: a parameter is wrong, look into the documents.
     r"|[^a-z]{0,10}(?:api)?[^a-z]{0,8}\u53c2\u6570(?:\u6709\u8bef|\u9519\u8bef)[^a-z]{0,12})?\W*",
     re.I,

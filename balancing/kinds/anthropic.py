@@ -237,22 +237,5 @@ def _format(body: Json, asked: Json) -> Json:
                 f"{NAME} promises JSON by a schema only: use json_schema", "response_format"
             )
         return {}
-    wanted = {"type": "json_schema", "schema": _closed(schema)}
+    wanted = {"type": "json_schema", "schema": shape.closed(schema)}
     return {"output_config": {**(asked.get("output_config") or {}), "format": wanted}}
-
-
-def _closed(schema: Any) -> Any:
-    """The schema with `additionalProperties: false` where an object leaves it open.
-
-    Anthropic refuses an open one, and its SDKs close it likewise. What follows the closed schema
-    follows the client's, too.
-    """
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    closed = {name: _closed(value) for name, value in schema.items()}
-    told = schema.get("type")
-    if told == "object" or (isinstance(told, list) and "object" in told):
-        closed.setdefault("additionalProperties", False)
-    return closed

@@ -120,3 +120,20 @@ def schema_of(body: Json, provider: str) -> Json | None:
     if wanted["type"] not in ("text", "json_object"):
         raise unsupported(f"{provider} knows no such format", "response_format")
     return None
+
+
+def closed(schema: Any) -> Any:
+    """The schema with `additionalProperties: false` where an object leaves it open.
+
+    Anthropic refuses an open one, and its SDKs close it likewise. What follows the closed schema
+    follows the open one, too.
+    """
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {name: closed(value) for name, value in schema.items()}
+    told = schema.get("type")
+    if told == "object" or (isinstance(told, list) and "object" in told):
+        whole.setdefault("additionalProperties", False)
+    return whole
