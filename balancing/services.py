@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 
 from balancing.discovery import membership
 from balancing.endpoints import registry, stored_credentials
+from balancing.fitting import shown
 from balancing.models import Endpoint, ModelPool
 
 RESTATE = "The endpoint moves to another host, proxy or trust: give its credential again"
@@ -115,6 +116,18 @@ def _move(endpoint_id: int, state: str) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(state=state)
     membership.set_state_of_members(endpoint_id, state)
     registry.expire()
+
+
+def forget_refused_fields(*, endpoint_id: int) -> int:
+    """Send an endpoint again what it has refused; workers know it within seconds.
+
+    Returns:
+        how many fields it had refused.
+
+    Raises:
+        redis.RedisError: Valkey is away.
+    """
+    return shown.forget(endpoint_id)
 
 
 def set_model_pool(*, pattern: str, **fields: Any) -> ModelPool:

@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import JSONField, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
+from redis.exceptions import RedisError
 from unfold.decorators import display
 
 from balancing import services
@@ -16,6 +17,7 @@ from balancing.admin.forms import EndpointForm, JsonBox
 from balancing.admin.listing import ListAdmin, joined, span
 from balancing.admin.object_actions import ObjectActions
 from balancing.endpoints import registry, stored_credentials
+from balancing.fitting.shown import lessons_lately
 from balancing.health import endpoint_test
 from balancing.live.occupancy import live_lately, slots_lately
 from balancing.live.state import HealthState
@@ -81,6 +83,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         "health",
         "slots",
         "speed",
+        "refused_fields",
         "stored_credential",
         "managed_by",
         "group",
@@ -90,7 +93,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         "created_at",
         "updated_at",
     )
-    actions = object_actions = ("test", "enable", "drain", "disable")
+    actions = object_actions = ("test", "enable", "drain", "disable", "forget_refused_fields")
     conditional_fields = {"api_version": "kind == 'azure_openai' || kind == 'anthropic'"}
     fieldsets = (
         (
@@ -126,7 +129,7 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             "Share of the work",
             {"fields": ("weight", "max_concurrent", "requests_per_minute", "tokens_per_minute")},
         ),
-        ("Just now", {"fields": ("health", "slots", "speed")}),
+        ("Just now", {"fields": ("health", "slots", "speed", "refused_fields")}),
         (
             "Timeouts",
             {
@@ -202,6 +205,15 @@ class EndpointAdmin(ObjectActions, ListAdmin):
             parts.append(f"first after {span(live.first_token)}")
         return ", ".join(parts) or "-"
 
+    @display(description="refused fields")
+    def refused_fields(self, row: Endpoint) -> str:
+        """What requests are sent without, because the endpoint has refused it."""
+        rows = [
+            (lesson.field, lesson.model, span(max(0.0, time.time() - lesson.since)), lesson.text)
+            for lesson in lessons_lately(row.pk)
+        ]
+        return format_html_join("", "<p><b>{}</b> for {}, learned {} ago: {}</p>", rows) or "-"
+
     @display(description="stored credential")
     def stored_credential(self, row: Endpoint) -> str:
         return stored_credentials.describe(row)
@@ -258,6 +270,15 @@ class EndpointAdmin(ObjectActions, ListAdmin):
     @admin.action(description="Disable", permissions=["steer"])
     def disable(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
         self._each(request, rows, services.disable, "disabled")
+
+    @admin.action(description="Send refused fields again", permissions=["steer"])
+    def forget_refused_fields(self, request: HttpRequest, rows: QuerySet[Endpoint]) -> None:
+        try:
+            count = sum(services.forget_refused_fields(endpoint_id=row.pk) for row in rows)
+        except RedisError as error:
+            self.message_user(request, f"Valkey cannot be reached: {error}", messages.ERROR)
+        else:
+            self.message_user(request, f"forgotten: {count} refused fields", messages.SUCCESS)
 
     def _each(
         self, request: HttpRequest, rows: QuerySet[Endpoint], move: Any, outcome: str

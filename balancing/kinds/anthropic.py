@@ -2,28 +2,48 @@
 
 Source: platform.claude.com/docs/en/api/messages. Fields without a counterpart are treated as in
 Anthropic's own OpenAI layer: penalties, seed and logit_bias are left out, temperature is capped at
-1. Fields that would change the meaning of an answer (n, logprobs, json_object) are refused.
+1. Fields that would change the meaning of an answer (n, logprobs, json_object) are refused. What
+else is mended is listed in docs/providers.md.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from balancing.endpoints.target import Target
-from balancing.kinds import prompt, shape
+from balancing.kinds import anthropic_thinking, prompt, shape, tool_ids
 from balancing.kinds.anthropic_answers import AnthropicStream, chunks_of
 from balancing.kinds.call import Call
 from balancing.kinds.contract import Outgoing
-from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
+from balancing.kinds.history import (
+    ASSISTANT,
+    NO_RESULT,
+    Thought,
+    ToolCall,
+    ToolResult,
+    Turn,
+    system_of,
+    turns_of,
+)
+from balancing.kinds.prompt import Media, Text
 from balancing.kinds.shape import Json
 from llmqueue_project.config import configuration
 
 NAME = "Anthropic"
 VERSION = "2023-06-01"
 # Fields of Anthropic that clients may send beside OpenAI's.
-_NATIVE = ("thinking", "top_k", "output_config", "context_management", "container", "mcp_servers")
+_NATIVE = ("output_config", "context_management", "container", "mcp_servers")
+DOCUMENT = "application/pdf"
+MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp", DOCUMENT})
+# A request with more marks for the prompt cache is refused.
+MOST_CACHE_MARKS = 4
+LONGEST_USER = 256
+# Anthropic refuses a user id that tells who it is: an e-mail address or a telephone number.
+_PERSONAL = re.compile(r".*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
 
 class Anthropic:
@@ -68,108 +88,127 @@ def request_body(body: Json, *, stream: bool) -> Json:
     shape.only_one_choice(body, NAME)
     if body.get("logprobs"):
         raise shape.unsupported(f"{NAME} tells no log probabilities", "logprobs")
+    turns = turns_of(body["messages"], NAME, blank=False)
+    tools = _tools(body, turns)
+    forces_tool = tools.get("tool_choice", {}).get("type") in ("any", "tool")
+    thinking = anthropic_thinking.thinking(body, turns, forces_tool=forces_tool)
+    thinks = thinking is not None and thinking.get("type") != "disabled"
     asked: Json = {
         "model": body["model"],
-        "max_tokens": shape.limit(body) or configuration().balancing.default_max_tokens,
-        "messages": _messages(body["messages"]),
+        "max_tokens": _limit(body, thinking),
+        "messages": _messages(turns),
     }
-    if system := _system(body["messages"]):
+    if system := [_block(part) for part in system_of(body["messages"], blank=False)]:
         asked["system"] = system
     asked |= {name: body[name] for name in _NATIVE if name in body}
-    if body.get("temperature") is not None:
-        asked["temperature"] = min(float(body["temperature"]), 1.0)
-    if body.get("top_p") is not None:
-        asked["top_p"] = body["top_p"]
-    if stops := shape.stops(body):
+    if thinking is not None:
+        asked["thinking"] = thinking
+    asked |= anthropic_thinking.sampling(body, thinks=thinks)
+    # A stop sequence of nothing but white space is refused.
+    if stops := [text for text in shape.stops(body) if text.strip()]:
         asked["stop_sequences"] = stops
-    if user := body.get("safety_identifier") or body.get("user"):
+    if user := _user(body):
         asked["metadata"] = {"user_id": user}
     if stream:
         asked["stream"] = True
-    return asked | _tools(body) | _format(body, asked)
+    _limit_cache_marks(asked)
+    return asked | tools | _format(body, asked)
 
 
-def _system(messages: list[Json]) -> list[Json]:
-    """All system messages of the request; the Messages API has one field for them."""
-    return [
-        _block(part)
-        for place, message in enumerate(messages)
-        if message["role"] in SYSTEM_ROLES
-        for part in prompt.parts(message.get("content"), f"messages[{place}].content")
+def _limit(body: Json, thinking: Json | None) -> int:
+    """The limit of the answer; one that the client did not set leaves room for the thoughts."""
+    if limit := shape.limit(body):
+        return limit
+    usual = configuration().balancing.default_max_tokens
+    return usual + int((thinking or {}).get("budget_tokens") or 0)
+
+
+def _user(body: Json) -> str:
+    """The client's name of its user; empty for a name that Anthropic would refuse."""
+    user: Any = body.get("safety_identifier") or body.get("user")
+    if not isinstance(user, str) or len(user) > LONGEST_USER or _PERSONAL.fullmatch(user):
+        return ""
+    return user
+
+
+def _limit_cache_marks(asked: Json) -> None:
+    """Keep the last marks: the longest beginnings of the prompt."""
+    said = [block for turn in asked["messages"] for block in turn["content"]]
+    marked = [block for block in [*asked.get("system", ()), *said] if "cache_control" in block]
+    for block in marked[:-MOST_CACHE_MARKS]:
+        del block["cache_control"]
+
+
+def _messages(turns: Sequence[Turn]) -> list[Json]:
+    given = [call.id for turn in turns for call in turn.calls]
+    ids = tool_ids.fitted(given)
+    messages: list[Json] = [
+        {
+            "role": turn.role,
+            "content": [_result(result, ids) for result in turn.results]
+            + [_item(item, ids) for item in turn.items],
+        }
+        for turn in turns
     ]
+    if turns[-1].role == ASSISTANT:
+        # The beginning of the answer; white space at its end is refused.
+        last = messages[-1]["content"][-1]
+        if "text" in last:
+            last["text"] = last["text"].rstrip()
+    return messages
 
 
-def _messages(messages: list[Json]) -> list[Json]:
-    """The turns. Neighbours of one role are joined: one turn answers all tool calls of another."""
-    turns: list[Json] = []
-    for place, message in enumerate(messages):
-        if message["role"] in SYSTEM_ROLES:
-            continue
-        role, blocks = _turn(message, f"messages[{place}].content")
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        elif blocks:
-            turns.append({"role": role, "content": blocks})
-    return turns
+def _item(item: Text | Media | ToolCall | Thought, ids: Sequence[str]) -> Json:
+    match item:
+        case Thought():
+            return item.block
+        case ToolCall():
+            use = {"type": "tool_use", "id": ids[item.place], "name": item.name}
+            return {**use, "input": item.arguments}
+        case _:
+            return _block(item)
 
 
-def _turn(message: Json, param: str) -> tuple[str, list[Json]]:
-    content = message.get("content")
-    match message["role"]:
-        case "user":
-            return "user", [_block(part) for part in prompt.parts(content, param)]
-        case "assistant":
-            said = [_block(part) for part in prompt.parts(content, param)]
-            return "assistant", said + [_tool_use(c) for c in message.get("tool_calls") or ()]
-        case "tool":
-            result = [_block(part) for part in prompt.parts(content, param)]
-            return "user", [
-                {
-                    "type": "tool_result",
-                    "tool_use_id": message["tool_call_id"],
-                    "content": result,
-                }
-            ]
-    raise shape.unsupported(f"{NAME} knows no role {message['role']!r}", "messages")
+def _result(result: ToolResult, ids: Sequence[str]) -> Json:
+    told: Json = {"type": "tool_result", "tool_use_id": ids[result.call.place]}
+    if result.is_missing:
+        return {**told, "content": NO_RESULT, "is_error": True}
+    return {**told, "content": [_block(part) for part in result.parts]}
 
 
 def _block(part: Text | Media) -> Json:
     if isinstance(part, Text):
         block: Json = {"type": "text", "text": part.text}
         return {**block, "cache_control": part.cache} if part.cache else block
-    kind = "document" if part.type == "application/pdf" else "image"
-    if not part.type.startswith(("image/", "application/pdf")):
-        raise shape.unsupported(f"{NAME} takes no {part.type}", "messages")
     if part.url:
+        kind = "document" if part.type == DOCUMENT else "image"
         return {"type": kind, "source": {"type": "url", "url": part.url}}
+    prompt.require_type(part, MEDIA_TYPES, NAME)
     source = {"type": "base64", "media_type": part.type, "data": part.data}
-    return {"type": kind, "source": source}
+    return {"type": "document" if part.type == DOCUMENT else "image", "source": source}
 
 
-def _tool_use(call: Json) -> Json:
-    return {
-        "type": "tool_use",
-        "id": call["id"],
-        "name": call["function"]["name"],
-        "input": prompt.arguments_of(call),
-    }
-
-
-def _tools(body: Json) -> Json:
+def _tools(body: Json, turns: Sequence[Turn]) -> Json:
     tools = [_tool(function) for function in prompt.functions(body)]
     if not tools:
-        return {}
+        return _tools_of_history(turns)
     choice = _tool_choice(body.get("tool_choice"))
     if body.get("parallel_tool_calls") is False and (choice or {}).get("type") != "none":
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return {"tools": tools} | ({"tool_choice": choice} if choice else {})
 
 
+def _tools_of_history(turns: Sequence[Turn]) -> Json:
+    """A history with calls is refused without tools: they are named, and may not be called."""
+    names = dict.fromkeys(call.name for turn in turns for call in turn.calls)
+    if not names:
+        return {}
+    return {"tools": [_tool({"name": name}) for name in names], "tool_choice": {"type": "none"}}
+
+
 def _tool(function: Json) -> Json:
-    tool = {
-        "name": function["name"],
-        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
-    }
+    schema = function.get("parameters") or {"properties": {}}
+    tool = {"name": function["name"], "input_schema": {"type": "object", **schema}}
     if function.get("description"):
         tool["description"] = function["description"]
     if function.get("strict"):
@@ -198,5 +237,5 @@ def _format(body: Json, asked: Json) -> Json:
                 f"{NAME} promises JSON by a schema only: use json_schema", "response_format"
             )
         return {}
-    wanted = {"type": "json_schema", "schema": schema}
+    wanted = {"type": "json_schema", "schema": shape.closed(schema)}
     return {"output_config": {**(asked.get("output_config") or {}), "format": wanted}}

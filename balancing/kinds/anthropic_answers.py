@@ -37,6 +37,8 @@ class AnthropicStream:
         # Content block -> its place among the tool calls; blocks whose arguments have come.
         self._tools: dict[int, int] = {}
         self._argued: set[int] = set()
+        # Content block -> a thought that the next tool call takes along.
+        self._thoughts: dict[int, Json] = {}
 
     def feed(self, event: Json) -> Iterator[Json]:
         match event["type"]:
@@ -73,21 +75,47 @@ class AnthropicStream:
                 if arguments:
                     self._argued.add(block)
                 call = tool_call(place, content["id"], content["name"], arguments)
+                if thoughts := self._signed_thoughts():
+                    # Clients send this field back with the history, and Anthropic wants its
+                    # thoughts back with the tool's result.
+                    call["extra_content"] = {"anthropic": {"thinking_blocks": thoughts}}
                 yield self._chunks.delta({"tool_calls": [call]})
             case "text" if content.get("text"):
                 yield self._chunks.delta({"content": content["text"]})
-            case "thinking" if content.get("thinking"):
-                yield self._chunks.delta({"reasoning_content": content["thinking"]})
+            case "thinking":
+                self._thoughts[block] = {"type": "thinking", "thinking": "", "signature": ""}
+                yield from self._think(block, content.get("thinking") or "")
+                self._sign(block, content.get("signature") or "")
+            case "redacted_thinking":
+                self._thoughts[block] = content
 
     def _delta(self, block: int, delta: Json) -> Iterator[Json]:
         match delta["type"]:
             case "text_delta":
                 yield self._chunks.delta({"content": delta["text"]})
             case "thinking_delta":
-                yield self._chunks.delta({"reasoning_content": delta["thinking"]})
+                yield from self._think(block, delta["thinking"])
+            case "signature_delta":
+                self._sign(block, delta["signature"])
             case "input_json_delta" if block in self._tools and delta["partial_json"]:
                 self._argued.add(block)
                 yield self._arguments(block, delta["partial_json"])
+
+    def _think(self, block: int, text: str) -> Iterator[Json]:
+        if thought := self._thoughts.get(block):
+            thought["thinking"] += text
+        if text:
+            yield self._chunks.delta({"reasoning_content": text})
+
+    def _sign(self, block: int, signature: str) -> None:
+        if thought := self._thoughts.get(block):
+            thought["signature"] += signature
+
+    def _signed_thoughts(self) -> list[Json]:
+        """The thoughts since the last tool call, without those that nobody has signed."""
+        found = list(self._thoughts.values())
+        self._thoughts.clear()
+        return [thought for thought in found if thought.get("signature") or "data" in thought]
 
     def _stop(self, block: int) -> Iterator[Json]:
         if block in self._tools and block not in self._argued:

@@ -2,11 +2,12 @@
 
 Source: ai.google.dev/api/generate-content, .../embeddings. Thought signatures and
 `reasoning_effort` are treated as in Google's own OpenAI layer
-(ai.google.dev/gemini-api/docs/openai).
+(ai.google.dev/gemini-api/docs/openai). What else is mended is listed in docs/providers.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,17 @@ from balancing.kinds import gemini_answers as answers
 from balancing.kinds import prompt, shape
 from balancing.kinds.call import Call
 from balancing.kinds.contract import Outgoing
-from balancing.kinds.prompt import SYSTEM_ROLES, Media, Text
+from balancing.kinds.history import (
+    ASSISTANT,
+    NO_RESULT,
+    Thought,
+    ToolCall,
+    ToolResult,
+    Turn,
+    system_of,
+    turns_of,
+)
+from balancing.kinds.prompt import Media, Text
 from balancing.kinds.shape import Json
 
 NAME = "Gemini"
@@ -25,18 +36,24 @@ NAME = "Gemini"
 _SAMPLING = {
     "temperature": "temperature",
     "top_p": "topP",
-    "top_k": "topK",
     "n": "candidateCount",
-    "seed": "seed",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
+# Gemini's seed has 32 bits.
+_SEEDS = 2**31
+_PENALTIES = {"presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty"}
 # Fields of Gemini that clients may send beside OpenAI's.
 _NATIVE = {"safety_settings": "safetySettings", "cached_content": "cachedContent"}
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
-_BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576}
+_BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576}
+_LEVELS = {"none": "minimal", "xhigh": "high"}
+# A pro model always thinks.
+_LEAST_BUDGET_OF_PRO, _LEAST_LEVEL_OF_PRO = 128, "low"
+_THOUGHTLESS = ("gemini-1", "gemini-2.0")
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"})
+# What gives an object of a JSON schema something to hold.
+_SHAPING = ("properties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf")
 # Gemini 3 refuses tool calls that it did not make, unless they carry this signature.
 _FOREIGN = "skip_thought_signature_validator"
 _FAULTS = ("API_KEY_INVALID", "API key not valid", "API key expired")
@@ -91,8 +108,9 @@ def request_body(body: Json, model: str) -> Json:
         Refused: it asks for something that Gemini does not have.
     """
     messages = body["messages"]
-    asked: Json = {"contents": _contents(messages, model)}
-    if system := _system(messages):
+    turns = turns_of(messages, NAME)
+    asked: Json = {"contents": [_content(turn, model) for turn in turns]}
+    if system := [_part(part) for part in system_of(messages)]:
         asked["systemInstruction"] = {"parts": system}
     if config := _generation_config(body, model):
         asked["generationConfig"] = config
@@ -115,48 +133,14 @@ def embedding_body(body: Json, model: str) -> Json:
     }
 
 
-def _system(messages: list[Json]) -> list[Json]:
-    return [
-        _part(part)
-        for place, message in enumerate(messages)
-        if message["role"] in SYSTEM_ROLES
-        for part in prompt.parts(message.get("content"), f"messages[{place}].content")
-    ]
+def _content(turn: Turn, model: str) -> Json:
+    said = [_item(item, model) for item in turn.items if not isinstance(item, Thought)]
+    answers = [part for result in turn.results for part in _function_response(result)]
+    return {"role": "model" if turn.role == ASSISTANT else "user", "parts": answers + said}
 
 
-def _contents(messages: list[Json], model: str) -> list[Json]:
-    """The turns. Neighbours of one role are joined: one turn answers all tool calls of another."""
-    names = {
-        call["id"]: call["function"]["name"]
-        for message in messages
-        for call in message.get("tool_calls") or ()
-    }
-    turns: list[Json] = []
-    for place, message in enumerate(messages):
-        if message["role"] in SYSTEM_ROLES:
-            continue
-        role, parts = _turn(message, f"messages[{place}].content", names, model)
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["parts"] += parts
-        elif parts:
-            turns.append({"role": role, "parts": parts})
-    return turns
-
-
-def _turn(message: Json, param: str, names: dict[str, str], model: str) -> tuple[str, list[Json]]:
-    content = message.get("content")
-    match message["role"]:
-        case "user":
-            return "user", [_part(part) for part in prompt.parts(content, param)]
-        case "assistant":
-            said = [_part(part) for part in prompt.parts(content, param)]
-            calls = message.get("tool_calls") or ()
-            return "model", said + [
-                _function_call(call, model, first=place == 0) for place, call in enumerate(calls)
-            ]
-        case "tool":
-            return "user", [_function_response(message, param, names)]
-    raise shape.unsupported(f"{NAME} knows no role {message['role']!r}", "messages")
+def _item(item: Text | Media | ToolCall, model: str) -> Json:
+    return _function_call(item, model) if isinstance(item, ToolCall) else _part(item)
 
 
 def _part(part: Text | Media) -> Json:
@@ -164,38 +148,42 @@ def _part(part: Text | Media) -> Json:
         return {"text": part.text}
     if part.url:
         raise shape.unsupported(f"{NAME} takes images and files as data URLs only", "messages")
+    if part.type.startswith("image/") or not part.type:
+        prompt.require_type(part, IMAGE_TYPES, NAME)
     return {"inlineData": {"mimeType": part.type, "data": part.data}}
 
 
-def _function_call(call: Json, model: str, *, first: bool) -> Json:
-    part: Json = {
-        "functionCall": {"name": call["function"]["name"], "args": prompt.arguments_of(call)}
-    }
-    signature = ((call.get("extra_content") or {}).get("google") or {}).get("thought_signature")
+def _function_call(call: ToolCall, model: str) -> Json:
+    part: Json = {"functionCall": {"name": call.name, "args": call.arguments}}
+    signature = (call.extra.get("google") or {}).get("thought_signature")
     if signature:
         part["thoughtSignature"] = signature
-    elif first and model.startswith("gemini-3"):
+    elif call.is_first and model.startswith("gemini-3"):
         part["thoughtSignature"] = _FOREIGN
     return part
 
 
-def _function_response(message: Json, param: str, names: dict[str, str]) -> Json:
-    name = names.get(message["tool_call_id"])
-    if name is None:
-        raise shape.unsupported("a tool's result must follow the call that it answers", param)
-    text = prompt.text_of(message.get("content"), param)
+def _function_response(result: ToolResult) -> Sequence[Json]:
+    """The result as an object, and its images beside it."""
+    text = "".join(part.text for part in result.parts if isinstance(part, Text))
     try:
-        result = orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        result = text
-    response = result if isinstance(result, dict) else {"result": result}
-    return {"functionResponse": {"name": name, "response": response}}
+        found = NO_RESULT if result.is_missing else text
+    response = found if isinstance(found, dict) else {"result": found}
+    media = [_part(part) for part in result.parts if isinstance(part, Media)]
+    return [{"functionResponse": {"name": result.call.name, "response": response}}, *media]
 
 
 def _generation_config(body: Json, model: str) -> Json:
     config: Json = {
         theirs: body[ours] for ours, theirs in _SAMPLING.items() if body.get(ours) is not None
     }
+    if (seed := body.get("seed")) is not None:
+        config["seed"] = seed % _SEEDS
+    config |= _penalties(body, model)
+    if top_k := shape.above_zero(body, "top_k"):
+        config["topK"] = top_k
     if limit := shape.limit(body):
         config["maxOutputTokens"] = limit
     if stops := shape.stops(body):
@@ -204,17 +192,33 @@ def _generation_config(body: Json, model: str) -> Json:
         config |= {"responseMimeType": "application/json", "responseJsonSchema": schema}
     elif (body.get("response_format") or {}).get("type") == "json_object":
         config["responseMimeType"] = "application/json"
-    if effort := body.get("reasoning_effort"):
+    effort = body.get("reasoning_effort")
+    if effort and not model.startswith(_THOUGHTLESS):
         config["thinkingConfig"] = _thinking(effort, model)
     return config
+
+
+def _penalties(body: Json, model: str) -> Json:
+    """Penalties other than 0, for models that have them: 2.0, and 1.5 in its second version.
+
+    Others refuse them: "Penalty is not enabled for this model" (google-gemini/cookbook#1290,
+    SillyTavern#3015).
+    """
+    has_none = model.startswith("gemini-") and not model.startswith("gemini-2.0")
+    if has_none and not model.endswith("-002"):
+        return {}
+    return {theirs: body[ours] for ours, theirs in _PENALTIES.items() if body.get(ours)}
 
 
 def _thinking(effort: str, model: str) -> Json:
     if effort not in _BUDGETS:
         raise shape.unsupported(f"{NAME} knows no such effort", "reasoning_effort")
+    is_pro = "-pro" in model
     if model.startswith("gemini-2"):
-        return {"thinkingBudget": _BUDGETS[effort]}
-    return {"thinkingLevel": "minimal" if effort == "none" else effort}
+        least = _LEAST_BUDGET_OF_PRO if is_pro else 0
+        return {"thinkingBudget": max(_BUDGETS[effort], least)}
+    level = _LEVELS.get(effort, effort)
+    return {"thinkingLevel": _LEAST_LEVEL_OF_PRO if is_pro and level == "minimal" else level}
 
 
 def _tools(body: Json) -> Json:
@@ -229,8 +233,10 @@ def _tools(body: Json) -> Json:
 
 def _declaration(function: Json) -> Json:
     declared = {"name": function["name"], "description": function.get("description") or ""}
-    if function.get("parameters"):
-        declared["parametersJsonSchema"] = function["parameters"]
+    parameters = function.get("parameters") or {}
+    # An object without properties is refused; without parameters it means the same.
+    if parameters.get("type", "object") != "object" or any(parameters.get(n) for n in _SHAPING):
+        declared["parametersJsonSchema"] = parameters
     return declared
 
 

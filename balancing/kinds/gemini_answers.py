@@ -20,13 +20,14 @@ from balancing.kinds import shape
 from balancing.kinds.shape import Chunks, Json, tool_call
 
 # All other reasons mean that a filter stopped the answer.
-FINISH = {
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "OTHER": "stop",
-    "MALFORMED_FUNCTION_CALL": "stop",
-}
+FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
+# A normal end if something was said before, else the sign of a filter.
+_VAGUE = frozenset({"OTHER", "NO_IMAGE", "IMAGE_OTHER", "LANGUAGE"})
+# The model made a call that is none. The same request often works the next time.
+_FAILED = frozenset({"MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS",
+                     "MALFORMED_RESPONSE", "MISSING_THOUGHT_SIGNATURE"})  # fmt: skip
 _NOT_YET = (None, "", "FINISH_REASON_UNSPECIFIED")
+_NOT_BLOCKED = (None, "", "BLOCK_REASON_UNSPECIFIED")
 
 
 class GeminiStream:
@@ -38,6 +39,9 @@ class GeminiStream:
         self._usage: Json | None = None
         # Candidate -> number of its tool calls.
         self._calls: Counter[int] = Counter()
+        # Candidates that have said something; whether anything answers the request at all.
+        self._spoke: set[int] = set()
+        self._has_answer = False
 
     def feed(self, event: Json) -> Iterator[Json]:
         if event.get("error"):
@@ -47,11 +51,15 @@ class GeminiStream:
             yield self._chunks.opening()
         self._usage = event.get("usageMetadata") or self._usage
         for candidate in event.get("candidates") or ():
+            self._has_answer = True
             yield from self._candidate(self._chunks, candidate)
-        if (event.get("promptFeedback") or {}).get("blockReason"):
+        if (event.get("promptFeedback") or {}).get("blockReason") not in _NOT_BLOCKED:
+            self._has_answer = True
             yield self._chunks.delta({}, finish_reason="content_filter")
 
     def end(self) -> Iterator[Json]:
+        if not self._has_answer:
+            raise shape.no_answer("no_answer", "the endpoint's answer holds no candidate")
         if self._chunks is not None and self._usage is not None:
             yield self._chunks.usage(usage_of(self._usage))
 
@@ -59,13 +67,20 @@ class GeminiStream:
         index = candidate.get("index") or 0
         for part in (candidate.get("content") or {}).get("parts") or ():
             if delta := self._delta(index, part):
+                self._spoke.add(index)
                 yield chunks.delta(delta, index=index)
         reason = candidate.get("finishReason")
         if reason not in _NOT_YET:
-            finish = FINISH.get(reason, "content_filter")
-            if finish == "stop" and self._calls[index]:
-                finish = "tool_calls"
-            yield chunks.delta({}, index=index, finish_reason=finish)
+            if reason in _FAILED:
+                told = candidate.get("finishMessage") or "the model's answer is no answer"
+                raise shape.no_answer(str(reason).lower(), f"{reason}: {told}"[:1000])
+            yield chunks.delta({}, index=index, finish_reason=self._finish(index, reason))
+
+    def _finish(self, index: int, reason: str) -> str:
+        if reason in _VAGUE and index in self._spoke:
+            reason = "STOP"
+        finish = FINISH.get(reason, "content_filter")
+        return "tool_calls" if finish == "stop" and self._calls[index] else finish
 
     def _delta(self, index: int, part: Json) -> Json | None:
         if "functionCall" in part:

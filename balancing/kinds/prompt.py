@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,18 @@ import orjson
 
 from balancing.kinds.shape import Json, unsupported
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
+_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
+# Names that browsers and phones give to types that providers know by one name only.
+_SAME_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
+# How the data of a file without a type begins, in base64.
+_BEGINNINGS = {
+    "/9j/": "image/jpeg",
+    "iVBORw0KGgo": "image/png",
+    "R0lGOD": "image/gif",
+    "UklGR": "image/webp",
+    "JVBERi": "application/pdf",
+}
 SYSTEM_ROLES = ("system", "developer")
 
 
@@ -71,38 +81,55 @@ def _part(part: Json) -> Text | Media | None:
 
 def _media(url: str, unknown_type: str) -> Media:
     if found := _DATA_URL.fullmatch(url):
-        return Media(found[1].lower(), data=found[2])
+        data = _strict_base64(found[2])
+        return Media(_type_of((found[1] or "").lower(), data), data=data)
     if url.startswith(("https://", "http://")):
         return Media(unknown_type, url=url)
     raise unsupported("an image or a file is a data URL in base64, or an https URL")
 
 
-def text_of(content: Any, param: str) -> str:
-    """The text of a content that may hold nothing else.
+def _strict_base64(data: str) -> str:
+    """Base64 without line ends, in the usual alphabet, filled up: providers take no other."""
+    if "\n" in data or "\r" in data or " " in data:
+        data = "".join(data.split())
+    if "-" in data or "_" in data:
+        data = data.replace("-", "+").replace("_", "/")
+    return data + "=" * (-len(data) % 4)
+
+
+def _type_of(told: str, data: str) -> str:
+    """The type by its common name; a file that names none is known by how it begins."""
+    if told not in ("", "application/octet-stream", "binary/octet-stream"):
+        return _SAME_TYPES.get(told, told)
+    return next((kind for begins, kind in _BEGINNINGS.items() if data.startswith(begins)), told)
+
+
+def require_type(media: Media, taken: Collection[str], provider: str) -> None:
+    """Refuse a file whose type the provider does not take.
 
     Raises:
-        Refused: the content holds something else.
+        Refused: with the types that it takes.
     """
-    found = list(parts(content, param))
-    if not all(isinstance(part, Text) for part in found):
-        raise unsupported("this message can only hold text", param)
-    return "".join(part.text for part in found if isinstance(part, Text))
+    if media.type not in taken:
+        names = ", ".join(sorted(taken))
+        told = media.type or "a file without a type"
+        raise unsupported(f"{provider} takes no {told}; it takes {names}", "messages")
 
 
 def arguments_of(call: Json) -> Json:
     """The arguments of a tool call as an object.
 
-    Raises:
-        Refused: the arguments are not a JSON object.
+    Providers that want an object refuse text that is none, such as arguments that were cut off at
+    the token limit. That text is sent as the only field of an object, `_raw`.
     """
-    text = call["function"].get("arguments") or "{}"
+    given = call["function"].get("arguments") or "{}"
+    if isinstance(given, dict):
+        return given
     try:
-        found = orjson.loads(text)
+        found = orjson.loads(_string(given))
     except orjson.JSONDecodeError:
         found = None
-    if not isinstance(found, dict):
-        raise unsupported("a tool call's arguments must be a JSON object", "messages")
-    return found
+    return found if isinstance(found, dict) else {"_raw": given}
 
 
 def functions(body: Json) -> list[Json]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from balancing.errors import Refused
+from balancing.errors import Broken, Refused
 from balancing.kinds.assembly import Assembly
 
 Json = dict[str, Any]
@@ -83,20 +83,32 @@ def unsupported(message: str, param: str | None = None) -> Refused:
     return Refused("unsupported", message, status=400, body=body)
 
 
+def no_answer(code: str, message: str) -> Broken:
+    """The error for an answer that answers nothing: the attempt has failed."""
+    return Broken(code, message)
+
+
 def only_one_choice(body: Json, provider: str) -> None:
     if body.get("n") not in (None, 1):
         raise unsupported(f"{provider} gives one answer a request", "n")
 
 
 def limit(body: Json) -> int | None:
-    """The longest answer that a request allows, in tokens."""
-    value = body.get("max_completion_tokens") or body.get("max_tokens")
-    return int(value) if value else None
+    """The longest answer that a request allows, in tokens; None for no limit, as -1 or 0."""
+    value = int(body.get("max_completion_tokens") or body.get("max_tokens") or 0)
+    return value if value > 0 else None
 
 
 def stops(body: Json) -> list[str]:
+    """The texts that end the answer, without empty ones."""
     stop: Any = body.get("stop")
-    return [stop] if isinstance(stop, str) else list(stop or ())
+    return [text for text in ([stop] if isinstance(stop, str) else stop or ()) if text]
+
+
+def above_zero(body: Json, name: str) -> Any:
+    """A number of the request; None for 0 and below, by which clients say that it is off."""
+    value = body.get(name)
+    return value if value is not None and value > 0 else None
 
 
 def schema_of(body: Json, provider: str) -> Json | None:
@@ -108,3 +120,20 @@ def schema_of(body: Json, provider: str) -> Json | None:
     if wanted["type"] not in ("text", "json_object"):
         raise unsupported(f"{provider} knows no such format", "response_format")
     return None
+
+
+def closed(schema: Any) -> Any:
+    """The schema with `additionalProperties: false` where an object leaves it open.
+
+    Anthropic refuses an open one, and its SDKs close it likewise. What follows the closed schema
+    follows the open one, too.
+    """
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {name: closed(value) for name, value in schema.items()}
+    told = schema.get("type")
+    if told == "object" or (isinstance(told, list) and "object" in told):
+        whole.setdefault("additionalProperties", False)
+    return whole

@@ -24,7 +24,7 @@ def _client(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
 
 
-def _valkey() -> redis.Redis:
+def valkey_of_pages() -> redis.Redis:
     return _client(configuration().redis_url.get_secret_value())
 
 
@@ -33,7 +33,7 @@ def slots_in_use(endpoint_ids: Sequence[int]) -> dict[int, int]:
     if not endpoint_ids:
         return {}
     try:
-        return slots.slots_in_use(_valkey(), endpoint_ids)
+        return slots.slots_in_use(valkey_of_pages(), endpoint_ids)
     except redis.RedisError:
         return {}
 
@@ -43,7 +43,7 @@ def live_state(endpoint_ids: Sequence[int]) -> dict[int, Live]:
     if not endpoint_ids:
         return {}
     try:
-        return read_live(_valkey(), endpoint_ids)
+        return read_live(valkey_of_pages(), endpoint_ids)
     except redis.RedisError:
         return {}
 

@@ -32,6 +32,7 @@ ROOM_SECONDS = 0.25
 WATCH_SECONDS = 1.0
 SOON_SECONDS = 1.0
 USAGE_SECONDS = 5.0
+LESSONS_SECONDS = 5.0
 
 Chore = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -58,6 +59,7 @@ class Chores:
             (scheduling.sweep_seconds, self.sweep),
             (balancing.registry_seconds, self._discover),
             (USAGE_SECONDS, self._fold_usage),
+            (LESSONS_SECONDS, self._parts.lessons.refresh),
             (scheduling.capacity_seconds, self.refresh_caps),
         ]
         tasks = [asyncio.create_task(_every(seconds, chore)) for seconds, chore in timers]
@@ -80,6 +82,7 @@ class Chores:
         await self.refresh()
         parts.pool.check_credentials()
         await parts.pool.refresh_live()
+        await parts.lessons.refresh()
         await self.refresh_caps()
         mark = parts.gate.mark()
         room = await parts.pool.reserve(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from balancing.calls.client import Client
+from balancing.fitting.client import FittedClient
+from balancing.fitting.learned import Lessons
 from balancing.health.watch import Watch
 from balancing.live.rates import Rates
 from balancing.live.slots import Slots
@@ -48,6 +50,7 @@ class Parts:
         live = LiveStore(valkey)
         slots = Slots(valkey, lease_seconds=leases, reservation_seconds=reservations)
         self.pool = EndpointPool(slots, Rates(valkey), live, database, gate)
+        self.lessons = Lessons(valkey)
         self.watch = Watch(live, self.pool.view, worker=worker)
         self.claims = Claims(database, worker=worker, lease_seconds=leases)
         self.levels = LevelSlots(
@@ -63,7 +66,7 @@ class Parts:
         self.runner = Runner(
             claims=self.claims,
             pool=self.pool,
-            client=client,
+            client=FittedClient(client, self.lessons),
             outbox=self.outbox,
             outcomes=Outcomes(claims=self.claims, outbox=self.outbox, announcer=self.announcer),
         )

@@ -15,6 +15,7 @@ from tests.client import KEY
 from tests.eventually import eventually
 from tests.fake_llm import RunningFakeLLM, running_fake_llm
 from tests.stack import Stack, running_stack
+from tests.unit.balancing.fitting.strict import running_strict
 
 ASK: list[Any] = [{"role": "user", "content": "say something [[tokens=12]]"}]
 
@@ -63,6 +64,35 @@ def test_answers_whole(client: OpenAI, model: str) -> None:
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 5
+
+
+def test_an_endpoint_that_knows_fewer_fields(client: OpenAI, stack: Stack) -> None:
+    """It answers all the same, in one attempt, and is asked without them from then on."""
+
+    def judge(body: dict[str, Any]) -> tuple[int, Any] | None:
+        name = next((n for n in ("stream_options", "metadata", "stop") if n in body), None)
+        return name and (422, {"detail": [{"loc": ["body", name], "msg": "Extra inputs"}]})
+
+    with running_strict(judge) as endpoint:
+        stack.register("strict", endpoint.url, models=["strict"])
+        ask: dict[str, Any] = {"model": "strict", "messages": ASK, "metadata": {"a": "b"}}
+        streams = [list(client.chat.completions.create(**ask, stream=True)) for _ in range(2)]
+        with pytest.raises(openai.UnprocessableEntityError):
+            client.chat.completions.create(**ask, stop=["x"])
+
+        for chunks in streams:
+            assert "".join(c.choices[0].delta.content or "" for c in chunks) == "hi"
+        known = [sorted(body.keys() & {"stream_options", "metadata"}) for body in endpoint.asked]
+        assert known == [["metadata", "stream_options"], ["metadata"], [], [], []]
+        attempts = stack.rows(
+            "select a.outcome from scheduling_attempt a join scheduling_job j on j.id = a.job_id"
+            " where j.model = 'strict' order by j.created_at"
+        )
+        assert [outcome for (outcome,) in attempts[:2]] == ["ok", "ok"]
+        assert len(attempts) == 3
+        shown = stack.call("GET", "/api/v1/endpoints").body["data"]["items"]
+        (refused,) = [each["refused_fields"] for each in shown if each["name"] == "strict"]
+        assert [each["field"] for each in refused] == ["metadata", "stream_options"]
 
 
 def test_an_overloaded_provider_is_asked_again(client: OpenAI, stack: Stack) -> None:

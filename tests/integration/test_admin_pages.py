@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from balancing import declared, services
+from balancing.fitting.learned import KEY, Lesson
 from balancing.models import Endpoint
 from conversations.models import ApiKey, Operator, Tenant, User
 from scheduling.models import Attempt, DailyUsage, Flow, Job, Priority, Status
+from stores.control import client as valkey
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db]
 
@@ -135,6 +138,18 @@ class TestObjectActions:
         assert response["Location"] == reverse("admin:balancing_endpoint_change", args=[row.pk])
         row.refresh_from_db()
         assert row.state == Endpoint.State.DRAINING
+
+    def test_what_an_endpoint_refuses_is_shown_and_forgotten(self, operator: Client) -> None:
+        row = services.register(name="gpu", base_url="http://gpu/v1", model_names=["m"])
+        lesson = Lesson(row.pk, "m", "stream_options", time.time() - 3600, "<unknown>")
+        valkey().hset(KEY, lesson.name, lesson.value)
+
+        text = page(operator, "balancing_endpoint_change", row.pk)
+        self.press(operator, "balancing_endpoint", row.pk, "forget_refused_fields")
+
+        assert "<b>stream_options</b> for m, learned" in text
+        assert "&lt;unknown&gt;" in text
+        assert not valkey().hexists(KEY, lesson.name)
 
     def test_a_job_is_moved_and_cancelled_on_its_page(self, operator: Client) -> None:
         row = job()

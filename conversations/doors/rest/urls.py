@@ -39,6 +39,7 @@ urlpatterns = [
     path("endpoints", endpoints.Endpoints.as_view()),
     path("endpoints/stats", endpoints.EndpointStats.as_view()),
     path("endpoints/<int:endpoint_id>", endpoints.OneEndpoint.as_view()),
+    path("endpoints/<int:endpoint_id>/refused-fields", endpoints.RefusedFields.as_view()),
     path("resources", resources.Resources.as_view()),
     path("resources/stats", resources.ResourceStats.as_view()),
     path("usage", usage.Usage.as_view()),

@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.db import OperationalError
 from pydantic import SecretStr
 
+from balancing.fitting.learned import KEY, Lesson
 from balancing.live.state import live_key
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
@@ -36,6 +37,7 @@ NEW = {"name": "two", "base_url": "http://two:8000/v1", "models": ["big"]}
         ("POST", "/resources"),
         ("GET", "/resources/stats"),
         ("DELETE", "/endpoints/1"),
+        ("DELETE", "/endpoints/1/refused-fields"),
         ("GET", "/model-pools"),
         ("POST", "/model-pools"),
         ("PATCH", "/model-pools/1"),
@@ -78,6 +80,18 @@ class TestEndpoints:
         assert operator.get("/endpoints").data["pagination"]["total"] == 2
         assert operator.delete(f"/endpoints/{identifier}").data["deleted"]
         assert Endpoint.objects.count() == 1
+
+    def test_refused_fields_are_shown_and_forgotten(self, operator: Api) -> None:
+        identifier = operator.get("/endpoints").data["items"][0]["id"]
+        lesson = Lesson(identifier, "m", "user", time.time(), "unknown user")
+        client().hset(KEY, lesson.name, lesson.value)
+
+        (shown,) = operator.get("/endpoints").data["items"][0]["refused_fields"]
+        forgotten = operator.delete(f"/endpoints/{identifier}/refused-fields").data
+
+        assert (shown["field"], shown["model"], shown["text"]) == ("user", "m", "unknown user")
+        assert forgotten == {"id": identifier, "forgotten": 1}
+        assert operator.get("/endpoints").data["items"][0]["refused_fields"] == []
 
     @pytest.mark.parametrize(
         ("body", "status", "code", "field"),

@@ -11,6 +11,18 @@ from conversations.doors.rest.openapi.shapes import LEVELS
 from conversations.priority import rules
 
 
+class RefusedField(serializers.Serializer[Any]):
+    field = serializers.CharField()
+    model = serializers.CharField(help_text="The endpoint's own name of it.")
+    since = serializers.DateTimeField(help_text="Forgotten a day later.")
+    text = serializers.CharField(help_text="The endpoint's refusal.")
+
+
+class Forgotten(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    forgotten = serializers.IntegerField(help_text="How many fields are sent again.")
+
+
 class Endpoint(serializers.Serializer[Any]):
     id = serializers.IntegerField(read_only=True)
     name = serializers.CharField()
@@ -63,6 +75,7 @@ class Endpoint(serializers.Serializer[Any]):
     vanished_at = serializers.DateTimeField(read_only=True, allow_null=True)
     refreshed_at = serializers.DateTimeField(read_only=True, allow_null=True)
     refresh_error = serializers.CharField(read_only=True)
+    refused_fields = RefusedField(many=True, read_only=True)
     created_at = serializers.DateTimeField(read_only=True)
     updated_at = serializers.DateTimeField(read_only=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
@@ -12,6 +13,7 @@ from rest_framework.response import Response
 
 from balancing import services as balancing
 from balancing.endpoints.registry import unreadable
+from balancing.fitting.shown import lessons_lately
 from balancing.models import Endpoint, served_apis
 from conversations.doors.rest.answers import occupancy, render
 from conversations.doors.rest.openapi import operator_shapes, parameters, shapes
@@ -63,6 +65,15 @@ def shown(row: Endpoint) -> dict[str, Any]:
         "vanished_at": render.instant(row.vanished_at),
         "refreshed_at": render.instant(row.refreshed_at),
         "refresh_error": row.refresh_error,
+        "refused_fields": [
+            {
+                "field": lesson.field,
+                "model": lesson.model,
+                "since": render.instant(datetime.fromtimestamp(lesson.since, UTC)),
+                "text": lesson.text,
+            }
+            for lesson in lessons_lately(row.pk)
+        ],
         "created_at": render.instant(row.created_at),
         "updated_at": render.instant(row.updated_at),
     }
@@ -137,6 +148,20 @@ class OneEndpoint(Resource):
         row = _find(endpoint_id)
         balancing.delete(row.pk)
         return success({"id": endpoint_id, "deleted": True})
+
+
+class RefusedFields(Resource):
+    permission_classes = [IsOperator]
+
+    @extend_schema(
+        operation_id="forget_refused_fields",
+        responses={200: shapes.enveloped(operator_shapes.Forgotten), **shapes.REFUSALS},
+    )
+    def delete(self, _request: Request, endpoint_id: int) -> Response:
+        """Send an endpoint again the fields that it has refused."""
+        row = _find(endpoint_id)
+        count = balancing.forget_refused_fields(endpoint_id=row.pk)
+        return success({"id": endpoint_id, "forgotten": count})
 
 
 class EndpointStats(Resource):

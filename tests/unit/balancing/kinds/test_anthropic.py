@@ -115,7 +115,6 @@ class TestRequest:
             user="u1",
             seed=1,
             presence_penalty=0.5,
-            thinking={"type": "enabled", "budget_tokens": 1024},
         )
 
         assert {name: sent[name] for name in sent.keys() - {"model", "messages"}} == {
@@ -125,7 +124,6 @@ class TestRequest:
             "top_k": 3,
             "stop_sequences": ["END"],
             "metadata": {"user_id": "u1"},
-            "thinking": {"type": "enabled", "budget_tokens": 1024},
         }
 
     async def test_system_messages_are_gathered(self) -> None:
@@ -241,7 +239,8 @@ class TestRequest:
 
         sent = await asked(ANTHROPIC, answered(HI), response_format=wanted)
 
-        assert sent["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+        closed = {**schema, "additionalProperties": False}
+        assert sent["output_config"] == {"format": {"type": "json_schema", "schema": closed}}
 
     @pytest.mark.parametrize(
         "fields",
@@ -255,7 +254,6 @@ class TestRequest:
             {"tools": "all"},
             {"stop": 5},
             {"messages": [{"role": "oracle", "content": "x"}]},
-            {"messages": [{"role": "tool", "content": "x"}]},
             {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
             {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
             {
@@ -289,8 +287,9 @@ class TestWhole:
         assert seen.answer.text == "Hi"
 
     async def test_thoughts_and_tool_calls(self) -> None:
+        thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
         whole = message(
-            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            thought,
             {"type": "text", "text": "Let me see."},
             {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Rome"}},
             {"type": "tool_use", "id": "toolu_2", "name": "now", "input": {}},
@@ -306,6 +305,7 @@ class TestWhole:
                 "id": "toolu_1",
                 "type": "function",
                 "function": {"name": "get_weather", "arguments": '{"city":"Rome"}'},
+                "extra_content": {"anthropic": {"thinking_blocks": [thought]}},
             },
             {"id": "toolu_2", "type": "function", "function": {"name": "now", "arguments": "{}"}},
         ]

@@ -181,7 +181,6 @@ class TestRequest:
             {"functions": [{"name": "f"}]},
             {"tools": [WEATHER], "tool_choice": "sometimes"},
             {"reasoning_effort": "extreme"},
-            {"messages": [{"role": "tool", "tool_call_id": "x", "content": "y"}]},
             {
                 "messages": [
                     {

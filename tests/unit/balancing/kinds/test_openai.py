@@ -71,6 +71,61 @@ async def test_a_stream_that_begins_with_filter_results() -> None:
     assert seen.chunks[0]["prompt_filter_results"] == [{"prompt_index": 0}]
 
 
+async def test_floats_where_base64_was_asked_for() -> None:
+    """A27: passed on (SDKs read both), and counted."""
+    vectors = {
+        "object": "list",
+        "model": "m",
+        "data": [{"object": "embedding", "index": 0, "embedding": [0.5, 0.25]}],
+        "usage": {"prompt_tokens": 3, "total_tokens": 3},
+    }
+
+    seen = await exchange(
+        Access(),
+        answered(vectors),
+        api="embedding",
+        input=[[2028, 374]],
+        encoding_format="base64",
+    )
+
+    assert seen.sent["input"] == [[2028, 374]]
+    assert seen.sent["encoding_format"] == "base64"
+    assert seen.body["data"] == vectors["data"]
+    assert seen.answer.prompt_tokens == 3
+
+
+async def test_a_filtered_stream_as_azure_sends_it() -> None:
+    """G13: no model and no choices at first, chunks without a delta late, a filter at the end."""
+    head = {"object": "chat.completion.chunk", "model": "gpt-4o-2024", "created": 1700000000}
+    events = (
+        {
+            **head,
+            "created": 0,
+            "model": "",
+            "object": "",
+            "choices": [],
+            "prompt_filter_results": [{"prompt_index": 0}],
+            "usage": None,
+        },
+        {**head, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]},
+        {**head, "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]},
+        {
+            **head,
+            "choices": [
+                {"index": 0, "finish_reason": None, "content_filter_offsets": {"check_offset": 1}}
+            ],
+        },
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]},
+    )
+
+    seen = await exchange(AZURE, sse(*events), stream=True)
+
+    assert len(seen.chunks) == len(events)
+    assert seen.body["object"] == "chat.completion"
+    assert seen.message["content"] == "hi"
+    assert seen.body["choices"][0]["finish_reason"] == "content_filter"
+
+
 @pytest.mark.parametrize(
     ("access", "url"),
     [

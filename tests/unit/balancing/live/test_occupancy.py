@@ -41,7 +41,7 @@ def test_rows_of_a_page_share_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_valkey_there_are_no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(occupancy, "_valkey", Away)
+    monkeypatch.setattr(occupancy, "valkey_of_pages", Away)
 
     assert (slots_in_use([1]), live_state([1])) == ({}, {})
     assert (slots_in_use([]), live_state([])) == ({}, {})

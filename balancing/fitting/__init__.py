@@ -1,0 +1,1 @@
+"""What does an endpoint refuse of a request that others take, and how is the call fitted to it?"""
