@@ -1,16 +1,22 @@
 """How can a call to an endpoint end badly?
 
 CallError
-├── Refused       the endpoint answered 4xx; the request itself is at fault and is not retried
-├── Unavailable   the connection failed, or the answer was a 429 or 5xx; retried
-├── TimedOut      to connect, to the first token, between tokens or in total; `code` says which
-└── Broken        the answer ended too early or cannot be read; retried
+├── Refused           the request itself is at fault and is not retried
+├── Unavailable       the connection failed, or the endpoint answered that it cannot; retried
+│   └── Busy          it is full for the moment: nobody's fault; waited for, uses up no attempt
+│       └── Exhausted our account there is used up, or it asks for a long wait
+├── TimedOut          to connect, to the first token, between tokens or in total; `code` says which
+└── Broken            the answer ended too early or cannot be read; retried
+
+`balancing/faults.py` has the table that decides among the first four.
 """
 
 from __future__ import annotations
 
 # Raised by code that expects JSON of one shape and meets another.
 UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# How long an endpoint that does not say when its quota returns is left alone.
+QUOTA_SECONDS = 300.0
 
 
 class CallError(Exception):
@@ -19,7 +25,7 @@ class CallError(Exception):
     Attributes:
         code: a short word for logs, metrics and the stored attempt.
         status: the endpoint's HTTP status; 0 without one.
-        body: the endpoint's own error object as JSON text; empty without one.
+        body: an error object of OpenAI's shape for the client, as JSON text; empty without one.
         retry_after_seconds: the delay that the endpoint asked for; 0 if it asked for none.
     """
 
@@ -30,6 +36,11 @@ class CallError(Exception):
     def public(self) -> str:
         """The text for clients. It names no endpoint, no host and no credential."""
         return f"{self._PUBLIC} ({self.code})"
+
+    @property
+    def may_be_the_requests(self) -> bool:
+        """Whether this very request may have caused it, so that one alone proves nothing."""
+        return False
 
     def __init__(
         self,
@@ -56,12 +67,35 @@ class Refused(CallError):
 
 
 class Unavailable(CallError):
-    pass
+    @property
+    def may_be_the_requests(self) -> bool:
+        """A connection that fails, a credential or a model that is missing fails for everybody."""
+        return self.status >= 500 or self.code == "endpoint_error"
+
+
+class Busy(Unavailable):
+    _PUBLIC = "every endpoint of the model is busy"
+
+    @property
+    def may_be_the_requests(self) -> bool:
+        return False
+
+
+class Exhausted(Busy):
+    """`retry_after_seconds` is never 0."""
 
 
 class TimedOut(CallError):
     _PUBLIC = "the endpoint took too long"
 
+    @property
+    def may_be_the_requests(self) -> bool:
+        return self.code != "connect_timeout"
+
 
 class Broken(CallError):
     _PUBLIC = "the endpoint's answer broke off"
+
+    @property
+    def may_be_the_requests(self) -> bool:
+        return True

@@ -60,7 +60,7 @@ class Client:
         with call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await _refusal(response, kind, credential)
+                    raise await _refusal(response, credential)
                 timer.accepted()
                 reading = Reading(call, kind, on_chunk, timer)
                 if call.stream and response.content_type == "text/event-stream":
@@ -79,7 +79,7 @@ class Client:
         with call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await _refusal(response, kind, credential)
+                    raise await _refusal(response, credential)
                 data = await read_answer(response)
         try:
             return kind.listed(orjson.loads(data))
@@ -142,12 +142,11 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def _refusal(
-    response: aiohttp.ClientResponse, kind: EndpointKind, credential: str
-) -> CallError:
+async def _refusal(response: aiohttp.ClientResponse, credential: str) -> CallError:
     text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
-    retry_after = response.headers.get("Retry-After", "")
-    return error_of(Refusal(response.status, text, retry_after), kind, credential)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    host = response.url.host or ""
+    return error_of(Refusal(response.status, text, headers, host), credential)
 
 
 def _describe(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import orjson
 import pytest
@@ -21,6 +22,10 @@ from tests.unit.balancing.calls.scripted import (
     scripted,
     target,
 )
+
+
+def openai_error(message: str, **more: Any) -> dict[str, Any]:
+    return {"message": message, "type": "invalid_request_error", "param": None, "code": None} | more
 
 
 class TestEchoes:
@@ -58,13 +63,14 @@ class TestEchoes:
 class TestRefusals:
     @pytest.mark.parametrize("status", [400, 409, 413, 422])
     async def test_the_request_is_at_fault(self, client: Client, status: int) -> None:
-        body = b'{"error":{"message":"too long"}}'
+        body = {"error": {"message": "too long"}}
 
-        error = await failure_of(client, response(body, status=f"{status} No"))
+        error = await failure_of(client, response(orjson.dumps(body), status=f"{status} No"))
 
         assert isinstance(error, Refused)
         assert not error.retryable
-        assert (error.status, error.body, str(error)) == (status, body.decode(), "too long")
+        assert (error.status, str(error)) == (status, "too long")
+        assert orjson.loads(error.body) == {"error": openai_error("too long")}
 
     @pytest.mark.parametrize("status", [401, 403, 404, 408, 425, 429, 500, 502, 503, 504])
     async def test_the_endpoint_is_at_fault(
@@ -92,7 +98,7 @@ class TestRefusals:
     async def test_a_page_instead_of_json_is_not_passed_on(self, client: Client) -> None:
         error = await failure_of(client, response("<html>", status="400 Bad", kind="text/html"))
 
-        assert (error.body, str(error)) == ("", "the endpoint answered 400")
+        assert orjson.loads(error.body)["error"] == openai_error("the endpoint answered 400")
 
     async def test_a_long_refusal_in_several_parts(self, client: Client) -> None:
         body = orjson.dumps({"error": {"message": "m", "detail": "d" * 50_000}})
@@ -101,7 +107,7 @@ class TestRefusals:
         async with scripted(data[:9_000], data[9_000:]) as (url, _):
             error = await failure(client, target(url), chat())
 
-        assert error.body == body.decode()
+        assert orjson.loads(error.body)["error"] == openai_error("m", detail="d" * 50_000)
 
     @pytest.mark.parametrize(
         ("value", "seconds"),
