@@ -9,7 +9,7 @@ import orjson
 
 from balancing.calls.answer import Answer
 from balancing.endpoints.registry import Target
-from balancing.errors import CallError, TimedOut
+from balancing.errors import Busy, CallError, TimedOut
 from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config_sections import BalancingConfig
@@ -75,9 +75,9 @@ class EndpointCall:
         )
 
     def failed(self, error: CallError) -> None:
-        """A 4xx is the request's fault, and a busy endpoint does not count as failing."""
+        """A refused request says nothing of the endpoint, and one that is busy is not failing."""
         outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
-        if error.status == 429:
+        if isinstance(error, Busy):
             outcome = CallOutcome.BUSY
         self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
 
