@@ -5,7 +5,8 @@ CallError
 ├── Unavailable       the connection failed, or the endpoint answered that it cannot; retried
 │   └── Busy          it is full for the moment: nobody's fault; waited for, uses up no attempt
 │       └── Exhausted our account there is used up, or it asks for a long wait
-├── TimedOut          to connect, to the first token, between tokens or in total; `code` says which
+├── TimedOut          to connect, to the first byte, between bytes or in total; `code` says which
+│   └── DeadlinePassed the request's own time was up; nobody's fault, and not retried
 └── Broken            the answer ended too early or cannot be read; retried
 
 `balancing/faults.py` has the table that decides among the first four.
@@ -91,6 +92,15 @@ class TimedOut(CallError):
     @property
     def may_be_the_requests(self) -> bool:
         return self.code != "connect_timeout"
+
+
+class DeadlinePassed(TimedOut):
+    """Says nothing of the endpoint: the caller has asked for an answer within so short a time."""
+
+    retryable = False
+
+    def __init__(self) -> None:
+        super().__init__("deadline", "the request's time was up")
 
 
 class Broken(CallError):

@@ -9,7 +9,7 @@ import orjson
 
 from balancing.calls.answer import Answer
 from balancing.endpoints.registry import Target
-from balancing.errors import Busy, CallError, TimedOut
+from balancing.errors import Busy, CallError, Exhausted, TimedOut
 from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config_sections import BalancingConfig
@@ -78,8 +78,16 @@ class EndpointCall:
         """A refused request says nothing of the endpoint, and one that is busy is not failing."""
         outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
         if isinstance(error, Busy):
-            outcome = CallOutcome.BUSY
-        self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
+            outcome = CallOutcome.EXHAUSTED if isinstance(error, Exhausted) else CallOutcome.BUSY
+        elif error.retryable and error.may_be_the_requests:
+            outcome = CallOutcome.DOUBTED
+        self._ending = Ending(
+            self.target.id,
+            self.slot.lease,
+            outcome=outcome,
+            avoid_seconds=error.retry_after_seconds if error.retryable else 0.0,
+            reason=f"{error.code}: {error}"[:200],
+        )
 
     def overdue(self) -> None:
         """It lost to its hedge: its first token takes at least as long as it has waited."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from balancing.errors import Busy, CallError
+from balancing.errors import Busy, CallError, DeadlinePassed
 from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement
@@ -45,6 +45,7 @@ class Run:
         pieces: how many pieces of its answer came, about a token each.
         tried: endpoints that failed it.
         told: endpoints that asked to be left alone, and until when by the monotonic clock.
+        doubted: endpoints that failed it, where that may have been the request's fault.
     """
 
     job: Claimed
@@ -58,6 +59,7 @@ class Run:
     ending: bool = False
     tried: set[int] = field(default_factory=set)
     told: dict[int, float] = field(default_factory=dict)
+    doubted: set[int] = field(default_factory=set)
     first_token_at: datetime | None = None
 
     @property
@@ -84,6 +86,10 @@ class Run:
     @property
     def out_of_time(self) -> bool:
         return self.seconds_left <= DEADLINE_SLACK_SECONDS
+
+    def is_over(self, error: CallError) -> bool:
+        """Whether a call ended because the job's own time was up: that is no endpoint's fault."""
+        return self.out_of_time or isinstance(error, DeadlinePassed)
 
     @property
     def seconds_left(self) -> float:

@@ -100,6 +100,7 @@ class Runner:
                 self._pool.spent(run.call.slot.lease, answer.tokens)
                 self._release_soon(run.call)
                 self._pool.mark_well(run.call.target)
+                self._pool.charge(run.doubted - {run.call.target.id})
                 metrics.attempts.labels(run.call.target.name, "ok").inc()
                 await self._outcomes.complete(run, answer)
                 return
@@ -107,8 +108,10 @@ class Runner:
     def _note_failure(self, run: Run, error: CallError) -> None:
         target, job = run.call.target, run.job
         metrics.attempts.labels(target.name, error.code).inc()
-        if not run.out_of_time:
+        if not run.is_over(error):
             run.call.failed(error)
+            if error.may_be_the_requests:
+                run.doubted.add(target.id)
             if error.retryable:
                 self._pool.mark_failing(target, error.retry_after_seconds)
         run.tried.add(target.id)
@@ -124,7 +127,7 @@ class Runner:
 
     async def _again(self, run: Run, error: CallError) -> bool:
         """Whether a further attempt began; otherwise the job was held or has ended."""
-        if run.out_of_time and not isinstance(error, Busy):
+        if run.is_over(error) and not isinstance(error, Busy):
             await self._outcomes.end(run, OUT_OF_TIME)
             return False
         run.count(error)

@@ -50,6 +50,57 @@ async def test_a_peer_of_one_that_is_out_stays(valkey: Redis, view: EndpointView
     assert view.limits == {1: 0, 2: 8}
 
 
+class TestPoison:
+    """B6: a request that makes every endpoint fail ejects none of them for the others."""
+
+    async def fail(self, valkey: Redis, view: EndpointView, *outcomes: CallOutcome) -> None:
+        ejector = Ejector(LiveStore(valkey), view)
+        slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
+        for outcome in outcomes:
+            for verdict in await slots.release([Ending(1, "x", outcome)]):
+                await ejector.judge(verdict)
+
+    async def test_it_counts_a_quarter(self, valkey: Redis, view: EndpointView) -> None:
+        await self.fail(valkey, view, *[CallOutcome.DOUBTED] * 19)
+        assert view.limits == {1: 8, 2: 8}
+
+        await self.fail(valkey, view, CallOutcome.DOUBTED)
+        assert view.limits == {1: 0, 2: 8}, "twenty without a success in between"
+
+    async def test_a_success_in_between_ends_all_doubt(
+        self, valkey: Redis, view: EndpointView
+    ) -> None:
+        for _ in range(6):
+            await self.fail(valkey, view, *[CallOutcome.DOUBTED] * 6, CallOutcome.ANSWERED)
+
+        assert view.limits == {1: 8, 2: 8}
+        assert (await LiveStore(valkey).read([1]))[1][1].errors == 36, "operators see them"
+
+    async def test_an_answer_elsewhere_proves_the_fault(
+        self, valkey: Redis, view: EndpointView
+    ) -> None:
+        await self.fail(valkey, view, *[CallOutcome.DOUBTED, CallOutcome.CHARGED] * 5)
+
+        assert view.limits == {1: 0, 2: 8}
+
+
+async def test_an_account_that_is_used_up_says_why(valkey: Redis, view: EndpointView) -> None:
+    """B2"""
+    ejector = Ejector(LiveStore(valkey), view)
+    slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
+    ending = Ending(1, "x", CallOutcome.EXHAUSTED, avoid_seconds=900, reason="http_429: no quota")
+    for _ in range(3):
+        for verdict in await slots.release([ending], cooldown_seconds=5):
+            await ejector.judge(verdict)
+
+    now, states = await LiveStore(valkey).read([1])
+
+    assert view.limits == {1: 0, 2: 8}
+    assert states[1].ejected_until == pytest.approx(now + 900, abs=2)
+    assert states[1].failing_until == pytest.approx(now + 900, abs=2)
+    assert states[1].ejected_why == "http_429: no quota"
+
+
 async def test_without_valkey_nothing_is_decided(view: EndpointView) -> None:
     async with Redis(port=9) as away:
         await Ejector(LiveStore(away), view).judge(Verdict(1, 0.0, False, Standing(failures=9)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -16,7 +16,16 @@ from structlog.testing import capture_logs
 from balancing.calls.answer import Answer, OnChunk, Piece
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
-from balancing.errors import Broken, Busy, CallError, Exhausted, Refused, TimedOut, Unavailable
+from balancing.errors import (
+    Broken,
+    Busy,
+    CallError,
+    DeadlinePassed,
+    Exhausted,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from balancing.kinds.call import Call
 from balancing.live.state import CallOutcome, Ending
 from balancing.policies.profiles import expected_work
@@ -100,6 +109,7 @@ class StubPool:
         self.hedging = True
         self.failing: list[int] = []
         self.told: list[float] = []
+        self.charged: list[int] = []
         self.well: list[int] = []
         self.tokens: list[int | None] = []
 
@@ -142,6 +152,9 @@ class StubPool:
 
     def mark_well(self, target: Target) -> None:
         self.well.append(target.id)
+
+    def charge(self, endpoints: Collection[int]) -> None:
+        self.charged += endpoints
 
 
 class StubOutbox:
@@ -458,6 +471,58 @@ class TestBusy:
         await world.run(claimed(attempts=1, max_attempts=1))
 
         assert (world.ending.number, world.outbox.end["http_status"]) == (2, 0)
+
+
+class TestWhoIsCharged:
+    """B6, B5: which failures count against an endpoint."""
+
+    async def test_an_answer_elsewhere_charges_the_one_that_failed(self) -> None:
+        error = Unavailable("http_500", "no", status=500)
+        world = World(StubClient(error, HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed())
+
+        assert world.pool.endings[0].outcome is CallOutcome.DOUBTED
+        assert world.pool.charged == [1]
+
+    async def test_a_request_that_fails_everywhere_charges_nobody(self) -> None:
+        error = Broken("malformed", "no choice")
+        world = World(StubClient(error, error, error), StubPool(3, offers=[2, 3]))
+
+        await world.run(claimed())
+
+        outcomes = [ending.outcome for ending in world.pool.endings]
+        assert outcomes == [CallOutcome.DOUBTED] * 3
+        assert world.pool.charged == []
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            Unavailable("connect_failed", "no"),
+            Unavailable("http_401", "no", status=401),
+            TimedOut("connect_timeout", "no"),
+        ],
+    )
+    async def test_what_no_request_can_cause_counts_at_once(self, error: CallError) -> None:
+        world = World(StubClient(error, HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed())
+
+        assert world.pool.endings[0].outcome is CallOutcome.FAILED
+        assert world.pool.charged == []
+
+    @pytest.mark.parametrize(
+        ("error", "left"), [(DeadlinePassed(), 9.0), (TimedOut("total_timeout", "x"), 0.02)]
+    )
+    async def test_a_callers_own_deadline_marks_nobody(self, error: CallError, left: float) -> None:
+        """B5: timers fire some milliseconds early."""
+        world = World(StubClient(error))
+
+        await world.run(claimed(deadline_at=due(left)))
+
+        assert world.ending.status == Status.TIMEOUT
+        assert world.pool.failing == []
+        assert world.pool.endings[0].outcome is CallOutcome.SILENT
 
 
 class TestFailover:
