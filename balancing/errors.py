@@ -14,6 +14,8 @@ CallError
 
 from __future__ import annotations
 
+import orjson
+
 # Raised by code that expects JSON of one shape and meets another.
 UNKNOWN_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 # How long an endpoint that does not say when its quota returns is left alone.
@@ -60,11 +62,16 @@ class CallError(Exception):
 
 
 class Refused(CallError):
+    """Its text is for operators; what the client may read of it is the message of its body."""
+
     retryable = False
 
     @property
     def public(self) -> str:
-        return str(self)
+        try:
+            return str(orjson.loads(self.body)["error"]["message"])
+        except UNKNOWN_SHAPE:
+            return str(self)
 
 
 class Unavailable(CallError):

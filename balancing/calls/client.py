@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.reading import Reading, read_answer, read_at_most
-from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
+from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
 from balancing.calls.stream import read_stream
 from balancing.calls.timer import CallTimer, Phase
 from balancing.calls.whole import read_whole
@@ -57,7 +58,7 @@ class Client:
         call = replace(call, model=asked.model) if asked.model else call
         timeouts = call.timeouts.at(target.access)
         timer = CallTimer(timeouts)
-        with call_errors(timer):
+        with _kept_secret(target, credential), call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
                     raise await _refusal(response, credential)
@@ -124,6 +125,17 @@ def _credential(target: Target) -> str:
         return target.access.credential(target.api_key_variable)
     except Unreadable as error:
         raise Unavailable("credential", f"the stored credential is unreadable: {error}") from None
+
+
+@contextmanager
+def _kept_secret(target: Target, credential: str) -> Iterator[None]:
+    """Whatever an endpoint says, no error repeats what it is called with."""
+    try:
+        yield
+    except CallError as error:
+        secrets = (credential, *dict(target.access.extra_headers).values())
+        discreet(error, secrets, urlsplit(target.base_url).hostname or "")
+        raise
 
 
 @contextmanager

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,13 @@ from balancing.calls.waits import told_seconds
 from balancing.errors import QUOTA_SECONDS, Busy, CallError, Exhausted, Refused, Unavailable
 from balancing.faults import Evidence, Fault, fault_of
 from balancing.kinds.error_codes import codes_of, status_of
-from balancing.kinds.error_object import cleaned, error_object, text_of, text_of_page
+from balancing.kinds.error_object import (
+    cleaned,
+    error_object,
+    text_of,
+    text_of_page,
+    without_secrets,
+)
 
 LARGEST_REFUSAL = 64 * 1024
 
@@ -39,7 +45,8 @@ def error_of(refusal: Refusal, credential: str = "") -> CallError:
     """The error to raise. Its texts never hold the credential, even if the server repeats it."""
     found, text = _parsed(refusal.text)
     message = _message(refusal.status, text)
-    return _Report(refusal.status, found, message, refusal.headers).error(credential, refusal.host)
+    error = _Report(refusal.status, found, message, refusal.headers).error()
+    return discreet(error, (credential,), refusal.host)
 
 
 def error_inside(found: Any, text: str) -> CallError:
@@ -50,7 +57,17 @@ def error_inside(found: Any, text: str) -> CallError:
     """
     del text
     message = text_of(found) or "the endpoint reports an error without a text"
-    return _Report(0, found, message, {}).error()
+    return discreet(_Report(0, found, message, {}).error())
+
+
+def discreet(error: CallError, secrets: Collection[str] = (), host: str = "") -> CallError:
+    """The same error: its text without secrets, its body also without addresses.
+
+    The text is for operators, who must see where it happened. The body is for the client.
+    """
+    error.args = (without_secrets(str(error), secrets),)
+    error.body = cleaned(error.body, secrets, host)
+    return error
 
 
 def is_error(found: Any) -> bool:
@@ -85,27 +102,25 @@ class _Report:
     message: str
     headers: Mapping[str, str]
 
-    def error(self, credential: str = "", host: str = "") -> CallError:
+    def error(self) -> CallError:
         text, status = self.message.lower(), status_of(self.status, self.found)
         wait = told_seconds(self.headers, self.found, text, status=status)
         fault = fault_of(Evidence(status, codes_of(self.found), text, wait))
-        message = cleaned(self.message, (credential,), host)
         if fault is Fault.CLIENT:
-            return self._refused(message, status, credential, host)
+            return self._refused(status)
         code = f"http_{status}" if status else "endpoint_error"
         kind, least = {
             Fault.BUSY: (Busy, 0.0),
             Fault.QUOTA: (Exhausted, QUOTA_SECONDS),
             Fault.ENDPOINT: (Unavailable, 0.0),
         }[fault]
-        return kind(code, message, status=status, retry_after_seconds=wait or least)
+        return kind(code, self.message, status=status, retry_after_seconds=wait or least)
 
-    def _refused(self, message: str, status: int, credential: str, host: str) -> Refused:
+    def _refused(self, status: int) -> Refused:
         """A client's error is told with a client's status, whatever the endpoint's was."""
         told = status if 400 <= status < 500 and status not in (401, 402, 407, 408, 429) else 400
-        whole = orjson.dumps(error_object(self.found, message, status=told)).decode()
-        body = cleaned(whole, (credential,), host)
-        return Refused("refused", message, status=told, body=body)
+        body = orjson.dumps(error_object(self.found, self.message, status=told)).decode()
+        return Refused("refused", self.message, status=told, body=body)
 
 
 def _parsed(text: str) -> tuple[Any, str]:

@@ -111,6 +111,14 @@ def _text_or_none(value: Any) -> str | None:
     return str(value)[:200] or None
 
 
+def without_secrets(text: str, secrets: Collection[str]) -> str:
+    """Text, or JSON text, in which stars replace credentials."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(orjson.dumps(secret).decode()[1:-1], "***").replace(secret, "***")
+    return _KEYS.sub("***", text)
+
+
 def cleaned(text: str, secrets: Collection[str], host: str = "") -> str:
     """Text without credentials, the endpoint's host and addresses inside a network.
 
@@ -118,10 +126,7 @@ def cleaned(text: str, secrets: Collection[str], host: str = "") -> str:
         secrets: credentials; one of a few letters is none.
         host: of the endpoint, without a port.
     """
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(orjson.dumps(secret).decode()[1:-1], "***").replace(secret, "***")
-    text = _PRIVATE.sub("***", _LABEL.sub("***", _KEYS.sub("***", text)))
+    text = _PRIVATE.sub("***", _LABEL.sub("***", without_secrets(text, secrets)))
     if "." in host:
         text = re.sub(rf"(?:\w+://)?{re.escape(host)}(?::\d+)?(?:/[^\s\"'<>\\)]*)?", "***", text)
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -10,6 +11,7 @@ import orjson
 import pytest
 
 from balancing.calls.client import Client
+from balancing.endpoints.access import Access
 from balancing.errors import CallError, Refused, Unavailable
 from tests.fake_llm import FakeLLM
 from tests.unit.balancing.calls.scripted import (
@@ -32,6 +34,7 @@ class TestEchoes:
     """A server that repeats the credential in its refusal."""
 
     CREDENTIAL = 'sk-"quoted"-0123456789'
+    EXTRA = "another-secret"
 
     @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized"])
     async def test_the_credential_is_told_to_nobody(
@@ -46,6 +49,25 @@ class TestEchoes:
         assert self.CREDENTIAL.encode() in requests[0]
         assert str(error) == "Incorrect API key: ***."
         assert "0123456789" not in error.body
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_not_even_an_error_inside_a_success_tells_it(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool
+    ) -> None:
+        monkeypatch.setenv("LLM_ECHO", self.CREDENTIAL)
+        said = f"{self.CREDENTIAL} at 10.0.0.7 and {self.EXTRA} are bad"
+        body = {"error": {"message": said, "code": 400, "type": "invalid_request_error"}}
+        data = events(body) if stream else response(orjson.dumps(body))
+
+        async with scripted(data) as (url, _):
+            access = Access(extra_headers=(("X-Key", self.EXTRA),))
+            error = await failure(
+                client, replace(target(url, "LLM_ECHO"), access=access), chat(stream=stream)
+            )
+
+        assert error.public == "*** at *** and *** are bad"
+        assert orjson.loads(error.body)["error"]["message"] == error.public
+        assert str(error) == "*** at 10.0.0.7 and *** are bad", "operators see where"
 
     async def test_a_list_of_models_that_is_refused(
         self, client: Client, monkeypatch: pytest.MonkeyPatch

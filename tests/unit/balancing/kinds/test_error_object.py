@@ -91,6 +91,7 @@ def test_no_address_and_no_credential_is_told(address: str) -> None:
 
     refused = error_of(Refusal(400, as_text(body), {}, HOST), CREDENTIAL)
 
+    assert address not in refused.public
     assert address not in refused.body
     assert address not in orjson.loads(refused.body)["error"]["message"]
     assert "0123456789" not in refused.body
