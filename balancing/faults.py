@@ -129,14 +129,23 @@ TABLE: tuple[Row, ...] = (
         statuses=frozenset({400}),
     ),
     Row(
+        Fault.BUSY,
+        "limits by the minute: Google says only that a quota is exceeded",
+        texts=_any(r"per[ -]?(minute|second)\b", r"\b(rpm|tpm|rps|qps)\b"),
+        statuses=_INSIDE | {403, 429, 503},
+    ),
+    Row(
         Fault.QUOTA,
         "limits by the day, week or month: Groq (tokens per day), GLM and Codex plans, Ollama",
         texts=_any(
             r"insufficient (account )?(balance|credits?|quota|funds)",
             r"credit balance",
             r"(exceeded|reached|used up|exhausted) (your|the) .{0,40}(quota|credits|budget)",
-            r"(daily|weekly|monthly|usage|spend(ing)?) .{0,20}(limit|cap|quota)",
-            r"out of (credits?|quota|funds)",
+            r"(daily|weekly|monthly) .{0,20}(limit|cap|quota)",
+            r"(?<!memory )(usage|spend(ing)?) (limit|cap|quota)",
+            r"(out of|no|0) (more )?(credits?|quota|funds|balance)\b",
+            r"\b(credits?|quota|allowance|balance|free (tier|trial|plan)) .{0,30}"
+            r"(exhausted|depleted|expired|exceeded|used up|too low)",
             r"requires? more credits",
             r"per[ -](day|week|month)\b",
             r"\b(rpd|tpd)\b",
@@ -229,8 +238,13 @@ TABLE: tuple[Row, ...] = (
             r"context size has been exceed",
             r"(maximum|model'?s?) context (length|window)",
             r"exceeds? (the )?context (length|size|w)",
-            r"(prompt|input|messages) (is|are) too long",
+            r"(prompt|input|messages?) (is |are )?too long",
             r"too large for model",
+            r"max(imum)? (context|allowed) length",
+            r"exceeds the (maximum|max) (allowed )?(length|number of|tokens|input)",
+            r"(greater|larger|longer) than the (model'?s )?(context|maximum)",
+            r"context (length|window|size)? ?(is |was |has been |the )?(exceeded|overflow)",
+            r"unsupported content (part|type)|content type .{0,40}not supported",
             r"too many (input )?tokens",
             r"input is too large to process",
             r"tokens? exceeds? the",
@@ -301,7 +315,9 @@ TABLE: tuple[Row, ...] = (
     ),
 )
 
-_CLIENTS = frozenset({400, 406, 409, 411, 412, 413, 414, 415, 416, 417, 422, 431, 451})
+# Concern our credential, the path or the server (424: TGI's failed generation, 434: Z.ai's missing
+# permission); all others from 400 to 499 concern the request.
+_ENDPOINTS = frozenset({401, 403, 404, 405, 407, 408, 410, 421, 423, 424, 425, 426, 434, 444, 499})
 _BUSY = frozenset({429, 498, 529})
 
 
@@ -318,4 +334,5 @@ def _by_status(seen: Evidence) -> Fault:
         return Fault.BUSY
     if seen.status == 402:
         return Fault.QUOTA
-    return Fault.CLIENT if seen.status in _CLIENTS else Fault.ENDPOINT
+    is_request = 400 <= seen.status < 500 and seen.status not in _ENDPOINTS
+    return Fault.CLIENT if is_request else Fault.ENDPOINT

@@ -85,7 +85,7 @@ def is_error(found: Any) -> bool:
         return True
     if found.get("choices") or found.get("data") or found.get("candidates") or "content" in found:
         return False
-    if found.get("detail") or found.get("errors"):
+    if found.get("detail") or found.get("errors") or found.get("success") is False:
         return True
     is_bare = any(found.get(name) for name in ("message", "msg", "error_msg"))
     return is_bare and any(

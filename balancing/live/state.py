@@ -43,7 +43,7 @@ class CallOutcome(IntEnum):
     BUSY = -2
     # Our account there is used up. A few of these in a row eject it for as long as it says.
     EXHAUSTED = -3
-    # It failed, but perhaps because of this very request: four of these are one failure.
+    # It failed, but perhaps because of this very request: twenty of these are one failure.
     DOUBTED = -4
     # A doubted failure, after another endpoint has answered the same request.
     CHARGED = -5

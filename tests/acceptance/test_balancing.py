@@ -148,7 +148,7 @@ def test_probes_bring_it_back(stack: Stack, fakes: list[Any]) -> None:
 
 
 def test_whose_fault_it_is(stack: Stack, fakes: list[Any]) -> None:
-    """B2, B4, B6: a quota of one of two, a lone busy endpoint, and requests that fail everywhere."""
+    """B2, B4, B6: a quota of one of two, a lone busy endpoint, requests that fail everywhere."""
     with running_fake_llm(models=("lone",)) as lone:
         stack.register("lone", lone.base_url, models=["lone"])
         time.sleep(SEEN_SECONDS)

@@ -15,7 +15,9 @@
 -- may be the request's counts in full only when another endpoint has answered the same request (-5);
 -- else so many of them without a success in between count as one.
 local SPAN, BEST_SPAN, LEAST = 10000, 600000, 0.05
-local DOUBTS = 4
+local DOUBTS = 20
+-- An endpoint that is busy each time it is asked again is left alone for longer and longer.
+local MOST_DOUBLINGS = 4
 local reply = {now}
 
 local function weight(passed, span)
@@ -53,9 +55,14 @@ local function store_token(live, sample)
     redis.call('HSET', live, 'token', seconds(token), 'best_token', seconds(best), 'token_at', now)
 end
 
-local function avoid(live, milliseconds)
+local function avoid(live, outcome, milliseconds)
     local before = tonumber(redis.call('HGET', live, 'failing_until') or 0)
-    local till = now + math.max(tonumber(ARGV[1]), milliseconds)
+    local least = tonumber(ARGV[1])
+    if outcome == -2 and before <= now then
+        local rounds = redis.call('HINCRBY', live, 'busy_rounds', 1)
+        least = least * 2 ^ math.min(rounds - 1, MOST_DOUBLINGS)
+    end
+    local till = now + math.max(least, milliseconds)
     if till > before then redis.call('HSET', live, 'failing_until', till) end
 end
 
@@ -71,19 +78,19 @@ local function judge(live, place, outcome, tried, left_alone)
         redis.call('HSET', live, 'answered_at', now)
     elseif outcome ~= -5 then
         redis.call('HINCRBY', live, 'errors', 1)
-        avoid(live, left_alone)
+        avoid(live, outcome, left_alone)
     end
     if outcome == -2 then return end
     local known = redis.call('HMGET', live, 'failures', 'ejections', 'ejected_until', 'returned_at',
-                             'doubts')
+                             'doubts', 'busy_rounds')
     local failures, ejected_until = tonumber(known[1] or 0), tonumber(known[3] or 0)
     if ejected_until > 0 and not tried then return end
     if outcome == -4 and not tried and is_doubted(live) then return end
     if outcome < 0 then
         failures = failures + 1
         redis.call('HSET', live, 'failures', failures, 'probe_doubted', 0)
-    elseif failures > 0 or tonumber(known[5] or 0) > 0 then
-        redis.call('HSET', live, 'failures', 0, 'doubts', 0)
+    elseif failures + tonumber(known[5] or 0) + tonumber(known[6] or 0) > 0 then
+        redis.call('HSET', live, 'failures', 0, 'doubts', 0, 'busy_rounds', 0)
         failures = 0
     end
     if outcome < 0 or tried then

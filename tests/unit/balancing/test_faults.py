@@ -78,6 +78,14 @@ CASES: list[tuple[str, int, Any, Fault]] = [
      error("Conversation roles must alternate user/assistant/user"), Fault.CLIENT),
     ("Ollama: the context", 500, error("the input length exceeds the context length"),
      Fault.CLIENT),
+    ("SGLang", 500, error("Input length (9) exceeds the maximum allowed length (8)"),
+     Fault.CLIENT),
+    ("LM Studio", 500, error("The number of tokens to keep from the initial prompt is greater than "
+                             "the context length"), Fault.CLIENT),
+    ("Ollama: a newer one", 500, error("prompt too long; exceeded max context length by 4 tokens"),
+     Fault.CLIENT),
+    ("vLLM", 500, error("This model's maximum context length is 8 tokens"), Fault.CLIENT),
+    ("a teapot", 418, None, Fault.CLIENT),
     ("a gateway's 502 around a 400", 502, error(code=400), Fault.CLIENT),
     ("LiteLLM", 500, error("litellm.BadRequestError", type="BadRequestError"), Fault.CLIENT),
     ("451", 451, {}, Fault.CLIENT),
@@ -96,6 +104,9 @@ CASES: list[tuple[str, int, Any, Fault]] = [
     ("DashScope: arrears", 400, {"code": "Arrearage", "message": "no"}, Fault.QUOTA),
     ("Z.ai: arrears", 429, error(code="1113"), Fault.QUOTA),
     ("one-api", 403, error(code="insufficient_user_quota"), Fault.QUOTA),
+    ("a trial", 429, error("Your free trial has expired"), Fault.QUOTA),
+    ("a wallet", 429, error("You have no credits left"), Fault.QUOTA),
+    ("Google: a minute", 429, error("Quota exceeded for metric requests per minute"), Fault.BUSY),
     ("OpenAI: a minute", 429, error(code="rate_limit_exceeded"), Fault.BUSY),
     ("Gemini: the minute", 429, FREE_MINUTE, Fault.BUSY),
     ("nothing said", 429, None, Fault.BUSY),
@@ -134,6 +145,10 @@ CASES: list[tuple[str, int, Any, Fault]] = [
     ("Ollama: its own fault", 500, error("llama runner process has terminated: error loading "
                                          "model"), Fault.ENDPOINT),
     ("nginx", 502, "<html><head><title>502 Bad Gateway</title></head></html>", Fault.ENDPOINT),
+    ("TGI: its own fault", 424, error("Request failed during generation"), Fault.ENDPOINT),
+    ("Z.ai: no permission", 434, None, Fault.ENDPOINT),
+    ("Go: its own deadline", 500, error("context deadline exceeded"), Fault.ENDPOINT),
+    ("no memory", 500, error("CUDA out of memory: memory usage limit 8 GB"), Fault.ENDPOINT),
     ("a bare 503", 503, None, Fault.ENDPOINT),
     ("a redirect", 302, None, Fault.ENDPOINT),
 ]  # fmt: skip
@@ -209,4 +224,4 @@ def test_a_client_cannot_make_a_quota_by_what_it_sends() -> None:
 def test_each_row_names_its_source_and_decides_something() -> None:
     assert all(row.source and (row.codes or row.texts) for row in TABLE)
     assert {row.fault for row in TABLE} == set(Fault)
-    assert fault_of(Evidence(418)) is Fault.ENDPOINT
+    assert fault_of(Evidence(418)) is Fault.CLIENT

@@ -112,6 +112,8 @@ def test_what_is_public_stays() -> None:
         ({"detail": "m"}, True),
         ({"base_resp": {"status_code": 1002}}, True),
         ({"code": 500, "msg": "m"}, True),
+        ({"success": False, "message": "m"}, True),
+        ({"status": "error", "message": "m"}, True),
         ({"type": "error", "error": {"type": "overloaded_error"}}, True),
         ({"choices": [{}], "base_resp": {"status_code": 0}}, False),
         ({"choices": [{}], "error": None}, False),
