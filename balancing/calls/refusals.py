@@ -24,6 +24,8 @@ from balancing.kinds.error_object import (
 )
 
 LARGEST_REFUSAL = 64 * 1024
+# What a provider adds to its message is told up to this size; all of it is searched for secrets.
+LARGEST_TOLD = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class _Report:
         """A client's error is told with a client's status, whatever the endpoint's was."""
         told = status if 400 <= status < 500 and status not in (401, 402, 407, 408, 429) else 400
         body = orjson.dumps(error_object(self.found, self.message, status=told)).decode()
+        if len(body) > LARGEST_TOLD:
+            body = orjson.dumps(error_object(None, self.message, status=told)).decode()
         return Refused("refused", self.message, status=told, body=body)
 
 

@@ -26,16 +26,17 @@ _TEXTS = (
 _FOREIGN = ("status", "details", "metadata")
 _NAME = re.compile(r"[A-Za-z][\w.\-]{0,99}", re.ASCII)
 _PRIVATE = re.compile(
-    r"(?:\w{2,10}://)?(?:[\w.\-]+@)?"
+    r"(?:\w{2,10}://)?(?:[\w.\-]{1,64}@)?"
     r"(?:\b(?:10|127)(?:\.\d{1,3}){3}|\b192\.168(?:\.\d{1,3}){2}|\b169\.254(?:\.\d{1,3}){2}"
     r"|\b172\.(?:1[6-9]|2\d|3[01])(?:\.\d{1,3}){2}|\b0\.0\.0\.0|\blocalhost\b|\[[0-9a-fA-F:]{2,39}\]"
-    r"|\b[\w.\-]{1,200}\.(?:internal|local|localdomain|lan|svc|intranet|corp)\b)"
+    r"|\b[\w\-]{1,63}(?:\.[\w\-]{1,63}){0,6}\.(?:internal|local|localdomain|lan|svc|intranet|corp)\b)"
     r"(?::\d{1,5})?(?:/[^\s\"'<>\\)]*)?",
     re.ASCII,
 )
 # A URL whose host is one word, such as a container's name.
 _LABEL = re.compile(
-    r"\b\w{2,10}://(?:[\w\-]+@)?[\w\-]{1,63}(?![\w.\-])(?::\d{1,5})?(?:/[^\s\"'<>\\)]*)?", re.ASCII
+    r"\b\w{2,10}://(?:[\w\-]{1,64}@)?[\w\-]{1,63}(?![\w.\-])(?::\d{1,5})?(?:/[^\s\"'<>\\)]*)?",
+    re.ASCII,
 )
 _KEYS = re.compile(
     r"\b(?:sk|gsk|xai|pplx|hf|r8|nvapi|AIza)[-_]?[A-Za-z0-9_\-*]{12,}|\bBearer [\w.\-+/=]{8,}", re.A
@@ -128,5 +129,7 @@ def cleaned(text: str, secrets: Collection[str], host: str = "") -> str:
     """
     text = _PRIVATE.sub("***", _LABEL.sub("***", without_secrets(text, secrets)))
     if "." in host:
-        text = re.sub(rf"(?:\w+://)?{re.escape(host)}(?::\d+)?(?:/[^\s\"'<>\\)]*)?", "***", text)
+        text = re.sub(
+            rf"(?:\w{{2,10}}://)?{re.escape(host)}(?::\d+)?(?:/[^\s\"'<>\\)]*)?", "***", text
+        )
     return text

@@ -127,8 +127,9 @@ class Runner:
 
     async def _again(self, run: Run, error: CallError) -> bool:
         """Whether a further attempt began; otherwise the job was held or has ended."""
-        if run.is_over(error) and not isinstance(error, Busy):
-            await self._outcomes.end(run, OUT_OF_TIME)
+        if run.is_over(error):
+            end = End.failed(error) if isinstance(error, Busy) else OUT_OF_TIME
+            await self._outcomes.end(run, end)
             return False
         run.count(error)
         if not self._may_retry(run, error):

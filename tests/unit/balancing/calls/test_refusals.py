@@ -129,7 +129,7 @@ class TestRefusals:
         async with scripted(data[:9_000], data[9_000:]) as (url, _):
             error = await failure(client, target(url), chat())
 
-        assert orjson.loads(error.body)["error"] == openai_error("m", detail="d" * 50_000)
+        assert orjson.loads(error.body)["error"] == openai_error("m"), "what is long is left out"
 
     @pytest.mark.parametrize(
         ("value", "seconds"),

@@ -456,6 +456,14 @@ class TestBusy:
             5.0,
         )
 
+    async def test_after_the_deadline_nothing_else_is_tried(self) -> None:
+        world = World(StubClient(Busy("http_429", "slow", status=429)), StubPool(2, offers=[2]))
+
+        await world.run(claimed(deadline_at=due(0.02)))
+
+        assert world.outbox.end["http_status"] == 429
+        assert world.pool.bound == []
+
     async def test_it_does_not_spin_for_ever(self) -> None:
         world = World(StubClient(Busy("http_429", "slow", status=429)))
 
