@@ -26,6 +26,18 @@ from balancing.kinds.error_object import (
 LARGEST_REFUSAL = 64 * 1024
 # What a provider adds to its message is told up to this size; all of it is searched for secrets.
 LARGEST_TOLD = 8 * 1024
+# Fields of answers, streamed or whole, of all kinds of endpoints; fields of foreign errors.
+_ANSWERS = ("data", "usage", "candidates", "embeddings", "content", "delta")
+_FOREIGN_ERRORS = (
+    "detail",
+    "details",
+    "base_resp",
+    "errors",
+    "message",
+    "msg",
+    "error_msg",
+    "fault",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +85,20 @@ def discreet(error: CallError, secrets: Collection[str] = (), host: str = "") ->
 
 
 def is_error(found: Any) -> bool:
-    """Whether an object that came with status 200 is an error and no answer.
+    """Whether an object inside a 200 tells a failure, in OpenAI's shape or in a foreign one.
 
-    It knows OpenAI's form, vLLM's (`object: error`), FastAPI's (`detail`), MiniMax's (`base_resp`)
-    and bare ones (`message` and `code`, beside no answer).
+    A foreign one holds no answer: `{"object": "error", ...}`, `{"detail": ...}`, MiniMax's
+    `base_resp`, `{"success": false}`, `{"code": ..., "msg": ...}`.
     """
     if not isinstance(found, dict):
         return False
-    if found.get("error") or found.get("object") == "error" or found.get("type") == "error":
+    if found.get("error"):
         return True
-    base = found.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code") not in (None, 0, "0"):
-        return True
-    if found.get("choices") or found.get("data") or found.get("candidates") or "content" in found:
+    if found.get("choices") or any(found.get(name) for name in _ANSWERS):
         return False
-    if found.get("detail") or found.get("errors") or found.get("success") is False:
+    if "error" in (found.get("object"), found.get("type")) or found.get("success") is False:
         return True
-    is_bare = any(found.get(name) for name in ("message", "msg", "error_msg"))
-    return is_bare and any(
-        name in found for name in ("code", "status", "status_code", "error_code")
-    )
+    return any(found.get(name) for name in _FOREIGN_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
