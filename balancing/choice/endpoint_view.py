@@ -113,13 +113,9 @@ class EndpointView:
             apis=target.apis,
         )
 
-    def mark_failing(self, endpoint_id: int, seconds: float = 0.0) -> None:
-        """Prefer other endpoints for a while. Other workers read the same from Valkey.
-
-        Args:
-            seconds: as long at least.
-        """
-        self._failing_until[endpoint_id] = self.now + max(self._cooldown_seconds, seconds)
+    def mark_failing(self, endpoint_id: int) -> None:
+        """Prefer other endpoints for a while. Other workers read the same from Valkey."""
+        self._failing_until[endpoint_id] = self.now + self._cooldown_seconds
 
     def mark_well(self, endpoint_id: int) -> None:
         self._failing_until.pop(endpoint_id, None)

@@ -109,13 +109,9 @@ class EndpointPool:
         """Whether an endpoint not yet tried could serve the model by an API."""
         return bool(self.view.serving(model, tried, api))
 
-    def mark_failing(self, target: Target, seconds: float = 0.0) -> None:
-        """Prefer others for a while; other workers are told when the slot is freed.
-
-        Args:
-            seconds: how long the endpoint asks to be left alone; 0 if it does not say.
-        """
-        self.view.mark_failing(target.id, seconds)
+    def mark_failing(self, target: Target) -> None:
+        """Prefer others for a while; other workers are told when the slot is freed."""
+        self.view.mark_failing(target.id)
 
     def mark_well(self, target: Target) -> None:
         self.view.mark_well(target.id)

@@ -113,7 +113,7 @@ class Runner:
             if error.may_be_the_requests:
                 run.doubted.add(target.id)
             if error.retryable:
-                self._pool.mark_failing(target, error.retry_after_seconds)
+                self._pool.mark_failing(target)
         run.tried.add(target.id)
         log.info(
             "attempt.failed",

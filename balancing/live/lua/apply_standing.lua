@@ -23,7 +23,10 @@ if tonumber(ARGV[6]) > ejected_until then
     redis.call('HINCRBY', KEYS[1], 'ejected_times', 1)
     redis.call('HSET', KEYS[1], 'ejected_why', ARGV[8])
 end
-if tonumber(ARGV[7]) > tonumber(known[3] or 0) and known[4] == '0' then
-    redis.call('HSET', KEYS[1], 'healthy', 1, 'bad_probes', 0, 'probe_doubted', 1)
+if tonumber(ARGV[7]) > tonumber(known[3] or 0) then
+    redis.call('HSET', KEYS[1], 'failing_until', 0)
+    if known[4] == '0' then
+        redis.call('HSET', KEYS[1], 'healthy', 1, 'bad_probes', 0, 'probe_doubted', 1)
+    end
 end
 return {1}

@@ -18,6 +18,8 @@ local SPAN, BEST_SPAN, LEAST = 10000, 600000, 0.05
 local DOUBTS = 20
 -- An endpoint that is busy each time it is asked again is left alone for longer and longer.
 local MOST_DOUBLINGS = 4
+-- Longer than that only an ejection keeps work away, because a trial call ends it.
+local MOST_AVOIDED = 120000
 local reply = {now}
 
 local function weight(passed, span)
@@ -62,7 +64,7 @@ local function avoid(live, outcome, milliseconds)
         local rounds = redis.call('HINCRBY', live, 'busy_rounds', 1)
         least = least * 2 ^ math.min(rounds - 1, MOST_DOUBLINGS)
     end
-    local till = now + math.max(least, milliseconds)
+    local till = now + math.max(least, math.min(milliseconds, MOST_AVOIDED))
     if till > before then redis.call('HSET', live, 'failing_until', till) end
 end
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
@@ -97,8 +99,29 @@ async def test_an_account_that_is_used_up_says_why(valkey: Redis, view: Endpoint
 
     assert view.limits == {1: 0, 2: 8}
     assert states[1].ejected_until == pytest.approx(now + 900, abs=2)
-    assert states[1].failing_until == pytest.approx(now + 900, abs=2)
+    assert states[1].failing_until == pytest.approx(now + 120, abs=2)
     assert states[1].ejected_why == "http_429: no quota"
+
+
+async def test_one_whose_account_is_filled_again_is_avoided_no_more(
+    valkey: Redis, view: EndpointView
+) -> None:
+    """B2: a trial call finds it out."""
+    now = int((await valkey.time())[0] * 1000)
+    told: dict[Any, Any] = {
+        "ejected_until": now,
+        "ejections": 1,
+        "failing_until": now + 60_000,
+        "trial": "t",
+    }
+    await valkey.hset(live_key(1), mapping=told)
+    slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
+
+    for verdict in await slots.release([Ending(1, "t", CallOutcome.ANSWERED)]):
+        await Ejector(LiveStore(valkey), view).judge(verdict)
+
+    _, states = await LiveStore(valkey).read([1])
+    assert (states[1].ejected_until, states[1].failing_until) == (0.0, 0.0)
 
 
 async def test_one_that_is_always_busy_is_left_alone_for_longer(
