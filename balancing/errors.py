@@ -33,6 +33,8 @@ class CallError(Exception):
     """
 
     retryable = True
+    # Whether the same endpoint might answer better; if not, only another one is tried.
+    repeatable = True
     _PUBLIC = "no endpoint could answer"
 
     @property

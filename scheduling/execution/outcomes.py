@@ -136,6 +136,8 @@ def _details(end: End) -> dict[str, Any]:
     elif isinstance(end.error, Busy):
         seconds = end.retry_after_seconds or BUSY_SECONDS
         details |= {"http_status": 429, "code": BUSY_CODE, "retry_after_seconds": seconds}
+    elif end.error is not None and not (end.error.retryable and end.error.repeatable):
+        details["is_final"] = True
     return details
 
 

@@ -25,6 +25,7 @@ class Refusal(Exception):
         param: the offending field, when one is.
         retry_after_seconds: when to try again; None where nothing says when.
         upstream: the endpoint's own error object in OpenAI's shape, JSON text; or empty.
+        is_final: whether the same request would fail again, whatever the status says.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Refusal(Exception):
         param: str | None = None,
         retry_after_seconds: float | None = None,
         upstream: str = "",
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -44,12 +46,14 @@ class Refusal(Exception):
         self.param = param
         self.retry_after_seconds = retry_after_seconds
         self.upstream = upstream
+        self.is_final = is_final
 
     @property
     def may_be_repeated(self) -> bool:
         """Whether the same request, sent again by an SDK, may be answered."""
         wait = self.retry_after_seconds or 0.0
-        return self.status in TRANSIENT and wait <= LONGEST_SDK_WAIT_SECONDS
+        is_near = wait <= LONGEST_SDK_WAIT_SECONDS
+        return self.status in TRANSIENT and is_near and not self.is_final
 
     @property
     def headers(self) -> list[tuple[str, str]]:
@@ -94,4 +98,6 @@ def of_end(end: dict[str, Any]) -> Refusal:
         return Refusal(408, code, message)
     if status == "cancelled":
         return Refusal(409, code, message)
+    if end.get("is_final"):
+        return Refusal(502, code, message, is_final=True)
     return Refusal(502, code, message, retry_after_seconds=FAILED_SECONDS)

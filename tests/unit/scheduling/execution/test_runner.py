@@ -383,6 +383,24 @@ def due(seconds: float) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=seconds)
 
 
+class Hopeless(CallError):
+    retryable = False
+
+
+async def test_an_end_that_would_come_again_is_final() -> None:
+    """A24: SDKs are told not to repeat it."""
+    final, passing = (
+        World(StubClient(Hopeless("too_large", "no"))),
+        World(StubClient(Unavailable("http_500", "no", status=500))),
+    )
+
+    await final.run(claimed())
+    await passing.run(claimed(attempts=3))
+
+    assert final.outbox.end["is_final"] is True
+    assert "is_final" not in passing.outbox.end
+
+
 class TestBusy:
     """A busy endpoint is nobody's fault: waited for while the deadline allows, then a 429."""
 

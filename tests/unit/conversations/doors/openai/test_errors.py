@@ -73,6 +73,8 @@ TABLE: list[tuple[str, Refusal, bool]] = [
      of_end({"status": "failed", "http_status": 429, "retry_after_seconds": 1800}), False),
     ("a bug", Refusal(500, "internal_error", "m"), True),
     ("every endpoint failed", of_end({"status": "failed", "code": "http_500"}), True),
+    ("an answer that would be unreadable again",
+     of_end({"status": "failed", "code": "too_large", "is_final": True}), False),
     ("the worker is gone", of_end({"status": "failed", "code": "attempt_lost"}), True),
     ("the stream broke off", Refusal(502, "attempt_lost", "m"), True),
     ("an outage", Refusal(503, "unavailable", "m", retry_after_seconds=2), True),
