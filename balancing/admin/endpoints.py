@@ -176,7 +176,8 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         word = live.health(time.time())
         if word == HealthState.EJECTED:
             left = live.ejected_until - time.time()
-            return word, f"ejected, {span(max(0.0, left))} left"
+            why = f": {live.ejected_why}" if live.ejected_why else ""
+            return word, f"ejected, {span(max(0.0, left))} left{why}"
         if word == HealthState.UNHEALTHY:
             return word, f"unhealthy: {live.probe_error}" if live.probe_error else word
         return word, word

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
 
 from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.reading import Reading, read_answer, read_at_most
-from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
+from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
 from balancing.calls.stream import read_stream
 from balancing.calls.timer import CallTimer, Phase
 from balancing.calls.whole import read_whole
@@ -57,10 +58,10 @@ class Client:
         call = replace(call, model=asked.model) if asked.model else call
         timeouts = call.timeouts.at(target.access, streamed=call.stream)
         timer = CallTimer(timeouts)
-        with call_errors(timer):
+        with _kept_secret(target, credential), call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await _refusal(response, kind, credential)
+                    raise await _refusal(response, credential)
                 timer.accepted()
                 reading = Reading(call, kind, on_chunk, timer)
                 if call.stream and response.content_type == "text/event-stream":
@@ -79,7 +80,7 @@ class Client:
         with call_errors(timer):
             async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
                 if response.status != 200:
-                    raise await _refusal(response, kind, credential)
+                    raise await _refusal(response, credential)
                 data = await read_answer(response)
         try:
             return kind.listed(orjson.loads(data))
@@ -127,6 +128,17 @@ def _credential(target: Target) -> str:
 
 
 @contextmanager
+def _kept_secret(target: Target, credential: str) -> Iterator[None]:
+    """Whatever an endpoint says, no error repeats what it is called with."""
+    try:
+        yield
+    except CallError as error:
+        secrets = (credential, *dict(target.access.extra_headers).values())
+        discreet(error, secrets, urlsplit(target.base_url).hostname or "")
+        raise
+
+
+@contextmanager
 def call_errors(timer: CallTimer) -> Iterator[None]:
     """Raise connection errors and timeouts as a `CallError`."""
     try:
@@ -142,12 +154,11 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def _refusal(
-    response: aiohttp.ClientResponse, kind: EndpointKind, credential: str
-) -> CallError:
+async def _refusal(response: aiohttp.ClientResponse, credential: str) -> CallError:
     text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
-    retry_after = response.headers.get("Retry-After", "")
-    return error_of(Refusal(response.status, text, retry_after), kind, credential)
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    host = response.url.host or ""
+    return error_of(Refusal(response.status, text, headers, host), credential)
 
 
 def _describe(error: BaseException) -> str:

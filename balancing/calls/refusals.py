@@ -1,88 +1,149 @@
-"""When an endpoint refuses a call: is the request at fault, or the endpoint?"""
+"""What does an endpoint's refusal become: the client's error, a moment's wait, or a failure?
+
+`balancing/faults.py` has the table that decides; here the refusal is read, and its error is built.
+"""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from balancing.errors import CallError, Refused, Unavailable
-from balancing.kinds.contract import EndpointKind
-from balancing.kinds.shape import error as error_body
+from balancing.calls.waits import told_seconds
+from balancing.errors import QUOTA_SECONDS, Busy, CallError, Exhausted, Refused, Unavailable
+from balancing.faults import Evidence, Fault, fault_of
+from balancing.kinds.error_codes import codes_of, status_of
+from balancing.kinds.error_object import (
+    cleaned,
+    error_object,
+    text_of,
+    text_of_page,
+    without_secrets,
+)
 
 LARGEST_REFUSAL = 64 * 1024
-SHORTEST_SECRET = 8
-# These concern the endpoint (its credential, its models), not the client's request.
-_ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
+# What a provider adds to its message is told up to this size; all of it is searched for secrets.
+LARGEST_TOLD = 8 * 1024
+# Fields of answers, streamed or whole, of all kinds of endpoints; fields of foreign errors.
+_ANSWERS = ("data", "usage", "candidates", "embeddings", "content", "delta")
+_FOREIGN_ERRORS = (
+    "detail",
+    "details",
+    "base_resp",
+    "errors",
+    "message",
+    "msg",
+    "error_msg",
+    "fault",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An HTTP answer other than 200; `retry_after` is the header of that name."""
+    """An HTTP answer other than 200.
+
+    Attributes:
+        headers: with names in lower case.
+        host: the host that answered, without a port.
+    """
 
     status: int
     text: str
-    retry_after: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
 
 
-def error_of(refusal: Refusal, kind: EndpointKind, credential: str = "") -> CallError:
+def error_of(refusal: Refusal, credential: str = "") -> CallError:
     """The error to raise. Its texts never hold the credential, even if the server repeats it."""
-    status = refusal.status
-    parsed, body = _parsed(refusal.text, credential)
-    message = _message(status, parsed)
-    is_ours = 400 <= status < 500 and status not in _ENDPOINT_FAULTS
-    if is_ours and not kind.blames_endpoint(status, parsed):
-        if body and not kind.passes_through:
-            body = error_body(message, error_type="invalid_request_error")
-        return Refused("refused", message, status=status, body=body)
-    seconds = _retry_after(refusal.retry_after) or kind.retry_after_seconds(parsed)
-    return Unavailable(f"http_{status}", message, status=status, retry_after_seconds=seconds)
+    found, text = _parsed(refusal.text)
+    message = _message(refusal.status, text)
+    error = _Report(refusal.status, found, message, refusal.headers).error()
+    return discreet(error, (credential,), refusal.host)
 
 
 def error_inside(found: Any, text: str) -> CallError:
-    """The error to raise for an error object inside an answer that began well (200)."""
-    return Unavailable("endpoint_error", message_of(found), body=text)
+    """The error to raise for an error object inside an answer that began well (200).
+
+    Args:
+        text: what was sent, as it came; it is not passed on.
+    """
+    del text
+    message = text_of(found) or "the endpoint reports an error without a text"
+    return discreet(_Report(0, found, message, {}).error())
 
 
-def message_of(parsed: Any) -> str:
-    """The text of an endpoint's error object; empty without one."""
-    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
-    text = error.get("message") if isinstance(error, dict) else error
-    return text[:1000] if isinstance(text, str) else ""
+def discreet(error: CallError, secrets: Collection[str] = (), host: str = "") -> CallError:
+    """The same error: its text without secrets, its body also without addresses.
+
+    The text is for operators, who must see where it happened. The body is for the client.
+    """
+    error.args = (without_secrets(str(error), secrets),)
+    error.body = cleaned(error.body, secrets, host)
+    return error
 
 
-def _parsed(text: str, credential: str) -> tuple[Any, str]:
-    """The body as an object and as text, without the credential; empty if it is not JSON."""
+def is_error(found: Any) -> bool:
+    """Whether an object inside a 200 tells a failure, in OpenAI's shape or in a foreign one.
+
+    A foreign one holds no answer: `{"object": "error", ...}`, `{"detail": ...}`, MiniMax's
+    `base_resp`, `{"success": false}`, `{"code": ..., "msg": ...}`.
+    """
+    if not isinstance(found, dict):
+        return False
+    if found.get("error"):
+        return True
+    if found.get("choices") or any(found.get(name) for name in _ANSWERS):
+        return False
+    if "error" in (found.get("object"), found.get("type")) or found.get("success") is False:
+        return True
+    return any(found.get(name) for name in _FOREIGN_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """A refusal that has been read; `status` is 0 for an error inside an answer."""
+
+    status: int
+    found: Any
+    message: str
+    headers: Mapping[str, str]
+
+    def error(self) -> CallError:
+        text, status = self.message.lower(), status_of(self.status, self.found)
+        wait = told_seconds(self.headers, self.found, text, status=status)
+        fault = fault_of(Evidence(status, codes_of(self.found), text, wait))
+        if fault is Fault.CLIENT:
+            return self._refused(status)
+        code = f"http_{status}" if status else "endpoint_error"
+        kind, least = {
+            Fault.BUSY: (Busy, 0.0),
+            Fault.QUOTA: (Exhausted, QUOTA_SECONDS),
+            Fault.ENDPOINT: (Unavailable, 0.0),
+        }[fault]
+        return kind(code, self.message, status=status, retry_after_seconds=wait or least)
+
+    def _refused(self, status: int) -> Refused:
+        """A client's error is told with a client's status, whatever the endpoint's was."""
+        told = status if 400 <= status < 500 and status not in (401, 402, 407, 408, 429) else 400
+        body = orjson.dumps(error_object(self.found, self.message, status=told)).decode()
+        if len(body) > LARGEST_TOLD:
+            body = orjson.dumps(error_object(None, self.message, status=told)).decode()
+        return Refused("refused", self.message, status=told, body=body)
+
+
+def _parsed(text: str) -> tuple[Any, str]:
+    """The body as an object, and its text; an object that cannot be written again is none."""
     try:
-        # Written again on one line, because it may become a server-sent event.
-        body = _without(orjson.dumps(orjson.loads(text)).decode(), credential)
-        return orjson.loads(body), body
+        found = orjson.loads(text)
+        orjson.dumps(found)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return {}, ""
+        return None, text_of_page(text)
+    return found, text_of(found)
 
 
-def _message(status: int, parsed: Any) -> str:
+def _message(status: int, text: str) -> str:
     if 300 <= status < 400:
         return f"the endpoint redirects ({status}); give it the base URL that it moved to"
-    return message_of(parsed) or f"the endpoint answered {status}"
-
-
-def _without(text: str, credential: str) -> str:
-    """JSON text in which stars replace the credential; a very short one is not a secret."""
-    if len(credential) < SHORTEST_SECRET:
-        return text
-    return text.replace(orjson.dumps(credential).decode()[1:-1], "***")
-
-
-def _retry_after(value: str) -> float:
-    """Seconds to wait; the header holds seconds or a date."""
-    if value.isascii() and value.isdigit():
-        return min(float(value), 3600.0)
-    try:
-        at = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    except ValueError:
-        return 0.0
-    return max(0.0, min(at.timestamp() - time.time(), 3600.0))
+    return text or f"the endpoint answered {status}"

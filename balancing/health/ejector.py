@@ -36,8 +36,11 @@ class Ejector:
         others = self._view.peers_of(endpoint)
         known = [self._view.live.get(other, EMPTY) for other in others]
         away = sum(is_away(live.ejected_until) for live in known)
+        probes_fail = not self._view.live.get(endpoint, EMPTY).healthy
         try:
-            moved = await self._live.judge(verdict, self._rule, others=others, away=away)
+            moved = await self._live.judge(
+                verdict, self._rule, others=others, away=away, probes_fail=probes_fail
+            )
         except RedisError as error:
             log.info("ejection.waits", endpoint=endpoint, error=str(error))
             return
@@ -50,6 +53,7 @@ class Ejector:
             ejections=moved.count,
             ejected_until=moved.ejected_until,
             returned_at=moved.returned_at,
+            healthy=verdict.succeeded or not probes_fail,
         )
         self._view.work_out_limits()
 
@@ -58,6 +62,6 @@ class Ejector:
         name = target.name if target else str(endpoint)
         if is_out:
             metrics.ejections.labels(name).inc()
-            log.warning("endpoint.ejected", endpoint=name, times=times)
+            log.warning("endpoint.ejected", endpoint=name, times=times, why=verdict.reason)
         elif verdict.succeeded:
             log.info("endpoint.returned", endpoint=name)

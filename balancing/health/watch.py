@@ -125,7 +125,9 @@ class Watch:
 
     def _fields(self, target: Target, live: Live, result: ProbeResult, began: float) -> Fields:
         # A server that answers calls is well, even if it answers no probes.
-        answered = not result.error or live.answered_at > began - self._config.probe_seconds
+        is_excused = live.probe_doubted and result.error.startswith("HTTP")
+        was_called = live.answered_at > began - self._config.probe_seconds
+        answered = not result.error or was_called or is_excused
         before = Health(live.healthy, live.bad_probes, live.good_probes)
         after = self._probing.after(before, answered=answered)
         now = self._view.now
@@ -137,9 +139,23 @@ class Watch:
             "probe_error": result.error,
             "waiting": result.waiting or 0,
         }
+        if not result.error:
+            fields["probe_doubted"] = 0
+        if not after.is_healthy and not live.ejected_until:
+            fields["ejected_until"] = int((now + self._pause_of(target)) * 1000)
+            fields["ejected_why"] = f"probes fail: {result.error}"
         if after.is_healthy and not before.is_healthy:
-            fields["returned_at"] = int(now * 1000)
+            fields |= {"returned_at": int(now * 1000), "ejected_until": 0, "failures": 0}
             log.info("endpoint.healthy", endpoint=target.name)
         elif before.is_healthy and not after.is_healthy:
             log.warning("endpoint.unhealthy", endpoint=target.name, error=result.error)
         return fields
+
+    def _pause_of(self, target: Target) -> float:
+        """Seconds until a trial call may show that an endpoint works although its probes fail.
+
+        The last way to a model is tried at once: a probe alone does not close it.
+        """
+        peers = [self._view.live.get(peer, EMPTY) for peer in self._view.peers_of(target.id)]
+        has_other = any(peer.healthy and not peer.ejected_until for peer in peers)
+        return self._config.ejection_seconds if has_other else 0.0

@@ -60,13 +60,6 @@ class Anthropic:
     def whole(self, answer: Json, call: Call) -> Json:
         return shape.whole(chunks_of(answer))
 
-    def blames_endpoint(self, status: int, error: Any) -> bool:
-        """Anthropic answers 400 for an account without credit, as for a bad request."""
-        return status == 400 and "credit balance" in str(error)
-
-    def retry_after_seconds(self, error: Any) -> float:
-        return 0.0
-
     def listing(self, target: Target, credential: str) -> Outgoing:
         return Outgoing(f"{target.base_url}/models?limit=1000", _presenting(target, credential))
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 
-from balancing.errors import CallError, Refused, Unavailable
 from balancing.kinds import shape
 from balancing.kinds.shape import Chunks, Json, tool_call
 
@@ -23,8 +22,6 @@ FINISH = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-# The HTTP statuses of these errors outside a stream.
-_STATUSES = {"rate_limit_error": 429, "overloaded_error": 529, "timeout_error": 504}
 
 
 class AnthropicStream:
@@ -60,7 +57,7 @@ class AnthropicStream:
             case "message_stop":
                 self.done = True
             case "error":
-                raise failure(event["error"])
+                yield event
 
     def end(self) -> Iterator[Json]:
         if self._usage:
@@ -150,13 +147,3 @@ def usage_of(usage: Json) -> Json:
     written = usage.get("cache_creation_input_tokens") or 0
     prompt = (usage.get("input_tokens") or 0) + cached + written
     return shape.usage(prompt=prompt, completion=usage.get("output_tokens") or 0, cached=cached)
-
-
-def failure(error: Json) -> CallError:
-    """The error for an error event within a stream."""
-    kind, message = str(error.get("type")), str(error.get("message") or error.get("type"))
-    if kind in ("invalid_request_error", "request_too_large"):
-        body = shape.error(message, error_type="invalid_request_error")
-        return Refused("refused", message, status=400, body=body)
-    status = _STATUSES.get(kind, 0)
-    return Unavailable(f"http_{status}" if status else "endpoint_error", message, status=status)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from balancing.endpoints.target import Target
 from balancing.kinds.call import Call
@@ -34,10 +34,9 @@ class Translator(Protocol):
     done: bool
 
     def feed(self, event: Json) -> Iterable[Json]:
-        """The chunks of one event.
+        """The chunks of one event; an event that reports an error is passed on as it is.
 
         Raises:
-            balancing.errors.CallError: the event reports a failure.
             one of `balancing.errors.UNKNOWN_SHAPE`: the event has an unknown shape.
         """
         ...
@@ -71,14 +70,6 @@ class EndpointKind(Protocol):
 
     def whole(self, answer: Json, call: Call) -> Json:
         """An unstreamed answer in OpenAI's shape."""
-        ...
-
-    def blames_endpoint(self, status: int, error: Any) -> bool:
-        """Whether a 4xx concerns our account or the model, not the client's request."""
-        ...
-
-    def retry_after_seconds(self, error: Any) -> float:
-        """The delay that an error's body asks for; 0 if it asks for none."""
         ...
 
     def listing(self, target: Target, credential: str) -> Outgoing:

@@ -56,7 +56,6 @@ IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/webp", "image/heic", 
 _SHAPING = ("properties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf")
 # Gemini 3 refuses tool calls that it did not make, unless they carry this signature.
 _FOREIGN = "skip_thought_signature_validator"
-_FAULTS = ("API_KEY_INVALID", "API key not valid", "API key expired")
 
 
 class Gemini:
@@ -80,15 +79,6 @@ class Gemini:
         if call.api == "embedding":
             return answers.embeddings(answer, orjson.loads(call.body))
         return shape.whole(answers.chunks_of(answer))
-
-    def blames_endpoint(self, status: int, error: Any) -> bool:
-        """Gemini answers 400 for a wrong key, missing billing or a refused country, too."""
-        found = error.get("error") if isinstance(error, dict) else None
-        precondition = isinstance(found, dict) and found.get("status") == "FAILED_PRECONDITION"
-        return status == 400 and (precondition or any(word in str(error) for word in _FAULTS))
-
-    def retry_after_seconds(self, error: Any) -> float:
-        return answers.retry_after_seconds(error)
 
     def listing(self, target: Target, credential: str) -> Outgoing:
         return Outgoing(f"{target.base_url}/models?pageSize=1000", _presenting(credential))

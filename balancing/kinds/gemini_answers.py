@@ -10,12 +10,10 @@ import base64
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from balancing.errors import Refused, Unavailable
 from balancing.kinds import shape
 from balancing.kinds.shape import Chunks, Json, tool_call
 
@@ -45,7 +43,8 @@ class GeminiStream:
 
     def feed(self, event: Json) -> Iterator[Json]:
         if event.get("error"):
-            raise failure(event)
+            yield event
+            return
         if self._chunks is None:
             self._chunks = Chunks(event.get("modelVersion") or "")
             yield self._chunks.opening()
@@ -141,29 +140,3 @@ def embeddings(answer: Json, asked: Json) -> Json:
 
 def _packed(values: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
-
-
-def failure(event: Json) -> Unavailable | Refused:
-    """The error for an error object within a stream."""
-    error = event["error"]
-    status, message = int(error.get("code") or 0), str(error.get("message") or "an error")
-    if status == 400:
-        body = shape.error(message, error_type="invalid_request_error")
-        return Refused("refused", message, status=400, body=body)
-    code = f"http_{status}" if status else "endpoint_error"
-    seconds = retry_after_seconds(event)
-    return Unavailable(code, message, status=status, retry_after_seconds=seconds)
-
-
-def retry_after_seconds(error: Any) -> float:
-    """The delay of a google.rpc.RetryInfo, such as `17.5s`."""
-    found = error.get("error") if isinstance(error, dict) else None
-    details = found.get("details") if isinstance(found, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
-        if isinstance(delay, str) and delay.endswith("s"):
-            try:
-                return max(0.0, min(float(delay[:-1]), 3600.0))
-            except ValueError:
-                continue
-    return 0.0

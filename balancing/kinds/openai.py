@@ -6,7 +6,6 @@ Sources: platform.openai.com/docs/api-reference; learn.microsoft.com/azure/found
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -38,12 +37,6 @@ class OpenAI:
 
     def whole(self, answer: Json, call: Call) -> Json:
         return answer
-
-    def blames_endpoint(self, status: int, error: Any) -> bool:
-        return False
-
-    def retry_after_seconds(self, error: Any) -> float:
-        return 0.0
 
     def listing(self, target: Target, credential: str) -> Outgoing:
         return Outgoing(f"{target.base_url}/models", self._presenting(credential))

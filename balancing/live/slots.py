@@ -163,8 +163,7 @@ class Slots:
         )
         places = range(1, len(reply), 6)
         return [
-            Verdict.of_reply(endings[reply[at]].endpoint_id, reply[0], reply[at + 1 : at + 6])
-            for at in places
+            Verdict.of_reply(endings[reply[at]], reply[0], reply[at + 1 : at + 6]) for at in places
         ]
 
 

@@ -23,7 +23,7 @@ FIELDS = (
     "failures", "ejections", "ejected_until", "returned_at", "ejected_times", "failing_until",
     "first_token", "peak", "first_token_at", "token", "best_token", "token_at",
     "limit", "healthy", "waiting", "probed_at", "probe_error", "requests", "errors", "answered_at",
-    "bad_probes", "good_probes",
+    "bad_probes", "good_probes", "probe_doubted", "ejected_why",
 )  # fmt: skip
 _MILLISECONDS = frozenset(name for name in FIELDS if name.endswith(("_at", "_until")))
 
@@ -39,8 +39,14 @@ class CallOutcome(IntEnum):
     # It says nothing: the call was cancelled, or the request was at fault.
     SILENT = 0
     FAILED = -1
-    # A 429. The endpoint is avoided for a moment, but this does not count as a failure.
+    # It is full. The endpoint is avoided for a moment, but this does not count as a failure.
     BUSY = -2
+    # Our account there is used up. A few of these in a row eject it for as long as it says.
+    EXHAUSTED = -3
+    # It failed, but perhaps because of this very request: twenty of these are one failure.
+    DOUBTED = -4
+    # A doubted failure, after another endpoint has answered the same request.
+    CHARGED = -5
 
 
 class HealthState(StrEnum):
@@ -61,6 +67,8 @@ class Ending:
         first_token_seconds: from the start of the call to its first token; 0 if unknown.
         token_seconds: time per output token; 0 if unknown.
         is_crowding: whether `token_seconds` says how crowded the endpoint is, as streams do.
+        avoid_seconds: how long the endpoint asks to be left alone; 0 if it does not say.
+        reason: of a failure, for operators.
     """
 
     endpoint_id: int
@@ -69,28 +77,39 @@ class Ending:
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
     is_crowding: bool = False
+    avoid_seconds: float = 0.0
+    reason: str = ""
 
-    def arguments(self) -> tuple[str, int, int, int, int]:
+    def arguments(self) -> tuple[str, int, int, int, int, int]:
         """The arguments of `lua/release.lua` for this call."""
         token = int(self.token_seconds * 1e6)
         first = int(self.first_token_seconds * 1e6)
-        return self.lease, int(self.outcome), first, token, token if self.is_crowding else 0
+        crowding = token if self.is_crowding else 0
+        return self.lease, int(self.outcome), first, token, crowding, int(self.avoid_seconds * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome that the ejection rule must judge, and the endpoint's standing after it."""
+    """An outcome that the ejection rule must judge, and the endpoint's standing after it.
+
+    Attributes:
+        out_seconds: how long an account that is used up stays so; 0 for other failures.
+        reason: of a failure, for operators.
+    """
 
     endpoint_id: int
     at: float
     succeeded: bool
     standing: Standing
+    out_seconds: float = 0.0
+    reason: str = ""
 
     @classmethod
-    def of_reply(cls, endpoint_id: int, now: int, values: Sequence[Any]) -> Verdict:
+    def of_reply(cls, ending: Ending, now: int, values: Sequence[Any]) -> Verdict:
         outcome, failures, ejections, ejected_until, returned_at = (int(v) for v in values)
         standing = Standing(failures, ejections, ejected_until / 1000, returned_at / 1000)
-        return cls(endpoint_id, now / 1000, outcome > 0, standing)
+        out = ending.avoid_seconds if ending.outcome is CallOutcome.EXHAUSTED else 0.0
+        return cls(ending.endpoint_id, now / 1000, outcome > 0, standing, out, ending.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,8 @@ class Live:
     Attributes:
         limit: the learned limit, not rounded; 0 if none was learned.
         requests, errors: calls since the hash exists, and how many of them failed.
+        probe_doubted: a call was answered while probes failed: a probe's HTTP error proves nothing.
+        ejected_why: what its last ejection is due to.
     """
 
     failures: int = 0
@@ -124,6 +145,8 @@ class Live:
     answered_at: float = 0.0
     bad_probes: int = 0
     good_probes: int = 0
+    probe_doubted: bool = False
+    ejected_why: str = ""
 
     @classmethod
     def of_values(cls, values: Sequence[bytes | None]) -> Live:

@@ -56,7 +56,13 @@ class LiveStore:
         return reply[0] / 1000, dict(zip(endpoints, states, strict=True))
 
     async def judge(
-        self, verdict: Verdict, rule: Ejection, *, others: Sequence[int], away: int
+        self,
+        verdict: Verdict,
+        rule: Ejection,
+        *,
+        others: Sequence[int],
+        away: int,
+        probes_fail: bool = False,
     ) -> Standing | None:
         """Apply the ejection rule to a verdict; returns the new standing, None if it stays.
 
@@ -66,16 +72,19 @@ class LiveStore:
         Args:
             others: the endpoint's peers.
             away: how many of them are out or on trial, by the worker's last knowledge.
+            probes_fail: whether its server does not answer probes either.
         """
         seen = verdict.standing
         for _ in range(_ROUNDS):
-            found = _decide(rule, replace(verdict, standing=seen), away, len(others) + 1)
+            found = _decide(
+                rule, replace(verdict, standing=seen), away, len(others) + 1, probes_fail
+            )
             if found is None:
                 return None
             reply = await self._apply_standing(
                 keys=[live_key(verdict.endpoint_id), *(live_key(e) for e in others)],
                 args=[seen.count, _ms(seen.ejected_until), away, found.failures, found.count,
-                      _ms(found.ejected_until), _ms(found.returned_at)],
+                      _ms(found.ejected_until), _ms(found.returned_at), verdict.reason],
             )  # fmt: skip
             if reply[0] == 1:
                 return found
@@ -109,7 +118,9 @@ class LiveStore:
             await pipe.execute()
 
 
-def _decide(rule: Ejection, verdict: Verdict, away: int, of: int) -> Standing | None:
+def _decide(
+    rule: Ejection, verdict: Verdict, away: int, of: int, probes_fail: bool
+) -> Standing | None:
     """The new standing; None if the rule leaves it as the release script stored it."""
     seen = verdict.standing
     if verdict.succeeded:
@@ -117,7 +128,14 @@ def _decide(rule: Ejection, verdict: Verdict, away: int, of: int) -> Standing | 
     else:
         # The release script has counted this failure, and the rule counts it again.
         before = replace(seen, failures=seen.failures - 1)
-        found = rule.failed(before, now=verdict.at, out=away, of=of)
+        found = rule.failed(
+            before,
+            now=verdict.at,
+            out=away,
+            of=of,
+            used_up_seconds=verdict.out_seconds,
+            probes_fail=probes_fail,
+        )
     return None if found == seen else found
 
 

@@ -106,6 +106,7 @@ class Claims:
             "lease_token": job.lease_token,
             "number": job.attempts,
             "delay_seconds": delay_seconds,
+            "further": 0 if failed.uses_attempt else 1,
             "endpoint_id": failed.endpoint_id,
             "endpoint_name": failed.endpoint_name,
             "error_code": failed.error_code,

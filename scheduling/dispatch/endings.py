@@ -55,6 +55,7 @@ class FailedAttempt:
         error_message: for operators, on the attempt.
         public: for the client, on the job.
         why: how the endpoint was chosen, as JSON text.
+        uses_attempt: whether it counts among the job's allowed attempts.
     """
 
     endpoint_id: int
@@ -62,6 +63,7 @@ class FailedAttempt:
     error_code: str
     error_message: str
     public: str
+    uses_attempt: bool = True
     first_token_at: datetime | None = None
     why: str | None = None
     spent: Spent = NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -17,7 +17,7 @@ from balancing.endpoints.registry import ENDPOINTS, Target, TargetReader
 from balancing.health.ejector import Ejector
 from balancing.live.rates import NOTHING_LIMITED, Rates
 from balancing.live.slots import EpochMissing, NotReady, Reservation, Slots
-from balancing.live.state import Ending
+from balancing.live.state import CallOutcome, Ending
 from balancing.live.store import LiveStore
 from llmqueue_project.config import configuration
 from scheduling.dispatch.chooser import Chooser
@@ -115,6 +115,11 @@ class EndpointPool:
 
     def mark_well(self, target: Target) -> None:
         self.view.mark_well(target.id)
+
+    def charge(self, endpoints: Collection[int]) -> None:
+        """These failed a request that another endpoint has answered: the failures were theirs."""
+        for endpoint in endpoints:
+            self._free.soon(Ending(endpoint, "", CallOutcome.CHARGED))
 
     async def reserve(self, wanted: int) -> ModelRoom:
         """Up to `wanted` slots of every endpoint that takes work; 0 only looks.

@@ -11,7 +11,7 @@ import orjson
 from balancing.calls.answer import Answer
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
-from balancing.errors import CallError, DeadlinePassed
+from balancing.errors import Busy, CallError, DeadlinePassed, Exhausted
 from balancing.kinds.call import Call, Timeouts
 from balancing.live.state import CallOutcome, Ending
 from llmqueue_project.config_sections import BalancingConfig
@@ -77,11 +77,19 @@ class EndpointCall:
         )
 
     def failed(self, error: CallError) -> None:
-        """A 4xx is the request's fault, and a busy endpoint does not count as failing."""
+        """A refused request says nothing of the endpoint, and one that is busy is not failing."""
         outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
-        if error.status == 429:
-            outcome = CallOutcome.BUSY
-        self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
+        if isinstance(error, Busy):
+            outcome = CallOutcome.EXHAUSTED if isinstance(error, Exhausted) else CallOutcome.BUSY
+        elif error.retryable and error.may_be_the_requests:
+            outcome = CallOutcome.DOUBTED
+        self._ending = Ending(
+            self.target.id,
+            self.slot.lease,
+            outcome=outcome,
+            avoid_seconds=error.retry_after_seconds if error.retryable else 0.0,
+            reason=f"{error.code}: {error}"[:200],
+        )
 
     def overdue(self) -> None:
         """It lost to its hedge: its first token takes at least as long as it has waited."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from balancing.calls.answer import Answer, OnChunk
@@ -48,6 +48,8 @@ class Endpoints(Protocol):
     def mark_failing(self, target: Target) -> None: ...
 
     def mark_well(self, target: Target) -> None: ...
+
+    def charge(self, endpoints: Collection[int]) -> None: ...
 
 
 class Caller(Protocol):

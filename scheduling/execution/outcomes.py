@@ -9,7 +9,7 @@ import orjson
 import structlog
 
 from balancing.calls.answer import Answer
-from balancing.errors import CallError, Refused
+from balancing.errors import Busy, CallError, Refused
 from scheduling import metrics, spending
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import Finish
@@ -22,6 +22,9 @@ from scheduling.specs import actual_cost
 from scheduling.spending import Spent
 
 log = structlog.get_logger(__name__)
+# What clients of OpenAI know a rate limit by, and the wait where no endpoint says how long.
+BUSY_CODE = "rate_limit_exceeded"
+BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class End:
         outcome: of its last attempt.
         message: for the client.
         error: the call that failed, where one did.
+        retry_after_seconds: when a busy endpoint may be asked again.
     """
 
     status: Status
@@ -39,10 +43,12 @@ class End:
     code: str
     message: str
     error: CallError | None = None
+    retry_after_seconds: float = 0.0
 
     @classmethod
-    def failed(cls, error: CallError) -> End:
-        return cls(Status.FAILED, Attempt.Outcome.ERROR, error.code, error.public, error)
+    def failed(cls, error: CallError, *, retry_after_seconds: float = 0.0) -> End:
+        wait = retry_after_seconds or error.retry_after_seconds
+        return cls(Status.FAILED, Attempt.Outcome.ERROR, error.code, error.public, error, wait)
 
 
 CANCELLED = End(Status.CANCELLED, Attempt.Outcome.CANCELLED, "cancelled", "cancelled on request")
@@ -100,14 +106,7 @@ class Outcomes:
             if end.status == Status.FAILED:
                 _log_dead_letter(job, end.code)
             metrics.count_spent(job.model, target.name, spent)
-            refusal = end.error if isinstance(end.error, Refused) else None
-            details = {
-                "code": end.code,
-                "message": end.message,
-                "http_status": refusal.status if refusal else 0,
-                "upstream": refusal.body if refusal else "",
-            }
-            await self._tell(run, end.status, details)
+            await self._tell(run, end.status, _details(end))
 
     async def _tell(self, run: Run, status: Status, details: dict[str, Any]) -> None:
         """The end is stored: tell the app above, then whoever listens."""
@@ -123,6 +122,24 @@ class Outcomes:
             **details,
         }
         self._outbox.put(run.stream, FINAL, orjson.dumps(summary).decode())
+
+
+def _details(end: End) -> dict[str, Any]:
+    """What the client is told of an end without an answer."""
+    details: dict[str, Any] = {
+        "code": end.code,
+        "message": end.message,
+        "http_status": 0,
+        "upstream": "",
+    }
+    if isinstance(end.error, Refused):
+        details |= {"http_status": end.error.status, "upstream": end.error.body}
+    elif isinstance(end.error, Busy):
+        seconds = end.retry_after_seconds or BUSY_SECONDS
+        details |= {"http_status": 429, "code": BUSY_CODE, "retry_after_seconds": seconds}
+    elif end.error is not None and not (end.error.retryable and end.error.repeatable):
+        details["is_final"] = True
+    return details
 
 
 def _log_dead_letter(job: Claimed, code: str) -> None:

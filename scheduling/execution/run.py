@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from balancing.errors import Busy, CallError, DeadlinePassed
 from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement
 from scheduling.execution.call import EndpointCall
 from scheduling.outbox import JobStream
+
+# Calls of one job after which a busy endpoint uses up attempts, too: nothing spins for ever.
+MOST_CALLS = 200
+# Timers fire some milliseconds early, and a call's end is noticed some milliseconds late.
+DEADLINE_SLACK_SECONDS = 0.05
 
 
 class Stop(Enum):
@@ -38,6 +45,8 @@ class Run:
         spoke: whether the client has received content.
         pieces: how many pieces of content came, about a token each.
         tried: endpoints that failed it.
+        told: endpoints that asked to be left alone, and until when by the monotonic clock.
+        doubted: endpoints that failed it, where that may have been the request's fault.
     """
 
     job: Claimed
@@ -50,6 +59,8 @@ class Run:
     pieces: int = 0
     ending: bool = False
     tried: set[int] = field(default_factory=set)
+    told: dict[int, float] = field(default_factory=dict)
+    doubted: set[int] = field(default_factory=set)
     first_token_at: datetime | None = None
 
     @property
@@ -75,8 +86,28 @@ class Run:
 
     @property
     def out_of_time(self) -> bool:
+        return self.seconds_left <= DEADLINE_SLACK_SECONDS
+
+    def is_over(self, error: CallError) -> bool:
+        """Whether a call ended because the job's own time was up: that is no endpoint's fault."""
+        return self.out_of_time or isinstance(error, DeadlinePassed)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the job's deadline; infinite without one."""
         deadline = self.job.deadline_at
-        return deadline is not None and deadline.timestamp() <= time.time()
+        return math.inf if deadline is None else deadline.timestamp() - time.time()
+
+    def is_free(self, error: CallError) -> bool:
+        """Whether an attempt that ended so is given back: a busy endpoint is nobody's fault."""
+        return isinstance(error, Busy) and self.job.attempts < MOST_CALLS
+
+    def count(self, error: CallError) -> None:
+        """Note what a failed call means for the attempts that are left, and for its endpoint."""
+        if self.is_free(error):
+            self.job.max_attempts += 1
+        if error.retry_after_seconds > 0.0:
+            self.told[self.call.target.id] = time.monotonic() + error.retry_after_seconds
 
     def begin_attempt(self) -> None:
         """The next attempt: nothing was heard of it yet."""

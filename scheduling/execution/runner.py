@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from uuid import UUID
 
 import psycopg
 import structlog
 
-from balancing.errors import CallError, DeadlinePassed
+from balancing.errors import Busy, CallError
 from llmqueue_project.config import configuration
 from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
@@ -27,6 +28,8 @@ from scheduling.policies.retry import backoff_seconds
 from scheduling.spending import of_failure
 
 log = structlog.get_logger(__name__)
+# A call that begins with less time than this left of its deadline is not worth waiting for.
+LEAST_LEFT_SECONDS = 1.0
 
 
 class Runner:
@@ -97,6 +100,7 @@ class Runner:
                 self._pool.spent(run.call.slot.lease, answer.tokens)
                 self._release_soon(run.call)
                 self._pool.mark_well(run.call.target)
+                self._pool.charge(run.doubted - {run.call.target.id})
                 metrics.attempts.labels(run.call.target.name, "ok").inc()
                 await self._outcomes.complete(run, answer)
                 return
@@ -104,8 +108,10 @@ class Runner:
     def _note_failure(self, run: Run, error: CallError) -> None:
         target, job = run.call.target, run.job
         metrics.attempts.labels(target.name, error.code).inc()
-        if not run.out_of_time:
+        if not run.is_over(error):
             run.call.failed(error)
+            if error.may_be_the_requests:
+                run.doubted.add(target.id)
             if error.retryable:
                 self._pool.mark_failing(target)
         run.tried.add(target.id)
@@ -121,12 +127,12 @@ class Runner:
 
     async def _again(self, run: Run, error: CallError) -> bool:
         """Whether a further attempt began; otherwise the job was held or has ended."""
-        job = run.job
-        if run.out_of_time or isinstance(error, DeadlinePassed):
-            await self._outcomes.end(run, OUT_OF_TIME)
+        if run.is_over(error):
+            end = End.failed(error) if isinstance(error, Busy) else OUT_OF_TIME
+            await self._outcomes.end(run, end)
             return False
-        broken_stream = run.spoke and job.source == Source.OPENAI and job.stream
-        if not error.retryable or broken_stream or job.attempts >= job.max_attempts:
+        run.count(error)
+        if not self._may_retry(run, error):
             await self._outcomes.end(run, End.failed(error))
             return False
         if run.spoke:
@@ -134,8 +140,29 @@ class Runner:
         put_off = self._budgets.put_off(run.call.target.id, run.call.target.name)
         if not put_off and await self._fail_over(run, error):
             return True
-        await self._hold(run, error, put_off)
+        wait = self._told_wait(run)
+        if isinstance(error, Busy) and max(wait, LEAST_LEFT_SECONDS) >= run.seconds_left:
+            await self._outcomes.end(run, End.failed(error, retry_after_seconds=wait))
+            return False
+        await self._hold(run, error, wait, put_off)
         return False
+
+    def _may_retry(self, run: Run, error: CallError) -> bool:
+        broken_stream = run.spoke and run.job.source == Source.OPENAI and run.job.stream
+        is_over = run.job.attempts >= run.job.max_attempts
+        return error.retryable and not broken_stream and not is_over
+
+    def _told_wait(self, run: Run) -> float:
+        """Seconds until the first endpoint takes the job; 0 where one has asked for no wait."""
+        told = frozenset(run.told)
+        if any(self._pool.others_serving(m, told, run.job.api) for m in self._models(run.job)):
+            return 0.0
+        return max(0.0, min(run.told.values(), default=0.0) - time.monotonic())
+
+    def _models(self, job: Claimed) -> list[str]:
+        """The models by which a job may be served."""
+        fallbacks = self._pool.rules(job.model).fallback_models if job.allow_fallback else ()
+        return [job.model, *fallbacks]
 
     async def _fail_over(self, run: Run, error: CallError) -> bool:
         """Move to another endpoint at once, when one has room, under the same lease."""
@@ -153,24 +180,29 @@ class Runner:
     async def _elsewhere(self, run: Run) -> Slot | None:
         """A slot at an endpoint that has not failed this job: of its model, else of a fallback."""
         job, tried = run.job, frozenset(run.tried)
-        models = [job.model]
-        if job.allow_fallback:
-            models += self._pool.rules(job.model).fallback_models
-        models = [m for m in models if self._pool.others_serving(m, tried, job.api)]
+        models = [m for m in self._models(job) if self._pool.others_serving(m, tried, job.api)]
         if not models:
             return None
         return await self._pool.take_slot(job, models, tried, {"failover": run.call.target.name})
 
-    async def _hold(self, run: Run, error: CallError, put_off: float) -> None:
-        """Give the job up until its next attempt is due; it keeps its fair tag."""
+    async def _hold(self, run: Run, error: CallError, wait: float, put_off: float) -> None:
+        """Give the job up until its next attempt is due; it keeps its fair tag.
+
+        Args:
+            wait: how long the endpoints ask to be left alone.
+            put_off: how long the retry budget puts it off.
+        """
         run.ending = True
         delay = backoff_seconds(
             run.job.attempts,
             base_seconds=self._scheduling.retry_base_seconds,
             cap_seconds=self._scheduling.retry_cap_seconds,
-            retry_after_seconds=max(error.retry_after_seconds, put_off),
+            retry_after_seconds=max(wait, put_off),
             rng=self._rng,
         )
+        if isinstance(error, Busy):
+            # The jitter does not take what is left of the deadline.
+            delay = min(delay, max(wait, run.seconds_left - LEAST_LEFT_SECONDS))
         failed = self._failed(run, run.placement, error, note=_put_off(put_off))
         if not await self._claims.retry(run.job, failed, delay_seconds=delay):
             await self._cancelled(run)
@@ -188,6 +220,7 @@ class Runner:
             error_code=error.code,
             error_message=f"{error}{note}",
             public=error.public,
+            uses_attempt=not run.is_free(error),
             first_token_at=run.first_token_at,
             why=placement.why,
             spent=spent,

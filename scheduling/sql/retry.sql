@@ -1,6 +1,6 @@
 -- End one attempt and hold the job until its next one is due, unless it is to be cancelled. With a
 -- delay of zero the job keeps its lease, for an attempt of the same worker numbered one higher
--- (failover).
+-- (failover). An attempt that met a busy endpoint is nobody's fault: the job is allowed a further one.
 with held as (
     update scheduling_job j
        set status = case when %(delay_seconds)s > 0 then 'held' else 'processing' end,
@@ -8,6 +8,7 @@ with held as (
            due_at = case when %(delay_seconds)s > 0
                          then clock_timestamp() + make_interval(secs => %(delay_seconds)s) end,
            attempts = %(number)s + case when %(delay_seconds)s > 0 then 0 else 1 end,
+           max_attempts = least(max_attempts + %(further)s, 32767),
            error_code = %(error_code)s, error_message = %(public)s,
            updated_at = clock_timestamp(),
            spent_micros = coalesce(j.spent_micros + %(spent_micros)s::bigint,

@@ -22,7 +22,8 @@ QUICK = {
     "LLMQUEUE_BALANCING__PROBE_SECONDS": "0.5",
     "LLMQUEUE_BALANCING__HEDGE_SHARE": "0.2",
     "LLMQUEUE_BALANCING__HEDGE_EXTRA_SECONDS": "0.5",
-    "LLMQUEUE_BALANCING__EJECTION_SECONDS": "5",
+    "LLMQUEUE_BALANCING__EJECTION_SECONDS": "10",
+    "LLMQUEUE_SCHEDULING__RETRY_BASE_SECONDS": "0.1",
 }
 
 
@@ -144,6 +145,44 @@ def test_probes_bring_it_back(stack: Stack, fakes: list[Any]) -> None:
     eventually(
         lambda: ask(stack, 8) and ("one", "ok") in attempts(stack, back), what="it works again"
     )
+
+
+def test_whose_fault_it_is(stack: Stack, fakes: list[Any]) -> None:
+    """B2, B4, B6: a quota of one of two, a lone busy endpoint, requests that fail everywhere."""
+    with running_fake_llm(models=("lone",)) as lone:
+        stack.register("lone", lone.base_url, models=["lone"])
+        time.sleep(SEEN_SECONDS)
+
+        with ThreadPoolExecutor(12) as pool:
+            poison = list(pool.map(lambda n: stack.chat(f"[[status=500]] p{n}"), range(8)))
+        healthy = {name: states(stack)[name]["health"] for name in ("one", "two")}
+        innocent = ask(stack, 12)
+
+        moment = stack.chat("[[status=429 times=4]]", model="lone")
+        lone.control(fail_rate=1.0, status=429, retry_after=1800)
+        began = time.monotonic()
+        spent = stack.chat("spent", model="lone")
+        seconds = time.monotonic() - began
+
+        fakes[0].control(fail_rate=1.0, status=429, retry_after=1800)
+        before = fakes[0].stats()["failures"]
+        answers = ask(stack, 60)
+        asked = fakes[0].stats()["failures"] - before
+
+    assert {answer.status for answer in innocent} == {200}
+    assert {answer.status for answer in poison} == {502}
+    assert "x-should-retry" not in poison[0].headers
+    assert set(healthy.values()) == {"healthy"}, "B6: nobody is ejected for the poison"
+
+    assert moment.status == 200, "busy four times, although three attempts are allowed"
+    assert spent.status == 429, "B4"
+    assert seconds < 2.0
+    assert 1790 <= int(spent.headers["retry-after"]) <= 1800
+    assert spent.headers["x-should-retry"] == "false"
+    assert spent.body["error"]["type"] == "rate_limit_error"
+
+    assert {answer.status for answer in answers} == {200}, "B2"
+    assert asked <= 10, "then it is left alone"
 
 
 def test_a_drained_endpoint_finishes_what_it_runs(stack: Stack, fakes: list[Any]) -> None:

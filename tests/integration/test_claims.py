@@ -49,13 +49,16 @@ async def expire(database: Db, job_id: UUID) -> None:
     )
 
 
-async def retry(claims: Claims, job: Claimed, *, delay_seconds: float) -> bool:
+async def retry(
+    claims: Claims, job: Claimed, *, delay_seconds: float, uses_attempt: bool = True
+) -> bool:
     failed = FailedAttempt(
         endpoint_id=1,
         endpoint_name="one",
         error_code="http_503",
         error_message="no \0 good",
         public="no endpoint could answer",
+        uses_attempt=uses_attempt,
     )
     return await claims.retry(job, failed, delay_seconds=delay_seconds)
 
@@ -453,6 +456,18 @@ class TestRetry:
             job.lease_token,
             None,
         )
+
+    @pytest.mark.parametrize("delay", [0.0, 60.0])
+    async def test_a_busy_endpoint_uses_up_no_attempt(
+        self, database: Db, claims: Claims, delay: float
+    ) -> None:
+        await database.submit(spec(await database.flow()))
+        (job,) = await take(claims)
+
+        assert await retry(claims, job, delay_seconds=delay, uses_attempt=False)
+
+        assert await database.job(job.id, "max_attempts") == (job.max_attempts + 1,)
+        assert await database.one("select count(*) from scheduling_attempt") == (1,)
 
     async def test_what_comes_due_is_queued(self, database: Db, claims: Claims) -> None:
         flow = await database.flow()

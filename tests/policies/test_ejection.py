@@ -42,7 +42,7 @@ def test_a_trial_that_fails_ejects_at_once_and_for_longer() -> None:
     again = RULE.failed(out, now=131.0, out=0, of=6)
 
     assert again.ejected_until == 131.0 + 60.0
-    assert RULE.failed(again, now=200.0, out=0, of=6).ejected_until == 200.0 + 90.0
+    assert RULE.failed(again, now=200.0, out=0, of=6).ejected_until == 200.0 + 120.0
 
 
 def test_a_trial_that_succeeds_brings_it_back() -> None:
@@ -64,7 +64,7 @@ def test_what_began_before_the_ejection_proves_nothing() -> None:
 def test_good_times_are_credited() -> None:
     back = replace(RULE.succeeded(failing(WELL, 5, now=100.0), now=131.0), count=3)
 
-    assert failing(back, 5, now=131.0 + 299).ejected_until == 131.0 + 299 + 120
+    assert failing(back, 5, now=131.0 + 299).ejected_until == 131.0 + 299 + 240
     assert failing(back, 5, now=131.0 + 601).ejected_until == 131.0 + 601 + 60
 
 
@@ -92,6 +92,44 @@ def test_a_share_of_nothing_ejects_none() -> None:
         standing = rule.failed(standing, now=1.0, out=0, of=10)
 
     assert standing.ejected_until == 0.0
+
+
+def used_up(standing: Standing, times: int, *, seconds: float, out: int, pool: int) -> Standing:
+    for _ in range(times):
+        standing = RULE.failed(standing, now=100.0, out=out, of=pool, used_up_seconds=seconds)
+    return standing
+
+
+def test_an_account_that_is_used_up_is_out_for_as_long_as_it_says() -> None:
+    """B2"""
+    assert not used_up(WELL, 2, seconds=900, out=0, pool=2).is_out(100.0)
+    assert used_up(WELL, 3, seconds=900, out=0, pool=2).ejected_until == 1000.0
+    assert used_up(WELL, 3, seconds=10, out=0, pool=2).ejected_until == 130.0, "the usual time"
+    assert used_up(WELL, 3, seconds=1e9, out=0, pool=2).ejected_until == 3700.0, "then a trial"
+
+
+def test_more_than_half_may_be_used_up_but_the_last_one_stays() -> None:
+    """B2"""
+    assert used_up(WELL, 3, seconds=900, out=1, pool=3).is_out(100.0)
+    assert not used_up(WELL, 3, seconds=900, out=2, pool=3).is_out(100.0)
+    assert not used_up(WELL, 3, seconds=900, out=0, pool=1).is_out(100.0)
+
+
+def test_a_trial_that_is_still_used_up_doubles_the_time() -> None:
+    """B2"""
+    out = used_up(WELL, 3, seconds=30, out=0, pool=2)
+    for at, lasts in ((131.0, 60.0), (200.0, 120.0), (400.0, 240.0), (700.0, 480.0)):
+        out = RULE.failed(out, now=at, out=0, of=2, used_up_seconds=30)
+
+        assert out.ejected_until == at + lasts
+
+
+def test_a_trial_that_fails_keeps_out_a_server_that_answers_no_probe() -> None:
+    """B7: even the last one, which the probes bring back."""
+    on_trial = Standing(ejected_until=100.0)
+
+    assert RULE.failed(on_trial, now=100.0, out=0, of=1, probes_fail=True).ejected_until == 130.0
+    assert RULE.failed(on_trial, now=100.0, out=0, of=1).ejected_until == 0.0
 
 
 @given(

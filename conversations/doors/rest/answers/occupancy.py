@@ -18,7 +18,7 @@ from scheduling.models import Attempt
 WINDOW = timedelta(hours=1)
 LIVE = (
     "health", "ejected_until", "learned_limit", "first_token_seconds", "token_seconds", "waiting",
-    "probe_error", "probed_at",
+    "probe_error", "probed_at", "ejected_why",
 )  # fmt: skip
 
 
@@ -54,6 +54,7 @@ def _live(live: Live | None) -> dict[str, Any]:
         live.waiting,
         live.probe_error or None,
         _instant(live.probed_at),
+        (live.ejected_until and live.ejected_why) or None,
     )
     return dict(zip(LIVE, values, strict=True))
 

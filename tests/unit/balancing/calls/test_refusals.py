@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import orjson
 import pytest
 
 from balancing.calls.client import Client
+from balancing.endpoints.access import Access
 from balancing.errors import CallError, Refused, Unavailable
 from tests.fake_llm import FakeLLM
 from tests.unit.balancing.calls.scripted import (
@@ -23,10 +26,15 @@ from tests.unit.balancing.calls.scripted import (
 )
 
 
+def openai_error(message: str, **more: Any) -> dict[str, Any]:
+    return {"message": message, "type": "invalid_request_error", "param": None, "code": None} | more
+
+
 class TestEchoes:
     """A server that repeats the credential in its refusal."""
 
     CREDENTIAL = 'sk-"quoted"-0123456789'
+    EXTRA = "another-secret"
 
     @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized"])
     async def test_the_credential_is_told_to_nobody(
@@ -41,6 +49,25 @@ class TestEchoes:
         assert self.CREDENTIAL.encode() in requests[0]
         assert str(error) == "Incorrect API key: ***."
         assert "0123456789" not in error.body
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_not_even_an_error_inside_a_success_tells_it(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool
+    ) -> None:
+        monkeypatch.setenv("LLM_ECHO", self.CREDENTIAL)
+        said = f"{self.CREDENTIAL} at 10.0.0.7 and {self.EXTRA} are bad"
+        body = {"error": {"message": said, "code": 400, "type": "invalid_request_error"}}
+        data = events(body) if stream else response(orjson.dumps(body))
+
+        async with scripted(data) as (url, _):
+            access = Access(extra_headers=(("X-Key", self.EXTRA),))
+            error = await failure(
+                client, replace(target(url, "LLM_ECHO"), access=access), chat(stream=stream)
+            )
+
+        assert error.public == "*** at *** and *** are bad"
+        assert orjson.loads(error.body)["error"]["message"] == error.public
+        assert str(error) == "*** at 10.0.0.7 and *** are bad", "operators see where"
 
     async def test_a_list_of_models_that_is_refused(
         self, client: Client, monkeypatch: pytest.MonkeyPatch
@@ -58,13 +85,14 @@ class TestEchoes:
 class TestRefusals:
     @pytest.mark.parametrize("status", [400, 409, 413, 422])
     async def test_the_request_is_at_fault(self, client: Client, status: int) -> None:
-        body = b'{"error":{"message":"too long"}}'
+        body = {"error": {"message": "too long"}}
 
-        error = await failure_of(client, response(body, status=f"{status} No"))
+        error = await failure_of(client, response(orjson.dumps(body), status=f"{status} No"))
 
         assert isinstance(error, Refused)
         assert not error.retryable
-        assert (error.status, error.body, str(error)) == (status, body.decode(), "too long")
+        assert (error.status, str(error)) == (status, "too long")
+        assert orjson.loads(error.body) == {"error": openai_error("too long")}
 
     @pytest.mark.parametrize("status", [401, 403, 404, 408, 425, 429, 500, 502, 503, 504])
     async def test_the_endpoint_is_at_fault(
@@ -92,7 +120,7 @@ class TestRefusals:
     async def test_a_page_instead_of_json_is_not_passed_on(self, client: Client) -> None:
         error = await failure_of(client, response("<html>", status="400 Bad", kind="text/html"))
 
-        assert (error.body, str(error)) == ("", "the endpoint answered 400")
+        assert orjson.loads(error.body)["error"] == openai_error("the endpoint answered 400")
 
     async def test_a_long_refusal_in_several_parts(self, client: Client) -> None:
         body = orjson.dumps({"error": {"message": "m", "detail": "d" * 50_000}})
@@ -101,7 +129,7 @@ class TestRefusals:
         async with scripted(data[:9_000], data[9_000:]) as (url, _):
             error = await failure(client, target(url), chat())
 
-        assert error.body == body.decode()
+        assert orjson.loads(error.body)["error"] == openai_error("m"), "what is long is left out"
 
     @pytest.mark.parametrize(
         ("value", "seconds"),

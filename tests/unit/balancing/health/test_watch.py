@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from redis.asyncio import Redis
 
 from balancing.choice.endpoint_view import EndpointView
+from balancing.health.ejector import Ejector
 from balancing.health.watch import Watch
 from balancing.live.slots import Slots
 from balancing.live.state import CallOutcome, Ending, Live, live_key
@@ -56,6 +58,85 @@ class TestWatch:
         await slots.release([Ending(1, "lease", outcome=CallOutcome.ANSWERED)])
 
         assert (await self.probes(watch, valkey, 4)).healthy
+
+    async def trial(self, watch: Watch, valkey: Redis, outcome: CallOutcome) -> Live:
+        """The trial call of endpoint 1 ends so, and is judged."""
+        slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
+        store = LiveStore(valkey)
+        watch._view.update_live(*await store.read(list(watch._view.targets)))
+        await slots.open_epoch(quiet_seconds=0)
+        reservation = await slots.reserve(watch._view.limits, 1)
+        assert reservation.rooms[1].on_trial
+        assert reservation.rooms[1].reserved == 1, "one call"
+        await slots.confirm(reservation, {1: ["trial"]})
+        for verdict in await slots.release([Ending(1, "trial", outcome)]):
+            await Ejector(store, watch._view).judge(verdict)
+        return (await store.read([1]))[1][1]
+
+    async def test_the_last_way_is_tried_although_its_probes_fail(
+        self, watch: Watch, valkey: Redis, server: Server
+    ) -> None:
+        """found.md: the only endpoint fails its probe but answers calls."""
+        server.paths["/health"] = (503, "")
+        down = await self.probes(watch, valkey, 3)
+        assert (down.healthy, down.ejected_why) == (False, "probes fail: HTTP 503")
+
+        back = await self.trial(watch, valkey, CallOutcome.ANSWERED)
+
+        assert (back.healthy, back.ejected_until, back.probe_doubted) == (True, 0.0, True)
+        await asyncio.sleep(0.01)
+        await valkey.hset(live_key(1), "answered_at", 0)
+        assert (await self.probes(watch, valkey, 5)).healthy, "its probes have proved nothing"
+
+    async def test_a_dead_last_way_waits_for_its_probes(
+        self, watch: Watch, valkey: Redis, server: Server
+    ) -> None:
+        server.paths["/health"] = (503, "")
+        await self.probes(watch, valkey, 3)
+
+        down = await self.trial(watch, valkey, CallOutcome.FAILED)
+        assert (down.healthy, down.ejected_until > down.probed_at + 20) == (False, True)
+
+        server.paths["/health"] = (200, "")
+        up = await self.probes(watch, valkey, 2)
+        assert (up.healthy, up.ejected_until) == (True, 0.0)
+
+    async def test_a_call_that_fails_lets_the_probes_speak_again(
+        self, watch: Watch, valkey: Redis, server: Server
+    ) -> None:
+        server.paths["/health"] = (503, "")
+        await self.probes(watch, valkey, 3)
+        await self.trial(watch, valkey, CallOutcome.ANSWERED)
+        slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
+        await slots.release([Ending(1, "x", CallOutcome.FAILED)])
+        await valkey.hset(live_key(1), "answered_at", 0)
+
+        assert not (await self.probes(watch, valkey, 3)).healthy
+
+    async def test_one_of_two_is_tried_after_a_pause(
+        self, watch: Watch, valkey: Redis, server: Server
+    ) -> None:
+        """B7: its probes fail, calls may succeed."""
+        watch._view.update_targets([server.target(), replace(server.target(), id=2, name="b")])
+        watch._view.live = {2: Live()}
+        server.paths["/health"] = (503, "")
+
+        down = await self.probes(watch, valkey, 3)
+
+        assert not down.healthy
+        assert down.ejected_until == pytest.approx(down.probed_at + 30, abs=1)
+
+    async def test_probes_do_not_prolong_an_ejection(
+        self, watch: Watch, valkey: Redis, server: Server
+    ) -> None:
+        """B7: five failures, then 30 s without traffic while probes fail, then one trial call."""
+        now = int((await valkey.time())[0] * 1000)
+        await valkey.hset(live_key(1), mapping={"ejected_until": now, "ejections": 1})
+        server.paths["/health"] = (500, "")
+        down = await self.probes(watch, valkey, 3)
+        assert (down.healthy, down.ejected_until * 1000) == (False, now)
+
+        assert (await self.trial(watch, valkey, CallOutcome.ANSWERED)).healthy
 
     async def test_one_prober_over_all_workers(
         self, watch: Watch, valkey: Redis, server: Server

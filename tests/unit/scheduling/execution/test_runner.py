@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -16,16 +16,26 @@ from structlog.testing import capture_logs
 from balancing.calls.answer import Answer, OnChunk, Piece
 from balancing.endpoints.model_pools import Rules
 from balancing.endpoints.registry import Target
-from balancing.errors import Broken, CallError, DeadlinePassed, Refused, TimedOut, Unavailable
+from balancing.errors import (
+    Broken,
+    Busy,
+    CallError,
+    DeadlinePassed,
+    Exhausted,
+    Refused,
+    TimedOut,
+    Unavailable,
+)
 from balancing.kinds.call import Call
 from balancing.live.state import CallOutcome, Ending
 from balancing.policies.profiles import expected_work
+from conversations.doors.lean.refusals import of_end
 from llmqueue_project.config import configuration
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall
 from scheduling.dispatch.slot import Placement, Slot
 from scheduling.execution.outcomes import Outcomes
-from scheduling.execution.run import Stop
+from scheduling.execution.run import MOST_CALLS, Stop
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream
@@ -100,6 +110,7 @@ class StubPool:
         self.hedging = True
         self.silence: tuple[float | None, float | None] = (None, None)
         self.failing: list[int] = []
+        self.charged: list[int] = []
         self.well: list[int] = []
         self.tokens: list[int | None] = []
 
@@ -141,6 +152,9 @@ class StubPool:
 
     def mark_well(self, target: Target) -> None:
         self.well.append(target.id)
+
+    def charge(self, endpoints: Collection[int]) -> None:
+        self.charged += endpoints
 
 
 class StubOutbox:
@@ -365,6 +379,176 @@ class TestFailure:
         assert world.claims.finished == []
         assert world.pool.released == [1]
         assert world.runner.running == {}
+
+
+def due(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+class Hopeless(CallError):
+    retryable = False
+
+
+async def test_an_end_that_would_come_again_is_final() -> None:
+    """A24: SDKs are told not to repeat it."""
+    final, passing = (
+        World(StubClient(Hopeless("too_large", "no"))),
+        World(StubClient(Unavailable("http_500", "no", status=500))),
+    )
+
+    await final.run(claimed())
+    await passing.run(claimed(attempts=3))
+
+    assert final.outbox.end["is_final"] is True
+    assert "is_final" not in passing.outbox.end
+
+
+class TestBusy:
+    """A busy endpoint is nobody's fault: waited for while the deadline allows, then a 429."""
+
+    async def test_it_uses_up_no_attempt(self) -> None:
+        world = World(StubClient(Busy("http_429", "slow", status=429, retry_after_seconds=9.0)))
+
+        await world.run(claimed(attempts=3, max_attempts=3, deadline_at=due(600)))
+
+        assert world.claims.finished == []
+        assert world.retry["uses_attempt"] is False
+        assert world.retry["delay_seconds"] >= 8.9
+        (ending,) = world.pool.endings
+        assert (ending.outcome, ending.avoid_seconds) == (CallOutcome.BUSY, 9.0)
+
+    async def test_a_wait_longer_than_the_deadline_ends_at_once(self) -> None:
+        """B4"""
+        error = Exhausted("http_429", "slow", status=429, retry_after_seconds=1800.0)
+        world = World(StubClient(error))
+
+        await world.run(claimed(deadline_at=due(600)))
+
+        assert world.claims.retries == []
+        assert world.ending.status == Status.FAILED
+        end = world.outbox.end
+        assert (end["http_status"], end["code"]) == (429, "rate_limit_exceeded")
+        assert end["retry_after_seconds"] == pytest.approx(1800, abs=1)
+        refusal = of_end(end)
+        assert ("x-should-retry", "false") in refusal.headers
+        assert ("retry-after", "1800") in refusal.headers
+        assert "e1" not in refusal.message
+
+    async def test_another_endpoint_answers_instead(self) -> None:
+        """B2, B4"""
+        error = Exhausted("http_429", "no quota", status=429, retry_after_seconds=1800.0)
+        world = World(StubClient(error, HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed(attempts=1, max_attempts=1, deadline_at=due(600)))
+
+        assert world.ending.status == Status.COMPLETED
+        assert world.retry["delay_seconds"] == 0
+
+    async def test_where_the_others_are_only_full_their_room_is_waited_for(self) -> None:
+        error = Exhausted("http_429", "no quota", status=429, retry_after_seconds=1800.0)
+        world = World(StubClient(error), StubPool(2, offers=[None]))
+
+        await world.run(claimed(deadline_at=due(600)))
+
+        assert 0 < world.retry["delay_seconds"] < 10
+
+    async def test_of_two_that_are_busy_the_first_to_return_counts(self) -> None:
+        first = Busy("http_429", "slow", status=429, retry_after_seconds=90.0)
+        second = Busy("http_429", "slow", status=429, retry_after_seconds=20.0)
+        world = World(StubClient(first, second), StubPool(2, offers=[2]))
+
+        await world.run(claimed(deadline_at=due(600)))
+
+        assert 19 <= world.claims.retries[-1]["delay_seconds"] < 40
+
+    async def test_one_that_does_not_say_when_is_waited_for_until_the_deadline(self) -> None:
+        busy = Busy("http_503", "loading", status=503)
+        waits, ends = World(StubClient(busy)), World(StubClient(busy))
+
+        await waits.run(claimed(attempts=30, max_attempts=30, deadline_at=due(3)))
+        await ends.run(claimed(attempts=30, max_attempts=30, deadline_at=due(0.5)))
+
+        assert waits.retry["delay_seconds"] <= 2.1, "the jitter leaves time for a call"
+        assert (ends.outbox.end["http_status"], ends.outbox.end["retry_after_seconds"]) == (
+            429,
+            5.0,
+        )
+
+    async def test_after_the_deadline_nothing_else_is_tried(self) -> None:
+        world = World(StubClient(Busy("http_429", "slow", status=429)), StubPool(2, offers=[2]))
+
+        await world.run(claimed(deadline_at=due(0.02)))
+
+        assert world.outbox.end["http_status"] == 429
+        assert world.pool.bound == []
+
+    async def test_it_does_not_spin_for_ever(self) -> None:
+        world = World(StubClient(Busy("http_429", "slow", status=429)))
+
+        await world.run(claimed(attempts=MOST_CALLS, max_attempts=MOST_CALLS))
+
+        assert world.outbox.end["http_status"] == 429
+
+    async def test_a_failure_after_it_uses_up_an_attempt(self) -> None:
+        busy = Busy("http_429", "slow", status=429)
+        world = World(StubClient(busy, Unavailable("http_500", "no", status=500)),
+                      StubPool(2, offers=[2]))  # fmt: skip
+
+        await world.run(claimed(attempts=1, max_attempts=1))
+
+        assert (world.ending.number, world.outbox.end["http_status"]) == (2, 0)
+
+
+class TestWhoIsCharged:
+    """B6, B5: which failures count against an endpoint."""
+
+    async def test_an_answer_elsewhere_charges_the_one_that_failed(self) -> None:
+        error = Unavailable("http_500", "no", status=500)
+        world = World(StubClient(error, HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed())
+
+        assert world.pool.endings[0].outcome is CallOutcome.DOUBTED
+        assert world.pool.charged == [1]
+
+    async def test_a_request_that_fails_everywhere_charges_nobody(self) -> None:
+        error = Broken("malformed", "no choice")
+        world = World(StubClient(error, error, error), StubPool(3, offers=[2, 3]))
+
+        await world.run(claimed())
+
+        outcomes = [ending.outcome for ending in world.pool.endings]
+        assert outcomes == [CallOutcome.DOUBTED] * 3
+        assert world.pool.charged == []
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            Unavailable("connect_failed", "no"),
+            Unavailable("http_401", "no", status=401),
+            TimedOut("connect_timeout", "no"),
+        ],
+    )
+    async def test_what_no_request_can_cause_counts_at_once(self, error: CallError) -> None:
+        world = World(StubClient(error, HELLO), StubPool(2, offers=[2]))
+
+        await world.run(claimed())
+
+        assert world.pool.endings[0].outcome is CallOutcome.FAILED
+        assert world.pool.charged == []
+
+    @pytest.mark.parametrize(
+        ("error", "left"), [(DeadlinePassed(), 9.0), (TimedOut("total_timeout", "x"), 0.02)]
+    )
+    async def test_a_callers_own_deadline_marks_nobody(self, error: CallError, left: float) -> None:
+        """B5: timers fire some milliseconds early."""
+        world = World(StubClient(error))
+
+        await world.run(claimed(deadline_at=due(left)))
+
+        assert world.ending.status == Status.TIMEOUT
+        assert world.pool.failing == []
+        assert world.pool.endings[0].outcome is CallOutcome.SILENT
 
 
 class TestFailover:

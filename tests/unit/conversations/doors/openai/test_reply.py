@@ -106,7 +106,8 @@ class TestWhole:
         response, _ = await answer([failed("http_503")])
 
         assert (response.status, response.json["error"]["code"]) == (502, "http_503")
-        assert response.headers["x-should-retry"] == "false"
+        assert "x-should-retry" not in response.headers, "another try may succeed"
+        assert response.headers["retry-after"] == "2"
 
 
 class TestDeadline:
