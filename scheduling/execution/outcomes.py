@@ -98,7 +98,7 @@ class Outcomes:
             outcome=end.outcome,
             error_code=end.code[:40],
             error_message=end.message,
-            error_status=end.error.status if isinstance(end.error, Refused) else 0,
+            error_status=_details(end)["http_status"],
             detail=str(end.error) if end.error else "",
             first_token_at=run.first_token_at,
         )

@@ -66,7 +66,9 @@ def test_a_random_row_harms_itself_only(row: tuple[Any, ...]) -> None:
     assert apis_of("a", found)
     for target in found:
         assert 0.0 < target.weight * len(found) < float("inf")
-        call = Call(UUID(int=0), "chat", BODY, False, Timeouts(1, 1, 1, 1).at(target.access))
+        call = Call(
+            UUID(int=0), "chat", BODY, False, Timeouts(1, 1, 1, 1).at(target.access, streamed=False)
+        )
         try:
             outgoing = KINDS[target.access.kind].request(target, call, "key")
             assert outgoing.url.startswith("http")
