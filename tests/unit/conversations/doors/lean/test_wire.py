@@ -114,6 +114,7 @@ def compressed(body: bytes, encoding: str) -> Exchange:
         (zlib.compress(b"abcdef", wbits=-15), "deflate"),
         (b"abcdef", "identity"),
     ],
+    ids=["gzip", "spaced", "in two parts", "zlib", "raw deflate", "identity"],
 )
 async def test_a_compressed_body(body: bytes, encoding: str) -> None:
     assert await compressed(body, encoding).read_body(100) == b"abcdef"
