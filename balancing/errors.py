@@ -4,7 +4,9 @@ CallError
 ├── Refused       the endpoint answered 4xx; the request itself is at fault and is not retried
 ├── Unavailable   the connection failed, or the answer was a 429 or 5xx; retried
 ├── TimedOut      to connect, to the first token, between tokens or in total; `code` says which
-└── Broken        the answer ended too early or cannot be read; retried
+├── Broken        the answer ended too early or cannot be read; retried
+│   └── Unparsable  it cannot be read, and the same endpoint would send the same again
+└── TooLarge      the answer is larger than the limit; it would be again, and is not retried
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ class CallError(Exception):
     """
 
     retryable = True
+    # Whether the same endpoint might answer better; if not, only another one is tried.
+    repeatable = True
     _PUBLIC = "no endpoint could answer"
 
     @property
@@ -65,3 +69,16 @@ class TimedOut(CallError):
 
 class Broken(CallError):
     _PUBLIC = "the endpoint's answer broke off"
+
+
+class Unparsable(Broken):
+    repeatable = False
+    _PUBLIC = "the endpoint's answer cannot be read"
+
+
+class TooLarge(CallError):
+    retryable = False
+
+    @property
+    def public(self) -> str:
+        return str(self)

@@ -185,6 +185,11 @@ class BalancingConfig(BaseModel):
     )
     stall_timeout: float = Field(30.0, gt=0, description="between two pieces of an answer")
     total_timeout: float = Field(3600.0, gt=0, description="a whole call")
+    largest_answer_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="an answer above it fails, and is not retried",
+    )
     reservation_seconds: float = Field(
         2.0, gt=0, description="room is reserved this long between looking and claiming"
     )

@@ -17,6 +17,18 @@ LARGEST_REFUSAL = 64 * 1024
 SHORTEST_SECRET = 8
 # These concern the endpoint (its credential, its models), not the client's request.
 _ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
+# Fields of answers, streamed or whole, of all kinds of endpoints; fields of foreign errors.
+_ANSWERS = ("choices", "data", "usage", "candidates", "embeddings", "content", "delta")
+_FOREIGN_ERRORS = (
+    "detail",
+    "details",
+    "base_resp",
+    "errors",
+    "message",
+    "msg",
+    "error_msg",
+    "fault",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,23 @@ def error_of(refusal: Refusal, kind: EndpointKind, credential: str = "") -> Call
         return Refused("refused", message, status=status, body=body)
     seconds = _retry_after(refusal.retry_after) or kind.retry_after_seconds(parsed)
     return Unavailable(f"http_{status}", message, status=status, retry_after_seconds=seconds)
+
+
+def is_error(found: Any) -> bool:
+    """Whether an object inside a 200 tells a failure, in OpenAI's shape or in a foreign one.
+
+    A foreign one holds no answer: `{"object": "error", ...}`, `{"detail": ...}`, MiniMax's
+    `base_resp`, `{"success": false}`, `{"code": ..., "msg": ...}`.
+    """
+    if not isinstance(found, dict):
+        return False
+    if found.get("error"):
+        return True
+    if any(found.get(name) for name in _ANSWERS):
+        return False
+    if "error" in (found.get("object"), found.get("type")) or found.get("success") is False:
+        return True
+    return any(found.get(name) for name in _FOREIGN_ERRORS)
 
 
 def error_inside(found: Any, text: str) -> CallError:

@@ -72,7 +72,7 @@ class Outcomes:
             outcome=Attempt.Outcome.OK,
             prompt_tokens=prompt,
             completion_tokens=completion,
-            actual_cost=actual_cost(prompt or 0, completion or 0) if prompt is not None else None,
+            actual_cost=actual_cost(spent.prompt_tokens, spent.completion_tokens),
             first_token_at=answer.first_token_at or run.first_token_at,
             result=answer.body,
             text=answer.text,

@@ -134,6 +134,9 @@ class Runner:
         put_off = self._budgets.put_off(run.call.target.id, run.call.target.name)
         if not put_off and await self._fail_over(run, error):
             return True
+        if not error.repeatable and not self._others(run):
+            await self._outcomes.end(run, End.failed(error))
+            return False
         await self._hold(run, error, put_off)
         return False
 
@@ -152,14 +155,19 @@ class Runner:
 
     async def _elsewhere(self, run: Run) -> Slot | None:
         """A slot at an endpoint that has not failed this job: of its model, else of a fallback."""
+        job, models = run.job, self._others(run)
+        if not models:
+            return None
+        because = {"failover": run.call.target.name}
+        return await self._pool.take_slot(job, models, frozenset(run.tried), because)
+
+    def _others(self, run: Run) -> list[str]:
+        """The models of the job, fallbacks included, that an endpoint serves which did not fail."""
         job, tried = run.job, frozenset(run.tried)
         models = [job.model]
         if job.allow_fallback:
             models += self._pool.rules(job.model).fallback_models
-        models = [m for m in models if self._pool.others_serving(m, tried, job.api)]
-        if not models:
-            return None
-        return await self._pool.take_slot(job, models, tried, {"failover": run.call.target.name})
+        return [m for m in models if self._pool.others_serving(m, tried, job.api)]
 
     async def _hold(self, run: Run, error: CallError, put_off: float) -> None:
         """Give the job up until its next attempt is due; it keeps its fair tag."""

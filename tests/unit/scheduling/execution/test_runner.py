@@ -28,6 +28,7 @@ from scheduling.execution.run import Stop
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream
+from scheduling.specs import actual_cost
 from scheduling.tickets.gate import TicketGate
 from tests.hot_path import MODEL, claimed
 
@@ -259,12 +260,13 @@ class TestCompletion:
         assert world.outbox.end["body"] is None, "the chunks have told it"
         assert world.ending.first_token_at is not None
 
-    async def test_an_answer_without_usage_settles_no_cost(self) -> None:
+    async def test_an_answer_without_usage_settles_an_estimated_cost(self) -> None:
         world = World(StubClient(Answer(body="{}", completion_tokens=3)))
 
         await world.run(claimed())
 
-        assert world.ending.actual_cost is None
+        assert world.ending.actual_cost == actual_cost(1, 3)
+        assert world.ending.spent_estimated
 
     async def test_a_lost_lease_tells_nobody(self) -> None:
         world = World(StubClient(HELLO))
