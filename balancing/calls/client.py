@@ -17,7 +17,7 @@ import orjson
 from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.connection import Stale, use
 from balancing.calls.reader import read_answer
-from balancing.calls.reading import Reading, read_at_most
+from balancing.calls.reading import Body, Reading, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, error_of
 from balancing.calls.timer import CallTimer, Phase
 from balancing.endpoints.credentials import Unreadable
@@ -80,7 +80,9 @@ class Client:
                 if response.status != 200:
                     raise await _refusal(response, kind, credential)
                 timer.accepted()
-                return await read_answer(response, Reading(call, kind, on_chunk, timer))
+                labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
+                reading = Reading(call, kind, on_chunk, timer)
+                return await read_answer(Body(response, timer), reading, labelled=labelled)
 
     async def models(self, target: Target, timeouts: Timeouts) -> list[str]:
         """The models that an endpoint lists.

@@ -6,8 +6,6 @@ label either as they like. So the first bytes decide. A client gets what it aske
 
 from __future__ import annotations
 
-import aiohttp
-
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer
 from balancing.calls.events import EventLines, is_event_stream
@@ -16,16 +14,17 @@ from balancing.calls.stream import read_stream
 from balancing.calls.whole import read_whole
 
 
-async def read_answer(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
+async def read_answer(body: Body, reading: Reading, *, labelled: bool) -> Answer:
     """Read a 200 to its end.
+
+    Args:
+        labelled: whether its `Content-Type` says that it is an event stream.
 
     Raises:
         Broken: it holds no answer, breaks off, or has an unknown shape.
         TooLarge: it exceeds the limit.
         Unavailable, Refused: it reports a failure.
     """
-    body = Body(response, reading.timer)
-    labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
     head, streamed, data = b"", None, b"-"
     while streamed is None and data:
         data = await body.read()

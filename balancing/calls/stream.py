@@ -157,7 +157,8 @@ class Stream:
             for chunk in _translated(self._translator.end):
                 self._take_chunk(chunk)
         assembly = self._assembly
-        if not self.done and not assembly.finished:
+        complete = self.finished if broken else assembly.finished
+        if not self.done and not complete:
             why = f": {broken!r}" if broken else ""
             raise Broken("broken", f"the endpoint's stream ended before its answer did{why}")
         if not assembly.has_content:
