@@ -9,6 +9,7 @@ error object.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -16,7 +17,9 @@ import orjson
 from balancing.calls import tolerant
 
 DONE = b"[DONE]"
-_FIELDS = (b"data", b"event", b"id", b"retry", b"error")
+# A line of an event stream. An unknown field may stand before it.
+_FIELD = re.compile(rb"(?:^|[\r\n])(?:data|event|id|retry|error)?:")
+_UNDECIDED_BYTES = 4096
 
 
 class Event(NamedTuple):
@@ -166,14 +169,9 @@ def is_event_stream(head: bytes, *, labelled: bool) -> bool | None:
         return None
     if head[:1] in b'{["<':
         return False
-    if head[:1] == b":":
+    if labelled or _FIELD.search(head):
         return True
-    for field in _FIELDS:
-        if field.startswith(head) or head == field:
-            return None
-        if head.startswith(field) and head[len(field) : len(field) + 1] in b":\r\n":
-            return True
-    return labelled
+    return None if len(head) < _UNDECIDED_BYTES else False
 
 
 def begins_with_a_chunk(head: bytes) -> bool:

@@ -26,7 +26,7 @@ def found(data: bytes, size: int = 0, cutter: EventLines | JsonLines | None = No
         b'data: {"a":1}\r\rdata: {"b":2}\r\r',
         b'data:{"a":1}\n\ndata:{"b":2}\n\n',
         b'data: {"a":\ndata: 1}\n\ndata: {\r\ndata: "b":\rdata:2}\n\n',
-        b': hi\nevent: x\nid: 7\nretry: 5\ndata: {"a":1}\n\n:\n\ndata\n\ndata:\n\ndata: {"b":2}\n\n',
+        b': hi\nevent: x\nid: 7\ndata: {"a":1}\n\n:\n\ndata\n\ndata:\n\ndata: {"b":2}\n\n',
         b'data: {"a":1}\n\ndata: {"b":2}',
         b'data: {"a":1}\ndata: {"b":2}\n',
         b'data : {"x":1}\nfoo: {"x":1}\ndata: {"a":1}\n\ndata: {"b":2}\n\n',
@@ -81,7 +81,9 @@ def test_json_lines() -> None:
         (b'{"a"', False),
         (b"<html>", False),
         (b"[", False),
-        (b"datum", False),
+        (b"datum", None),
+        (b"foo: 1\ndata: 1", True),
+        (b"oops" * 2000, False),
     ],
 )
 def test_the_first_bytes_decide(head: bytes, streamed: bool | None) -> None:
