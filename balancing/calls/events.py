@@ -17,13 +17,15 @@ import orjson
 from balancing.calls import tolerant
 
 DONE = b"[DONE]"
+# Work on more bytes at once would hold up the other calls of the process.
+LARGE = 1024 * 1024
 # A line of an event stream. An unknown field may stand before it.
 _FIELD = re.compile(rb"(?:^|[\r\n])(?:data|event|id|retry|error)?:")
 _UNDECIDED_BYTES = 4096
 
 
 class Event(NamedTuple):
-    """One event.
+    """An event of which there is more to say than the object that is its data.
 
     Attributes:
         payload: its data as it came.
@@ -38,14 +40,18 @@ class Event(NamedTuple):
     odd: bool = False
 
 
+# Most events are an object and nothing else.
+Events = list[Event | dict[str, Any]]
+
+
 class Cutter(Protocol):
     """Cuts bytes into events."""
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> Events:
         """The events that these bytes complete."""
         ...
 
-    def end(self) -> list[Event]:
+    def end(self) -> Events:
         """The event that the end of the stream completes."""
         ...
 
@@ -58,10 +64,9 @@ class _Lines:
         self._after_cr = False
 
     def _cut(self, data: bytes) -> list[bytes]:
-        if self._after_cr:
-            self._after_cr = False
-            data = data.removeprefix(b"\n")
-        if b"\r" in data:
+        if self._after_cr or b"\r" in data:
+            if self._after_cr:
+                data = data.removeprefix(b"\n")
             # The line ends at once, whatever follows: a reader must not wait for it.
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -92,8 +97,8 @@ class EventLines(_Lines):
         self._data: list[bytes] = []
         self._name = b""
 
-    def feed(self, data: bytes) -> list[Event]:
-        events: list[Event] = []
+    def feed(self, data: bytes) -> Events:
+        events: Events = []
         for line in self._cut(data):
             if not line:
                 if self._data or self._name:
@@ -103,21 +108,25 @@ class EventLines(_Lines):
                 try:
                     found = orjson.loads(payload)
                 except orjson.JSONDecodeError:
+                    found = None
+                if type(found) is not dict:
                     self._data.append(_value(payload))
+                elif self._name or len(payload) > LARGE:
+                    events.append(Event(payload, found, self._name))
                 else:
-                    if type(found) is dict:
-                        events.append(Event(payload, found, self._name))
-                    else:
-                        self._data.append(_value(payload))
+                    events.append(found)
             else:
                 events += self._take(line)
         return events
 
-    def end(self) -> list[Event]:
+    def end(self) -> Events:
         """By WHATWG an event without its blank line is dropped; here it counts if it is whole."""
         rest = self._last()
         events = self._take(rest) if rest else []
-        return events + [e for e in self._dispatched() if e.found is not None or e.payload == DONE]
+        return [*events, *self._whole()]
+
+    def _whole(self) -> list[Event]:
+        return [e for e in self._dispatched() if e.found is not None or e.payload == DONE]
 
     def _take(self, line: bytes) -> list[Event]:
         field, _, value = line.partition(b":")
@@ -150,10 +159,10 @@ class EventLines(_Lines):
 class JsonLines(_Lines):
     """One JSON object a line (NDJSON), as some servers stream."""
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> Events:
         return [_event(line) for line in self._cut(data) if line.strip()]
 
-    def end(self) -> list[Event]:
+    def end(self) -> Events:
         rest = self._last().strip()
         return [_event(rest)] if rest else []
 

@@ -15,13 +15,10 @@ _Place = tuple[Any, ...]
 
 
 class Halves:
-    """The high halves that wait."""
+    """The high halves that wait, by choice and field."""
 
     def __init__(self) -> None:
-        self._waiting: dict[_Place, str] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: dict[_Place, str] = {}
 
     def mend(self, chunk: Json) -> None:
         """Join or replace the halves in a chunk of OpenAI's shape, in place."""
@@ -40,7 +37,7 @@ class Halves:
         if not isinstance(delta, dict):
             return
         names = [name for name, value in delta.items() if isinstance(value, str)]
-        waiting = [place[-1] for place in self._waiting if place[:-1] == (index, "delta")]
+        waiting = [place[-1] for place in self.waiting if place[:-1] == (index, "delta")]
         names += [n for n in waiting if n not in names] if is_last else []
         self._mend_fields(delta, (index, "delta"), names, is_last=is_last)
         calls = delta.get("tool_calls")
@@ -53,7 +50,7 @@ class Halves:
     def _mend_fields(self, fields: Json, place: _Place, names: Any, *, is_last: bool) -> None:
         for name in names:
             text = fields.get(name)
-            before = self._waiting.pop((*place, name), "")
+            before = self.waiting.pop((*place, name), "")
             if isinstance(text, str):
                 text = before + text
             elif before:
@@ -61,6 +58,6 @@ class Halves:
             else:
                 continue
             if not is_last and "\ud800" <= text[-1:] <= "\udbff":
-                self._waiting[*place, name] = text[-1]
+                self.waiting[*place, name] = text[-1]
                 text = text[:-1]
             fields[name] = text

@@ -18,8 +18,6 @@ from llmqueue_project.config import configuration
 
 # How long the endpoint may keep silent, or only ping, behind an answer that is complete.
 GRACE_SECONDS = 3.0
-# Work on more bytes at once would hold up the other calls of the process.
-LARGE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

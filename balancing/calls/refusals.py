@@ -18,7 +18,7 @@ SHORTEST_SECRET = 8
 # These concern the endpoint (its credential, its models), not the client's request.
 _ENDPOINT_FAULTS = frozenset({401, 402, 403, 404, 407, 408, 425, 429})
 # Fields of answers, streamed or whole, of all kinds of endpoints; fields of foreign errors.
-_ANSWERS = ("choices", "data", "usage", "candidates", "embeddings", "content", "delta")
+_ANSWERS = ("data", "usage", "candidates", "embeddings", "content", "delta")
 _FOREIGN_ERRORS = (
     "detail",
     "details",
@@ -64,7 +64,7 @@ def is_error(found: Any) -> bool:
         return False
     if found.get("error"):
         return True
-    if any(found.get(name) for name in _ANSWERS):
+    if found.get("choices") or any(found.get(name) for name in _ANSWERS):
         return False
     if "error" in (found.get("object"), found.get("type")) or found.get("success") is False:
         return True

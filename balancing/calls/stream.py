@@ -13,9 +13,9 @@ import orjson
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
 from balancing.calls.chunks import chunks_of
-from balancing.calls.events import DONE, Cutter, Event
+from balancing.calls.events import DONE, LARGE, Cutter, Event
 from balancing.calls.halves import Halves
-from balancing.calls.reading import GRACE_SECONDS, LARGE, Body, Reading
+from balancing.calls.reading import GRACE_SECONDS, Body, Reading
 from balancing.calls.refusals import error_inside, is_error
 from balancing.calls.soundness import holds_answer
 from balancing.calls.usage import take_usage
@@ -42,11 +42,10 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
     data: bytes | None = head
     ends_at = 0.0
     while data:
-        events = cutter.feed(data)
-        if len(data) > LARGE or (events and len(events[0].payload) > LARGE):
-            await asyncio.sleep(0)
-        for event in events:
-            if stream.take(event):
+        for event in cutter.feed(data):
+            if type(event) is Event and len(event.payload) > LARGE:
+                await asyncio.sleep(0)
+            if stream.take(event) and stream.finished:
                 ends_at = now() + GRACE_SECONDS
             if stream.done:
                 return stream.end()
@@ -62,36 +61,38 @@ class Stream:
 
     Attributes:
         done: whether the endpoint has said that nothing follows.
+        finished: whether the answer is complete: all choices that were asked for have an end.
     """
 
     def __init__(self, reading: Reading) -> None:
         self.done = False
+        self.finished = False
         self._reading = reading
+        self._streamed = reading.call.stream
+        self._on_chunk = reading.on_chunk
+        self._renames = bool(reading.call.model)
         self._public_id = reading.call.public_id
         self._translator = reading.kind.translator()
         self._assembly = Assembly()
         self._halves = Halves()
         self._answer = Answer()
 
-    @property
-    def finished(self) -> bool:
-        """Whether the answer is complete: all choices that were asked for have an end."""
-        return self._assembly.finished and self._assembly.choices >= self._asked_choices()
-
-    def take(self, event: Event) -> bool:
+    def take(self, event: Event | Json) -> bool:
         """Add an event, and hand on its chunks; whether it held a piece of the answer."""
-        payload, found, name, odd = event
-        if type(found) is not dict:
-            return self._take_other(event)
-        if name == b"error" and (self._translator is None or "type" not in found):
-            raise error_inside(found, tolerant.write(found))
-        if self._translator is None:
-            spoke = self._take_chunk(found, odd=odd, size=len(payload))
+        if isinstance(event, dict):
+            found, odd, size = event, False, 0
+        elif type(event.found) is dict:
+            found, odd, size = event.found, event.odd, len(event.payload)
+            if event.name == b"error" and (self._translator is None or "type" not in found):
+                raise error_inside(found, tolerant.write(found))
         else:
-            spoke = False
-            for chunk in _translated(partial(self._translator.feed, found)):
-                spoke |= self._take_chunk(chunk, odd=odd)
-            self.done = self._translator.done
+            return self._take_other(event)
+        if self._translator is None:
+            return self._take_chunk(found, odd=odd, size=size)
+        spoke = False
+        for chunk in _translated(partial(self._translator.feed, found)):
+            spoke |= self._take_chunk(chunk, odd=odd)
+        self.done = self._translator.done
         return spoke
 
     def _take_other(self, event: Event) -> bool:
@@ -107,22 +108,30 @@ class Stream:
         return False
 
     def _take_chunk(self, chunk: Json, *, odd: bool = False, size: int = 0) -> bool:
-        choices = chunk.get("choices")
-        if (not choices or chunk.get("error")) and is_error(chunk):
-            raise error_inside(chunk, tolerant.write(chunk))
-        if not choices and not chunk.get("usage") and choices is None:
-            # A ping in an object. Clients take no chunk without choices.
-            return False
         try:
-            if choices and None in choices:
-                choices = chunk["choices"] = [choice for choice in choices if choice is not None]
-            if choices and "delta" not in choices[0] and "message" in choices[0]:
-                return self._take_whole(chunk)
-            if odd or self._halves:
+            choices = chunk.get("choices")
+            if not choices or None in choices or "error" in chunk or "message" in choices[0]:
+                return self._take_odd(chunk, odd=odd)
+            if odd or self._halves.waiting:
                 self._halves.mend(chunk)
             return self._hand_on(chunk, size)
         except UNKNOWN_SHAPE:
             raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
+
+    def _take_odd(self, chunk: Json, *, odd: bool) -> bool:
+        """A chunk without choices, an error, or a whole answer."""
+        if is_error(chunk):
+            raise error_inside(chunk, tolerant.write(chunk))
+        choices = chunk.get("choices")
+        if choices is None and not chunk.get("usage"):
+            # A ping in an object. Clients take no chunk without choices.
+            return False
+        choices = chunk["choices"] = [c for c in choices or () if c is not None]
+        if choices and "message" in choices[0] and "delta" not in choices[0]:
+            return self._take_whole(chunk)
+        if odd or self._halves.waiting:
+            self._halves.mend(chunk)
+        return self._hand_on(chunk, 0)
 
     def _take_whole(self, whole: Json) -> bool:
         """An event that holds the whole answer."""
@@ -134,17 +143,22 @@ class Stream:
 
     def _hand_on(self, chunk: Json, size: int) -> bool:
         chunk["id"] = self._public_id
-        if chunk.get("choices") is None:
-            chunk["choices"] = []
-        self._reading.rename(chunk)
-        spoke = self._assembly.feed(chunk)
-        if spoke and self._answer.first_token_at is None:
-            self._answer.first_token_at = datetime.now(UTC)
-        if self._reading.call.stream:
-            piece = _piece(chunk, spoke=spoke)
-            for part in _parts(chunk) if size > LARGE else (chunk,):
+        if self._renames:
+            self._reading.rename(chunk)
+        assembly = self._assembly
+        spoke = assembly.feed(chunk)
+        if spoke:
+            if self._answer.first_token_at is None:
+                self._answer.first_token_at = datetime.now(UTC)
+            self.finished = not assembly.unfinished and assembly.choices >= self._asked_choices()
+        if self._streamed:
+            piece = Piece.CONTENT if spoke else _piece(chunk)
+            if size > LARGE:
+                for part in _parts(chunk):
+                    self._on_chunk(tolerant.write(part), piece)
+            else:
                 # orjson reads deeper nesting than it writes; writing refuses such a chunk.
-                self._reading.on_chunk(tolerant.write(part), piece)
+                self._on_chunk(tolerant.write(chunk), piece)
         return spoke
 
     def end(self, broken: Exception | None = None) -> Answer:
@@ -183,9 +197,8 @@ class Stream:
         return asked if isinstance(asked, int) else 1
 
 
-def _piece(chunk: Json, *, spoke: bool) -> Piece:
-    if spoke:
-        return Piece.CONTENT
+def _piece(chunk: Json) -> Piece:
+    """What a chunk holds that says nothing."""
     return Piece.USAGE if not chunk["choices"] and chunk.get("usage") else Piece.FRAME
 
 

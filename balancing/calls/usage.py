@@ -34,7 +34,7 @@ def take_usage(answer: Answer, usage: Any, call: Call) -> None:
         return
     prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))
     completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
-    if prompt is not None and prompt > _most_prompt(call):
+    if prompt is not None and prompt > _most_prompt(prompt, call):
         prompt, answer.estimated = None, True
     if completion is not None and completion > _most_completion(answer, completion, call):
         completion, answer.estimated = None, True
@@ -55,9 +55,9 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def _most_prompt(call: Call) -> int:
+def _most_prompt(told: int, call: Call) -> int:
     most = HIDDEN_PROMPT_TOKENS + TOKENS_PER_CHARACTER * len(call.body)
-    if any(word in call.body for word in _REFERENCES):
+    if told > most and any(word in call.body for word in _REFERENCES):
         most += REFERRED_TOKENS
     return most
 

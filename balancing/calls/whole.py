@@ -10,8 +10,8 @@ from typing import Any
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
 from balancing.calls.chunks import chunks_of, text_of
-from balancing.calls.events import JsonLines, begins_with_a_chunk, is_chunk
-from balancing.calls.reading import GRACE_SECONDS, LARGE, Body, Reading
+from balancing.calls.events import LARGE, JsonLines, begins_with_a_chunk, is_chunk
+from balancing.calls.reading import GRACE_SECONDS, Body, Reading
 from balancing.calls.refusals import error_inside, is_error
 from balancing.calls.skimming import Skimmed, skim
 from balancing.calls.soundness import holds_answer

@@ -19,6 +19,7 @@ class Assembly:
     Attributes:
         usage: the token counts that the chunks reported.
         tokens: how many pieces came, each of about a token.
+        unfinished: how many choices have begun and not ended.
         has_content: whether any chunk held something that a client would miss.
     """
 
@@ -26,7 +27,7 @@ class Assembly:
         self._head: Json = {}
         self._has_head = False
         self._choices: dict[int, _Choice] = {}
-        self._unfinished = 0
+        self.unfinished = 0
         self.usage: Json | None = None
         self.tokens = 0
         self.has_content = False
@@ -39,11 +40,11 @@ class Assembly:
         """
         if chunk.get("usage"):
             self._count(chunk["usage"])
-        choices = chunk.get("choices") or ()
+        choices = chunk.get("choices")
         if not self._has_head:
             self._take_head(chunk, final=bool(choices))
         spoke = False
-        for choice in choices:
+        for choice in choices or ():
             spoke |= self._merge(choice)
         if spoke:
             self.has_content = True
@@ -68,7 +69,7 @@ class Assembly:
         whole = self._choices.get(index)
         if whole is None:
             whole = self._choices[index] = _Choice()
-            self._unfinished += 1
+            self.unfinished += 1
         spoke = False
         if "text" in choice:
             spoke = whole.add_text(choice["text"])
@@ -79,7 +80,7 @@ class Assembly:
         if choice.get("logprobs"):
             _extend(whole.logprobs, choice["logprobs"])
         if reason := choice.get("finish_reason"):
-            self._unfinished -= not whole.finish_reason
+            self.unfinished -= not whole.finish_reason
             whole.finish_reason = reason
             return True
         return spoke
@@ -87,7 +88,7 @@ class Assembly:
     @property
     def finished(self) -> bool:
         """Whether every choice that has begun has a finish reason."""
-        return not self._unfinished and bool(self._choices)
+        return not self.unfinished and bool(self._choices)
 
     @property
     def choices(self) -> int:
@@ -139,10 +140,14 @@ class _Choice:
     def add(self, delta: Json) -> bool:
         spoke = False
         for name, value in delta.items():
-            if name == "role" or not value:
+            if not value or name == "role":
                 continue
             if name == "content":
-                spoke |= self.add_text(value)
+                if type(value) is str:
+                    self._parts.append(value)
+                    spoke = True
+                else:
+                    spoke |= self.add_text(value)
             elif name == "tool_calls":
                 spoke |= self._add_calls(value)
             else:

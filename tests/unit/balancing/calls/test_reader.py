@@ -396,14 +396,14 @@ class TestEnds:
     """Complete is complete."""
 
     @pytest.mark.parametrize("end", [{}, {"breaks": True}, {"silent": True}])
-    async def test_a_finished_stream_without_its_end(self, end: dict[str, bool]) -> None:
+    async def test_a_finished_stream_without_its_end(self, end: dict[str, Any]) -> None:
         """X16"""
         answer = await fed(frames(HI, STOP, done=False), stream=True, **end)
 
         assert answer.text == "hi"
 
     @pytest.mark.parametrize("end", [{}, {"breaks": True}])
-    async def test_an_unfinished_stream_is_broken(self, end: dict[str, bool]) -> None:
+    async def test_an_unfinished_stream_is_broken(self, end: dict[str, Any]) -> None:
         error = await failure(frames(HI, done=False), stream=True, **end)
 
         assert (type(error), error.code) == (Broken, "broken")
@@ -416,7 +416,7 @@ class TestEnds:
         assert error.code == "broken"
 
     @pytest.mark.parametrize("end", [{}, {"breaks": True}, {"silent": True}])
-    async def test_a_whole_answer_shorter_than_announced(self, end: dict[str, bool]) -> None:
+    async def test_a_whole_answer_shorter_than_announced(self, end: dict[str, Any]) -> None:
         answer = await fed(text(WHOLE), b"\n", b" ", **end)
 
         assert answer.text == "hi"
@@ -433,7 +433,7 @@ class TestToolCalls:
     @pytest.mark.parametrize("index", [0, None, "none"])
     async def test_one_index_for_all(self, index: Any) -> None:
         """A7"""
-        parts = [
+        parts: list[dict[str, Any]] = [
             {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x"'}},
             {"function": {"arguments": ":1}"}},
             {"id": "b", "type": "function", "function": {"name": "f", "arguments": ""}},
