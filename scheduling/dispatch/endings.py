@@ -19,7 +19,8 @@ from scheduling.spending import NOTHING, Spent
 class Finish:
     """How a job ended; `outcome` is its last attempt's, empty when none was made.
 
-    `error_message` is for the client; `detail` is for operators, on the attempt.
+    `error_message` is for the client; `detail` is for operators, on the attempt. `result` is None
+    where it is stored apart (`large_results.py`).
     """
 
     id: UUID
@@ -36,7 +37,7 @@ class Finish:
     error_message: str = ""
     detail: str = ""
     first_token_at: datetime | None = None
-    result: str = ""
+    result: str | None = ""
     text: str = ""
     why: str | None = None
     spent_prompt: int = 0

@@ -13,6 +13,7 @@ from balancing.errors import CallError, Refused
 from scheduling import metrics, spending
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import Finish
+from scheduling.dispatch.large_results import is_large
 from scheduling.execution.contracts import Announces, Entries, Leases
 from scheduling.execution.run import Run
 from scheduling.models import Attempt, Status
@@ -79,7 +80,9 @@ class Outcomes:
         )
         if await self._claims.finish(finish):
             _count_completed(run, finish, spent)
-            await self._tell(run, Status.COMPLETED, {"body": None if job.stream else answer.body})
+            # A large answer does not travel through Valkey: whoever waits reads the stored one.
+            by_reference = job.stream or is_large(finish)
+            await self._tell(run, Status.COMPLETED, {"body": None if by_reference else answer.body})
 
     async def end(self, run: Run, end: End) -> None:
         """Store an end without an answer; nothing is told where the lease was lost."""
