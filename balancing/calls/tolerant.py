@@ -19,7 +19,7 @@ _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]")
 _DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
 
 
-def read(data: bytes) -> Any:
+def read(data: bytes | bytearray) -> Any:
     """The value of a JSON text; its strings may hold halves of surrogate pairs.
 
     Raises:

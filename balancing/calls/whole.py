@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,34 +48,36 @@ class _Lines(bytes):
     """The beginning of a stream of JSON lines."""
 
 
-async def _gathered(body: Body, head: bytes) -> bytes:
-    """The bytes of the object, without waiting long for an end that does not come."""
-    parts, has_line, closed_at = [head], False, math.inf
+async def _gathered(body: Body, head: bytes) -> bytes | bytearray:
+    """The bytes of the object, without waiting long for an end that does not come.
+
+    They grow in place: to join tens of megabytes at once would take a tenth of a second.
+    """
+    data: bytes | None = head
+    gathered, has_line, closed_at = bytearray(), False, math.inf
     now = asyncio.get_running_loop().time
     while True:
-        if not has_line and b"\n" in parts[-1]:
-            has_line = True
-            joined = b"".join(parts)
-            if begins_with_a_chunk(joined):
-                return _Lines(joined)
-        if closed_at == math.inf and parts[-1].rstrip().endswith((b"}", b"]")):
-            closed_at = now()
-        data = await (
-            body.read() if closed_at == math.inf else body.read_until(closed_at + GRACE_SECONDS)
-        )
         if data is None:
-            joined = b"".join(parts)
-            if _is_complete(joined):
-                return joined
-            closed_at, parts = math.inf, [joined, b""]
-        elif not data:
-            return b"".join(parts)
-        elif not data.isspace():
-            parts.append(data)
+            if _is_complete(gathered):
+                return gathered
             closed_at = math.inf
+        elif not data:
+            return gathered or head
+        elif not data.isspace():
+            if not has_line and b"\n" in data:
+                has_line = True
+                first = bytes(gathered) + data
+                if begins_with_a_chunk(first):
+                    return _Lines(first)
+            gathered += data
+            closed_at = now() if data.rstrip().endswith((b"}", b"]")) else math.inf
+        if closed_at == math.inf:
+            data = await body.read()
+        else:
+            data = await body.read_until(closed_at + GRACE_SECONDS)
 
 
-def _is_complete(data: bytes) -> bool:
+def _is_complete(data: bytes | bytearray) -> bool:
     try:
         tolerant.read(data)
     except ValueError:
@@ -82,11 +85,14 @@ def _is_complete(data: bytes) -> bool:
     return True
 
 
-def _answer_of(data: bytes, broken: Exception | None, reading: Reading) -> tuple[Answer, _Streamed]:
+def _answer_of(
+    data: bytes | bytearray, broken: Exception | None, reading: Reading
+) -> tuple[Answer, _Streamed]:
     """The answer, and its chunks if the client asked for a stream."""
     skimmed = skim(data) if len(data) > LARGE and reading.call.api == "embedding" else None
     if skimmed is not None and reading.kind.passes_through:
-        return _passed_on(skimmed, reading), []
+        with suppress(UnicodeDecodeError):
+            return _passed_on(skimmed, reading), []
     found = _object_in(data, broken)
     if is_error(found):
         raise error_inside(found, tolerant.write(found))
@@ -112,7 +118,7 @@ def _passed_on(skimmed: Skimmed, reading: Reading) -> Answer:
     return answer
 
 
-def _object_in(data: bytes, broken: Exception | None) -> Json:
+def _object_in(data: bytes | bytearray, broken: Exception | None) -> Json:
     """The object of a body; a list of one is that one, a list of chunks their whole."""
     try:
         found = tolerant.read(data)
