@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import psycopg
@@ -151,6 +152,21 @@ class Claims:
     async def _store(self, outcome: Finish) -> bool:
         if not large_results.is_large(outcome):
             return await self._finish(outcome)
+        renewing = asyncio.create_task(self._renew(outcome))
+        try:
+            return await self._store_large(outcome)
+        finally:
+            renewing.cancel()
+
+    async def _renew(self, outcome: Finish) -> None:
+        """Keep a lease while its answer is being stored; the engine renews only what runs."""
+        leases = {**_leases([outcome]), "lease_seconds": self._lease_seconds}
+        while True:
+            with suppress(psycopg.OperationalError):
+                await fetch(self._database.relaxed, HEARTBEAT, leases)
+            await asyncio.sleep(self._lease_seconds / 4)
+
+    async def _store_large(self, outcome: Finish) -> bool:
         if await large_results.store(self._database.durable, outcome):
             return True
         return bool(await fetch(self._database.durable, STORED, _leases([outcome])))
