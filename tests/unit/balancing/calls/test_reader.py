@@ -506,6 +506,23 @@ class TestToolCalls:
         assert call["function"]["arguments"] == '{"a":1}'
 
 
+class TestLargePieces:
+    async def test_one_event_of_megabytes_is_handed_on_in_pieces(self) -> None:
+        """X7"""
+        text = "word " * 500_000
+        raw = frames(delta(content=text), STOP)
+        chunks = Chunks()
+
+        answer = await fed(
+            *[raw[at : at + 65_536] for at in range(0, len(raw), 65_536)],
+            stream=True,
+            chunks=chunks,
+        )
+
+        assert answer.text == chunks.text == text
+        assert max(len(orjson.dumps(chunk)) for chunk, _ in chunks.all) < 400_000
+
+
 class TestOtherFields:
     async def test_reasoning_and_audio_are_kept(self) -> None:
         detail = {"type": "reasoning.text", "index": 0}
