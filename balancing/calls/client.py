@@ -77,7 +77,7 @@ class Client:
                 timer.timeout,
                 await self._send(target, outgoing, timeouts.connect) as response,
             ):
-                if response.status != 200:
+                if not 200 <= response.status < 300:
                     raise await _refusal(response, kind, credential)
                 timer.accepted()
                 labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
@@ -98,7 +98,7 @@ class Client:
                 timer.timeout,
                 await self._send(target, outgoing, timeouts.connect) as response,
             ):
-                if response.status != 200:
+                if not 200 <= response.status < 300:
                     raise await _refusal(response, kind, credential)
                 data = await read_at_most(response, LARGEST_LISTING)
         try:

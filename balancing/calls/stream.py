@@ -67,6 +67,9 @@ class Stream:
     def __init__(self, reading: Reading) -> None:
         self.done = False
         self.finished = False
+        # Pieces that had come when it was finished. If more follow, finish reasons say nothing.
+        self._pieces = 0
+        self._goes_on = False
         self._reading = reading
         self._streamed = reading.call.stream
         self._on_chunk = reading.on_chunk
@@ -150,7 +153,8 @@ class Stream:
         if spoke:
             if self._answer.first_token_at is None:
                 self._answer.first_token_at = datetime.now(UTC)
-            self.finished = not assembly.unfinished and assembly.choices >= self._asked_choices()
+            if not self._goes_on and (self.finished or not assembly.unfinished):
+                self._note_end(assembly)
         if self._streamed:
             piece = Piece.CONTENT if spoke else _piece(chunk)
             if size > LARGE:
@@ -160,6 +164,13 @@ class Stream:
                 # orjson reads deeper nesting than it writes; writing refuses such a chunk.
                 self._on_chunk(tolerant.write(chunk), piece)
         return spoke
+
+    def _note_end(self, assembly: Assembly) -> None:
+        if self.finished:
+            self._goes_on = assembly.tokens > self._pieces
+        has_all = not assembly.unfinished and assembly.choices >= self._asked_choices()
+        self.finished = has_all and not self._goes_on
+        self._pieces = assembly.tokens
 
     def end(self, broken: Exception | None = None) -> Answer:
         """The answer, when the stream has ended.
@@ -181,7 +192,7 @@ class Stream:
 
     def _whole(self, assembly: Assembly) -> Answer:
         answer = self._answer
-        response = assembly.response()
+        response = assembly.response(completion=self._reading.call.api == "completion")
         answer.body = tolerant.write({**response, "id": self._public_id})
         answer.text = assembly.text
         take_usage(answer, assembly.usage, self._reading.call)

@@ -11,6 +11,8 @@ Json = dict[str, Any]
 _LABELS = frozenset({"role", "name", "id", "type", "model", "provider"})
 # Strings of a streamed object that grow piece by piece: audio, a legacy function call, thoughts.
 _GROWING = frozenset({"data", "transcript", "arguments", "text", "thinking", "summary"})
+# What some servers send as the finish reason of a choice that goes on.
+_NOT_YET = ("null", "none", "None", "not_finished")
 
 
 class Assembly:
@@ -71,15 +73,16 @@ class Assembly:
             whole = self._choices[index] = _Choice()
             self.unfinished += 1
         spoke = False
-        if "text" in choice:
-            spoke = whole.add_text(choice["text"])
-        elif delta := choice.get("delta"):
+        if delta := choice.get("delta"):
             spoke = whole.add(delta)
+        elif text := choice.get("text"):
+            spoke = whole.add_text(text)
         if spoke:
             self.tokens += 1
         if choice.get("logprobs"):
             _extend(whole.logprobs, choice["logprobs"])
-        if reason := choice.get("finish_reason"):
+        reason = choice.get("finish_reason")
+        if reason and reason not in _NOT_YET:
             self.unfinished -= not whole.finish_reason
             whole.finish_reason = reason
             return True
@@ -100,9 +103,13 @@ class Assembly:
         """The text of the first choice."""
         return self._choices[min(self._choices)].text if self._choices else ""
 
-    def response(self) -> Json:
-        """The response object, as an unstreamed call would have returned it."""
-        completion = self._head.get("object") == "text_completion"
+    def response(self, *, completion: bool = False) -> Json:
+        """The response object, as an unstreamed call would have returned it.
+
+        Args:
+            completion: whether it answers a legacy completion, though its chunks do not say so.
+        """
+        completion = completion or self._head.get("object") == "text_completion"
         response = {**self._head, "object": "text_completion" if completion else "chat.completion"}
         response["choices"] = [
             {"index": index, **self._choices[index].whole(completion=completion)}

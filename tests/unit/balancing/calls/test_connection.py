@@ -86,6 +86,10 @@ class TestHeads:
 
         assert answer.text == "hi"
 
+    @pytest.mark.parametrize("status", ["201 Created", "203 From Cache"])
+    async def test_other_statuses_of_success(self, client: Client, status: str) -> None:
+        assert (await from_script(client, response(ANSWER, status=status))).text == "hi"
+
     async def test_one_length_told_twice(self, client: Client) -> None:
         """X15"""
         answer = await answered(client, HEAD + SIZED + SIZED + b"\r\n" + BODY)

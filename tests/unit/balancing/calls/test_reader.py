@@ -111,6 +111,14 @@ class TestLabels:
         ]
         assert [piece for _, piece in chunks.all][-1] is Piece.USAGE
 
+    async def test_a_streamed_completion_that_does_not_say_so(self) -> None:
+        parts = [{"choices": [{"index": 0, "text": t, "delta": None}]} for t in ("h", "i")]
+
+        answer = await fed(frames(*parts, STOP), call=asked("completion"))
+
+        body = orjson.loads(answer.body)
+        assert (body["object"], body["choices"][0]["text"]) == ("text_completion", "hi")
+
     @pytest.mark.parametrize("stream", [True, False])
     async def test_a_whole_answer_as_an_event(self, stream: bool) -> None:
         chunks = Chunks()
@@ -408,12 +416,27 @@ class TestEnds:
 
         assert (type(error), error.code) == (Broken, "broken")
 
+    async def test_a_finish_reason_that_is_repeated(self) -> None:
+        answer = await fed(frames(HI, STOP, STOP, done=False), stream=True, silent=True)
+
+        assert answer.text == "hi"
+
     async def test_the_other_choices_are_waited_for(self) -> None:
         call = asked(stream=True, n=2)
 
         error = await failure(frames(HI, STOP, done=False), call=call, breaks=True)
 
         assert error.code == "broken"
+
+    @pytest.mark.parametrize("reason", ["stop", "null"])
+    async def test_a_finish_reason_on_every_chunk_is_no_end(self, reason: str) -> None:
+        each = [delta(finish=reason, content=word) for word in ("a", "b")]
+
+        error = await failure(frames(*each, done=False), stream=True, breaks=True)
+        answer = await fed(frames(*each), stream=True)
+
+        assert error.code == "broken"
+        assert answer.text == "ab"
 
     @pytest.mark.parametrize("end", [{}, {"breaks": True}, {"silent": True}])
     async def test_a_whole_answer_shorter_than_announced(self, end: dict[str, Any]) -> None:
