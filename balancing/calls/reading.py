@@ -49,6 +49,11 @@ class Body:
         self._size = 0
         self._limit = configuration().balancing.largest_answer_bytes
 
+    @property
+    def ended(self) -> bool:
+        """Whether all bytes have been read, and none can follow."""
+        return self._content.at_eof()
+
     async def read(self) -> bytes:
         """The next bytes; empty at the end.
 

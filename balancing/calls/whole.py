@@ -32,7 +32,7 @@ async def read_whole(body: Body, head: bytes, reading: Reading) -> Answer:
         Broken: the body is not JSON, holds no answer, or has an unknown shape.
         Unavailable: the body reports a failure.
     """
-    data = await _gathered(body, head)
+    data = _lines_or_object(head) if body.ended else await _gathered(body, head)
     if isinstance(data, _Lines):
         return await read_stream(body, JsonLines(), data, reading)
     if len(data) > LARGE:
@@ -46,6 +46,10 @@ async def read_whole(body: Body, head: bytes, reading: Reading) -> Answer:
 
 class _Lines(bytes):
     """The beginning of a stream of JSON lines."""
+
+
+def _lines_or_object(data: bytes) -> bytes:
+    return _Lines(data) if b"\n" in data and begins_with_a_chunk(data) else data
 
 
 async def _gathered(body: Body, head: bytes) -> bytes | bytearray:

@@ -34,6 +34,10 @@ class FedBody(Body):
         self._breaks = breaks
         self._silent = silent
 
+    @property
+    def ended(self) -> bool:
+        return False
+
     async def read(self) -> bytes:
         while self._parts:
             if part := self._parts.pop(0):
