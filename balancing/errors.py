@@ -7,7 +7,9 @@ CallError
 │       └── Exhausted our account there is used up, or it asks for a long wait
 ├── TimedOut          to connect, to the first byte, between bytes or in total; `code` says which
 │   └── DeadlinePassed the request's own time was up; nobody's fault, and not retried
-└── Broken            the answer ended too early or cannot be read; retried
+├── Broken            the answer ended too early or cannot be read; retried
+│   └── Unparsable    it cannot be read, and the same endpoint would send the same again
+└── TooLarge          the answer is larger than the limit; it would be again, and is not retried
 
 `balancing/faults.py` has the table that decides among the first four.
 """
@@ -118,3 +120,16 @@ class Broken(CallError):
     @property
     def may_be_the_requests(self) -> bool:
         return True
+
+
+class Unparsable(Broken):
+    repeatable = False
+    _PUBLIC = "the endpoint's answer cannot be read"
+
+
+class TooLarge(CallError):
+    retryable = False
+
+    @property
+    def public(self) -> str:
+        return str(self)

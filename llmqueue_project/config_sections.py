@@ -216,6 +216,11 @@ class BalancingConfig(Section):
         description="a whole call, streamed or not; what is longer counts as the endpoint's failure"
         " (the request's own deadline never does)",
     )
+    largest_answer_bytes: int = Field(
+        128 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="an answer above it fails, and is not retried",
+    )
     reservation_seconds: float = Field(
         2.0, gt=0, description="room is reserved this long between looking and claiming"
     )

@@ -20,7 +20,8 @@ select id, status, held_reason, level, model, fair_tag from scheduling_job where
 # Primary keys of scheduling_job and scheduling_jobresult.
 _ENDED = """
 select j.id, j.status, j.attempts, j.error_code, j.error_message, j.stream,
-       extract(epoch from j.started_at - j.created_at)::double precision, r.body, r.text
+       extract(epoch from j.started_at - j.created_at)::double precision,
+       case when octet_length(r.body) < 1048576 then r.body end, r.text
   from scheduling_job j left join scheduling_jobresult r on r.job_id = j.id
  where j.id = any(%(ids)s::uuid[]) and j.status in ('completed', 'failed', 'cancelled', 'timeout')
 """
@@ -35,6 +36,10 @@ select distinct held.sequence_key
                            or j.status = 'held' and j.held_reason = 'paused'))
  limit %(limit)s
 """
+
+
+# Primary key of scheduling_jobresult. As bytes, because a text would be copied once more.
+_BODY = "select convert_to(body, 'UTF8') from scheduling_jobresult where job_id = %(id)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,18 @@ async def ended(database: Database, ids: Sequence[UUID]) -> dict[UUID, EndedJob]
     return {row[0]: EndedJob(row[2], _end(row)) for row in rows}
 
 
+async def stored_body(database: Database, job_id: UUID) -> bytes | None:
+    """The answer of a completed job; None if it is gone.
+
+    Raises:
+        psycopg.OperationalError: the server is away.
+    """
+    async with database.relaxed.connection() as connection:
+        cursor = await connection.execute(_BODY, {"id": job_id}, binary=True)
+        row = await cursor.fetchone()
+    return None if row is None else row[0]
+
+
 def _end(row: tuple[Any, ...]) -> str:
     _, status, _, code, message, streamed, waited, body, text = row
     end = {
@@ -87,7 +104,7 @@ def _end(row: tuple[Any, ...]) -> str:
         "message": message,
         "queue_ms": round((waited or 0) * 1000),
         "endpoint": "",
-        # The deltas of a streamed answer are in the job's stream.
+        # The deltas of a streamed answer are in the job's stream; a large one is read apart.
         "body": None if streamed else body,
         "text": text,
     }

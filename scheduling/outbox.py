@@ -39,6 +39,8 @@ end
 STARTED, DELTA, USAGE, RESET, FINAL = "s", "d", "u", "r", "f"
 _MOST_WAITING = 100_000
 _MOST_POSTED = 1000  # jobs in a pipeline
+# Valkey closes a subscriber that lags by 32 MB, and with it the mailbox of a whole web process.
+_MOST_AT_ONCE = 4 * 1024 * 1024
 
 
 def stream_key(job_id: UUID) -> str:
@@ -174,6 +176,8 @@ class Outbox:
         self._max_entries = max_entries
         self._expiry_seconds = expiry_seconds
         self._waiting: list[_Entry] = []
+        # Characters that wait.
+        self._size = 0
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
@@ -184,6 +188,7 @@ class Outbox:
         stream.seq += 1
         entry = _Entry(stream, stream.attempt, stream.seq, event, data)
         self._waiting.append(entry)
+        self._size += len(data)
         if _is_urgent(entry):
             self._start()
         elif self._timer is None and self._flushing is None:
@@ -200,8 +205,7 @@ class Outbox:
     async def _flush(self) -> None:
         try:
             while self._waiting:
-                entries, self._waiting = self._waiting, []
-                await self._send(entries)
+                await self._send(self._taken())
                 if self._waiting and not any(_is_urgent(e) for e in self._waiting):
                     loop = asyncio.get_running_loop()
                     self._timer = loop.call_later(self._flush_seconds, self._start)
@@ -209,12 +213,26 @@ class Outbox:
         finally:
             self._flushing = None
 
+    def _taken(self) -> list[_Entry]:
+        """The entries that are sent at once: all, unless they are many megabytes."""
+        if self._size <= _MOST_AT_ONCE:
+            entries, self._waiting, self._size = self._waiting, [], 0
+            return entries
+        size = count = 0
+        while size < _MOST_AT_ONCE and count < len(self._waiting):
+            size += len(self._waiting[count].data)
+            count += 1
+        entries, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._size -= size
+        return entries
+
     async def _send(self, entries: list[_Entry]) -> None:
         try:
             await self._deliver(entries)
         except RedisError as error:
             log.warning("outbox.waits", entries=len(entries), error=str(error))
             self._waiting = (entries + self._waiting)[-_MOST_WAITING:]
+            self._size = sum(len(entry.data) for entry in self._waiting)
             await asyncio.sleep(0.2)
 
     async def _deliver(self, entries: Sequence[_Entry]) -> None:

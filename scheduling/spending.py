@@ -31,7 +31,8 @@ NOTHING = Spent()
 def of_answer(target: Target, model: str, body: str, answer: Answer) -> Spent:
     """What an answered attempt used. An embedding has no output tokens and reports none."""
     prompt, completion = answer.prompt_tokens, answer.completion_tokens
-    estimated = prompt is None or (completion is None and bool(answer.text))
+    unknown = prompt is None or (completion is None and bool(answer.text))
+    estimated = answer.estimated or unknown
     if prompt is None:
         prompt = _tokens(input_chars(body))
     if completion is None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any
 
 
 class Piece(Enum):
@@ -26,13 +25,19 @@ OnChunk = Callable[[str, Piece], None]
 
 @dataclass(slots=True)
 class Answer:
-    """The response object as JSON text, the text of its first choice, and its usage."""
+    """The response object as JSON text, the text of its first choice, and its usage.
+
+    Attributes:
+        prompt_tokens, completion_tokens: None where the endpoint told none, or an absurd one.
+        estimated: whether a count is ours, although the endpoint told another.
+    """
 
     body: str = ""
     text: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int = 0
+    estimated: bool = False
     first_token_at: datetime | None = None
 
     @property
@@ -41,17 +46,3 @@ class Answer:
         if self.prompt_tokens is None:
             return None
         return self.prompt_tokens + (self.completion_tokens or 0)
-
-    def take_usage(self, usage: Any) -> None:
-        """Take the counts of OpenAI's `usage` object; an impossible count stays unknown."""
-        if not isinstance(usage, dict):
-            return
-        self.prompt_tokens = _count(usage.get("prompt_tokens"))
-        self.completion_tokens = _count(usage.get("completion_tokens"))
-        details = usage.get("prompt_tokens_details")
-        if isinstance(details, dict):
-            self.cached_tokens = _count(details.get("cached_tokens")) or 0
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < 2**31 else None

@@ -16,19 +16,32 @@ import aiohttp
 import orjson
 
 from balancing.calls.answer import Answer, OnChunk
-from balancing.calls.reading import Reading, read_answer, read_at_most
+from balancing.calls.connection import Stale, use
+from balancing.calls.reader import read_answer
+from balancing.calls.reading import Body, Reading, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
-from balancing.calls.stream import read_stream
 from balancing.calls.timer import CallTimer, Phase
-from balancing.calls.whole import read_whole
 from balancing.endpoints.credentials import Unreadable
 from balancing.endpoints.target import Target
-from balancing.errors import UNKNOWN_SHAPE, Broken, CallError, TimedOut, Unavailable
+from balancing.errors import (
+    UNKNOWN_SHAPE,
+    Broken,
+    CallError,
+    TimedOut,
+    Unavailable,
+    Unparsable,
+)
 from balancing.kinds import KINDS
 from balancing.kinds.call import Call, Timeouts
 from balancing.kinds.contract import EndpointKind, Outgoing
 from balancing.kinds.shape import unsupported
 from balancing.outbound import connector
+
+# Some gateways send headers of tens of kilobytes: policies, traces, cookies.
+LARGEST_HEADER = 64 * 1024
+LARGEST_LISTING = 8 * 1024 * 1024
+# Kept-alive connections that may turn out to be closed, one after the other, in one call.
+MOST_STALE = 10
 
 
 class Client:
@@ -36,10 +49,12 @@ class Client:
 
     def __init__(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=connector(limit=0, ttl_dns_cache=10, keepalive_timeout=30),
+            connector=use(connector(limit=0, ttl_dns_cache=10, keepalive_timeout=30)),
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=256 * 1024,
+            max_line_size=LARGEST_HEADER,
+            max_field_size=LARGEST_HEADER,
         )
 
     async def close(self) -> None:
@@ -59,14 +74,16 @@ class Client:
         timeouts = call.timeouts.at(target.access, streamed=call.stream)
         timer = CallTimer(timeouts)
         with _kept_secret(target, credential), call_errors(timer):
-            async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
-                if response.status != 200:
+            async with (
+                timer.timeout,
+                await self._send(target, outgoing, timeouts.connect) as response,
+            ):
+                if not 200 <= response.status < 300:
                     raise await _refusal(response, credential)
                 timer.accepted()
+                labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
                 reading = Reading(call, kind, on_chunk, timer)
-                if call.stream and response.content_type == "text/event-stream":
-                    return await read_stream(response, reading)
-                return await read_whole(response, reading)
+                return await read_answer(Body(response, timer), reading, labelled=labelled)
 
     async def models(self, target: Target, timeouts: Timeouts) -> list[str]:
         """The models that an endpoint lists.
@@ -78,10 +95,13 @@ class Client:
         outgoing = kind.listing(target, credential)
         timer = CallTimer(timeouts)
         with call_errors(timer):
-            async with timer.timeout, self._send(target, outgoing, timeouts.connect) as response:
-                if response.status != 200:
+            async with (
+                timer.timeout,
+                await self._send(target, outgoing, timeouts.connect) as response,
+            ):
+                if not 200 <= response.status < 300:
                     raise await _refusal(response, credential)
-                data = await read_answer(response)
+                data = await read_at_most(response, LARGEST_LISTING)
         try:
             return kind.listed(orjson.loads(data))
         except UNKNOWN_SHAPE:
@@ -89,16 +109,24 @@ class Client:
                 "malformed", "the endpoint's list of models has an unknown shape"
             ) from None
 
-    def _send(self, target: Target, outgoing: Outgoing, connect_seconds: float) -> Any:
+    async def _send(
+        self, target: Target, outgoing: Outgoing, connect_seconds: float
+    ) -> aiohttp.ClientResponse:
+        """Send a request, again where the endpoint had closed the connection unseen."""
         extra = dict(target.access.extra_headers)
-        return self._session.request(
-            "POST" if outgoing.body else "GET",
-            outgoing.url,
-            data=outgoing.body or None,
-            headers={**outgoing.headers, **extra, **target.host_header},
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
+        options: dict[str, Any] = {
+            "data": outgoing.body or None,
+            "headers": {**outgoing.headers, **extra, **target.host_header},
+            "timeout": aiohttp.ClientTimeout(total=None, connect=connect_seconds),
             **target.connection_options,
-        )
+        }
+        method = "POST" if outgoing.body else "GET"
+        for _ in range(MOST_STALE):
+            try:
+                return await self._session.request(method, outgoing.url, **options)
+            except Stale:
+                continue
+        return await self._session.request(method, outgoing.url, **options)
 
 
 def _request(kind: EndpointKind, target: Target, call: Call, credential: str) -> Outgoing:
@@ -147,6 +175,11 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise TimedOut("connect_timeout", "the endpoint did not accept in time") from None
     except TimeoutError:
         raise timer.error() from None
+    except aiohttp.ClientResponseError as error:
+        # Its head is no HTTP, or it is compressed as nobody asked for: it would be so again.
+        encoded = "content-encoding" in error.message
+        code = "content_encoding" if encoded else "bad_http"
+        raise Unparsable(code, f"the endpoint's answer cannot be read: {error.message}") from None
     except (aiohttp.ClientError, OSError, UnicodeError) as error:
         # UnicodeError: no resolver takes the host's name.
         if timer.phase is Phase.CONNECT:

@@ -1,20 +1,23 @@
-"""What the readers of streamed and of unstreamed answers share."""
+"""What the readers of streamed and of unstreamed answers share: the call, and the bytes."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import orjson
 
+from balancing.calls import tolerant
 from balancing.calls.answer import OnChunk
 from balancing.calls.timer import CallTimer
-from balancing.errors import Broken
+from balancing.errors import Broken, TooLarge
 from balancing.kinds.call import Call
 from balancing.kinds.contract import EndpointKind
+from llmqueue_project.config import configuration
 
-LARGEST_ANSWER = 64 * 1024 * 1024
+# How long the endpoint may keep silent, or only ping, behind an answer that is complete.
+GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,67 @@ class Reading:
             answer["model"] = self.call.model
 
 
-async def read_answer(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body; a body above `LARGEST_ANSWER` is cut off a little later."""
-    return await read_at_most(response, LARGEST_ANSWER)
+class Body:
+    """The bytes of an answer as they come. A broken connection ends them like a whole one.
+
+    Attributes:
+        broken: why the connection ended early; None if it did not.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, timer: CallTimer) -> None:
+        self.broken: Exception | None = None
+        self._content = response.content
+        self._timer = timer
+        self._size = 0
+        self._limit = configuration().balancing.largest_answer_bytes
+
+    @property
+    def ended(self) -> bool:
+        """Whether all bytes have been read, and none can follow."""
+        return self._content.at_eof()
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end.
+
+        Raises:
+            TooLarge: the answer exceeds `balancing.largest_answer_bytes`.
+        """
+        if self.broken is not None:
+            return b""
+        try:
+            data = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            self.broken = error
+            # aiohttp's own methods raise from here on, and would hide what came before.
+            data = self._content._read_nowait(-1)
+        if data:
+            self._timer.progressed()
+            self._size += len(data)
+            if self._size > self._limit:
+                raise too_large(self._limit)
+        return data
+
+    async def read_until(self, end: float) -> bytes | None:
+        """The next bytes, or None if the loop's clock reaches `end` first."""
+        if self._content.at_eof() or self.broken is not None:
+            return await self.read()
+        try:
+            async with asyncio.timeout_at(end) as limit:
+                return await self.read()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return None
+
+
+def too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        "answer_too_large",
+        f"the answer is larger than {limit // 1024 // 1024} MiB "
+        "(setting balancing.largest_answer_bytes); ask for less in one request",
+    )
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -54,8 +115,8 @@ def object_of(data: bytes, what: str) -> dict[str, Any]:
         Broken: it is not JSON, or not an object.
     """
     try:
-        found = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        found = tolerant.read(data)
+    except ValueError:
         raise Broken("malformed", f"{what} is not JSON") from None
     if not isinstance(found, dict):
         raise Broken("malformed", f"{what} is not an object")

@@ -2,108 +2,235 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import aiohttp
 import orjson
 
-from balancing.calls import reading as limits
+from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
-from balancing.calls.reading import Reading, object_of
-from balancing.calls.refusals import error_inside
+from balancing.calls.chunks import chunks_of
+from balancing.calls.events import DONE, LARGE, Cutter, Event
+from balancing.calls.halves import Halves
+from balancing.calls.reading import GRACE_SECONDS, Body, Reading
+from balancing.calls.refusals import error_inside, is_error
+from balancing.calls.soundness import holds_answer
+from balancing.calls.usage import take_usage
 from balancing.errors import UNKNOWN_SHAPE, Broken
 from balancing.kinds.assembly import Assembly
 
-CHUNK = "the endpoint sent a chunk that"
+Json = dict[str, Any]
+# A text that comes in one huge piece is handed on in pieces of so many characters.
+PIECE_CHARACTERS = 256 * 1024
 
 
-async def read_stream(response: aiohttp.ClientResponse, reading: Reading) -> Answer:
-    """Read server-sent events to their end.
+async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading) -> Answer:
+    """Read a stream to its end; a client that asked for a whole answer gets it put together.
+
+    Once the answer is finished, its end is not waited for long: `GRACE_SECONDS` without a further
+    piece of the answer are enough, whether the endpoint keeps silent, pings or breaks off.
 
     Raises:
-        Broken: the stream ends before the answer, or has an unknown shape.
+        Broken: the stream ends before the answer, holds none, or has an unknown shape.
         Unavailable, Refused: an event reports a failure.
     """
-    return await _Stream(reading).read(response)
+    stream = Stream(reading)
+    now = asyncio.get_running_loop().time
+    data: bytes | None = head
+    ends_at = 0.0
+    while data:
+        for event in cutter.feed(data):
+            if type(event) is Event and len(event.payload) > LARGE:
+                await asyncio.sleep(0)
+            if stream.take(event) and stream.finished:
+                ends_at = now() + GRACE_SECONDS
+            if stream.done:
+                return stream.end()
+        data = await (body.read_until(ends_at) if stream.finished else body.read())
+    for event in cutter.end() if data is not None else ():
+        if not stream.done:
+            stream.take(event)
+    return stream.end(body.broken)
 
 
-class _Stream:
+class Stream:
+    """One streamed answer, from its events to the stored response.
+
+    Attributes:
+        done: whether the endpoint has said that nothing follows.
+        finished: whether the answer is complete: all choices that were asked for have an end.
+    """
+
     def __init__(self, reading: Reading) -> None:
+        self.done = False
+        self.finished = False
+        # Pieces that had come when it was finished. If more follow, finish reasons say nothing.
+        self._pieces = 0
+        self._goes_on = False
         self._reading = reading
+        self._streamed = reading.call.stream
+        self._on_chunk = reading.on_chunk
+        self._renames = bool(reading.call.model)
         self._public_id = reading.call.public_id
         self._translator = reading.kind.translator()
         self._assembly = Assembly()
+        self._halves = Halves()
         self._answer = Answer()
-        self._done = False
 
-    async def read(self, response: aiohttp.ClientResponse) -> Answer:
-        rest, size = b"", 0
-        while not self._done:
-            data = await response.content.readany()
-            if not data:
-                break
-            self._reading.timer.progressed()
-            size += len(data)
-            if size > limits.LARGEST_ANSWER:
-                raise Broken("too_large", "the endpoint's answer is too large")
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                if line.startswith(b"data:"):
-                    self._take_event(line[5:].strip())
-        return self._end()
+    def take(self, event: Event | Json) -> bool:
+        """Add an event, and hand on its chunks; whether it held a piece of the answer."""
+        if isinstance(event, dict):
+            found, odd, size = event, False, 0
+        elif type(event.found) is dict:
+            found, odd, size = event.found, event.odd, len(event.payload)
+            if event.name == b"error" and (self._translator is None or "type" not in found):
+                raise error_inside(found, tolerant.write(found))
+        else:
+            return self._take_other(event)
+        if self._translator is None:
+            return self._take_chunk(found, odd=odd, size=size)
+        spoke = False
+        for chunk in _translated(partial(self._translator.feed, found)):
+            spoke |= self._take_chunk(chunk, odd=odd)
+        self.done = self._translator.done
+        return spoke
 
-    def _take_event(self, payload: bytes) -> None:
-        if payload == b"[DONE]":
-            self._done = True
-        elif payload and self._translator is None:
-            self._take_chunk(object_of(payload, CHUNK), payload)
-        elif payload and self._translator is not None:
-            for chunk in _translated(partial(self._translator.feed, object_of(payload, CHUNK))):
-                self._take_chunk(chunk)
-            self._done = self._translator.done
+    def _take_other(self, event: Event) -> bool:
+        """An event without an object."""
+        if event.payload.strip() == DONE:
+            self.done = True
+        elif event.name == b"error":
+            text = event.payload.decode("utf-8", "replace")
+            raise error_inside(text if event.found is None else event.found, text)
+        elif event.payload != b"null":
+            what = "JSON" if event.found is None else "an object"
+            raise Broken("malformed", f"the endpoint sent a chunk that is not {what}")
+        return False
 
-    def _take_chunk(self, chunk: dict[str, Any], payload: bytes = b"") -> None:
-        if chunk.get("error"):
-            raise error_inside(chunk, payload.decode("utf-8", "replace"))
-        chunk["id"] = self._public_id
-        self._reading.rename(chunk)
+    def _take_chunk(self, chunk: Json, *, odd: bool = False, size: int = 0) -> bool:
         try:
-            spoke = self._assembly.feed(chunk)
-            # orjson reads deeper nesting than it writes; writing refuses such a chunk.
-            text = orjson.dumps(chunk).decode()
-        except (AttributeError, KeyError, TypeError):
+            choices = chunk.get("choices")
+            if not choices or None in choices or "error" in chunk or "message" in choices[0]:
+                return self._take_odd(chunk, odd=odd)
+            if odd or self._halves.waiting:
+                self._halves.mend(chunk)
+            return self._hand_on(chunk, size)
+        except UNKNOWN_SHAPE:
             raise Broken("malformed", "the endpoint sent a chunk of an unknown shape") from None
-        if spoke and self._answer.first_token_at is None:
-            self._answer.first_token_at = datetime.now(UTC)
-        self._reading.on_chunk(text, _piece(chunk, spoke=spoke))
 
-    def _end(self) -> Answer:
+    def _take_odd(self, chunk: Json, *, odd: bool) -> bool:
+        """A chunk without choices, an error, or a whole answer."""
+        if is_error(chunk):
+            raise error_inside(chunk, tolerant.write(chunk))
+        choices = chunk.get("choices")
+        if choices is None and not chunk.get("usage"):
+            # A ping in an object. Clients take no chunk without choices.
+            return False
+        choices = chunk["choices"] = [c for c in choices or () if c is not None]
+        if choices and "message" in choices[0] and "delta" not in choices[0]:
+            return self._take_whole(chunk)
+        if odd or self._halves.waiting:
+            self._halves.mend(chunk)
+        return self._hand_on(chunk, 0)
+
+    def _take_whole(self, whole: Json) -> bool:
+        """An event that holds the whole answer."""
+        if not holds_answer(whole, self._reading.call.api):
+            return False
+        for chunk, _ in chunks_of(whole, self._reading.call.api):
+            self._hand_on(chunk, 0)
+        return True
+
+    def _hand_on(self, chunk: Json, size: int) -> bool:
+        chunk["id"] = self._public_id
+        if self._renames:
+            self._reading.rename(chunk)
+        assembly = self._assembly
+        spoke = assembly.feed(chunk)
+        if spoke:
+            if self._answer.first_token_at is None:
+                self._answer.first_token_at = datetime.now(UTC)
+            if not self._goes_on and (self.finished or not assembly.unfinished):
+                self._note_end(assembly)
+        if self._streamed:
+            piece = Piece.CONTENT if spoke else _piece(chunk)
+            if size > LARGE:
+                for part in _parts(chunk):
+                    self._on_chunk(tolerant.write(part), piece)
+            else:
+                # orjson reads deeper nesting than it writes; writing refuses such a chunk.
+                self._on_chunk(tolerant.write(chunk), piece)
+        return spoke
+
+    def _note_end(self, assembly: Assembly) -> None:
+        if self.finished:
+            self._goes_on = assembly.tokens > self._pieces
+        has_all = not assembly.unfinished and assembly.choices >= self._asked_choices()
+        self.finished = has_all and not self._goes_on
+        self._pieces = assembly.tokens
+
+    def end(self, broken: Exception | None = None) -> Answer:
+        """The answer, when the stream has ended.
+
+        Raises:
+            Broken: it is not complete, or there is none.
+        """
         if self._translator is not None:
             for chunk in _translated(self._translator.end):
                 self._take_chunk(chunk)
-        if not self._done and not self._assembly.finished:
-            raise Broken("broken", "the endpoint's stream ended before its answer did")
-        answer, assembly = self._answer, self._assembly
-        answer.body = orjson.dumps({**assembly.response(), "id": self._public_id}).decode()
+        assembly = self._assembly
+        complete = self.finished if broken else assembly.finished
+        if not self.done and not complete:
+            why = f": {broken!r}" if broken else ""
+            raise Broken("broken", f"the endpoint's stream ended before its answer did{why}")
+        if not assembly.has_content:
+            raise Broken("empty_answer", "the endpoint's stream held nothing of an answer")
+        return self._whole(assembly)
+
+    def _whole(self, assembly: Assembly) -> Answer:
+        answer = self._answer
+        response = assembly.response(completion=self._reading.call.api == "completion")
+        answer.body = tolerant.write({**response, "id": self._public_id})
         answer.text = assembly.text
-        answer.take_usage(assembly.usage)
+        take_usage(answer, assembly.usage, self._reading.call)
         if answer.completion_tokens is None:
             answer.completion_tokens = assembly.tokens
         return answer
 
+    def _asked_choices(self) -> int:
+        body = self._reading.call.body
+        if '"n"' not in body:
+            return 1
+        asked = orjson.loads(body).get("n")
+        return asked if isinstance(asked, int) else 1
 
-def _piece(chunk: dict[str, Any], *, spoke: bool) -> Piece:
-    choices = chunk.get("choices") or ()
-    if not choices and "usage" in chunk:
-        return Piece.USAGE
-    ends = any(choice.get("finish_reason") for choice in choices)
-    return Piece.CONTENT if spoke or ends else Piece.FRAME
+
+def _piece(chunk: Json) -> Piece:
+    """What a chunk holds that says nothing."""
+    return Piece.USAGE if not chunk["choices"] and chunk.get("usage") else Piece.FRAME
 
 
-def _translated(make: Callable[[], Iterable[dict[str, Any]]]) -> list[dict[str, Any]]:
+def _parts(chunk: Json) -> Iterator[Json]:
+    """A chunk whose one text is huge, as several: readers on the way have limits."""
+    choices = chunk["choices"]
+    delta = choices[0].get("delta") if len(choices) == 1 else None
+    delta = delta if isinstance(delta, dict) else {}
+    text = delta.get("content")
+    if not isinstance(text, str):
+        yield chunk
+        return
+    last = {**chunk, "choices": [{**choices[0], "delta": {**delta, "content": ""}}]}
+    for at in range(0, len(text), PIECE_CHARACTERS):
+        part = {"content": text[at : at + PIECE_CHARACTERS]}
+        choice = {"index": choices[0].get("index"), "delta": part, "finish_reason": None}
+        yield {**chunk, "choices": [choice]}
+    yield last
+
+
+def _translated(make: Callable[[], Iterable[Json]]) -> list[Json]:
     try:
         return list(make())
     except UNKNOWN_SHAPE:

@@ -4,116 +4,236 @@ from __future__ import annotations
 
 from typing import Any
 
+from balancing.kinds.tool_calls import ToolCalls
+
+Json = dict[str, Any]
+# Fields of a delta that say something about it, and nothing that a reader would miss.
+_LABELS = frozenset({"role", "name", "id", "type", "model", "provider"})
+# Strings of a streamed object that grow piece by piece: audio, a legacy function call, thoughts.
+_GROWING = frozenset({"data", "transcript", "arguments", "text", "thinking", "summary"})
+# What some servers send as the finish reason of a choice that goes on.
+_NOT_YET = ("null", "none", "None", "not_finished")
+
 
 class Assembly:
-    """Takes the `chat.completion.chunk` (or `text_completion`) objects of one stream."""
+    """Takes the `chat.completion.chunk` (or `text_completion`) objects of one stream.
+
+    Attributes:
+        usage: the token counts that the chunks reported.
+        tokens: how many pieces came, each of about a token.
+        unfinished: how many choices have begun and not ended.
+        has_content: whether any chunk held something that a client would miss.
+    """
 
     def __init__(self) -> None:
-        self._head: dict[str, Any] = {}
-        self._choices: dict[int, dict[str, Any]] = {}
-        self.usage: dict[str, Any] | None = None
+        self._head: Json = {}
+        self._has_head = False
+        self._choices: dict[int, _Choice] = {}
+        self.unfinished = 0
+        self.usage: Json | None = None
         self.tokens = 0
+        self.has_content = False
 
-    def feed(self, chunk: dict[str, Any]) -> bool:
-        """Add one chunk; returns whether it held generated text or tool calls."""
+    def feed(self, chunk: Json) -> bool:
+        """Add one chunk; returns whether it held text, reasoning, a tool call or a finish reason.
+
+        Raises:
+            one of `balancing.errors.UNKNOWN_SHAPE`: the chunk has an unknown shape.
+        """
         if chunk.get("usage"):
-            self.usage = chunk["usage"]
-        if not self._head:
-            self._head = {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
+            self._count(chunk["usage"])
+        choices = chunk.get("choices")
+        if not self._has_head:
+            self._take_head(chunk, final=bool(choices))
         spoke = False
-        for choice in chunk.get("choices") or ():
+        for choice in choices or ():
             spoke |= self._merge(choice)
+        if spoke:
+            self.has_content = True
         return spoke
 
-    def _merge(self, choice: dict[str, Any]) -> bool:
-        index = choice.get("index", 0)
-        whole = self._choices.setdefault(index, {"index": index, "parts": [], "message": {}})
-        if choice.get("finish_reason"):
-            whole["finish_reason"] = choice["finish_reason"]
+    def _take_head(self, chunk: Json, *, final: bool) -> None:
+        """Azure's first chunk has neither model nor choices: the first real one fills the gaps."""
+        head = {k: v for k, v in chunk.items() if k not in ("choices", "usage")}
+        self._head = {**head, **{k: v for k, v in self._head.items() if v}}
+        self._has_head = final
+
+    def _count(self, usage: Any) -> None:
+        """Later counts replace earlier ones; a zero replaces none."""
+        if isinstance(usage, dict):
+            known = self.usage or {}
+            self.usage = {**known, **{k: v for k, v in usage.items() if v or k not in known}}
+
+    def _merge(self, choice: Json) -> bool:
+        index = choice.get("index") or 0
+        if type(index) is not int:
+            index = int(index)
+        whole = self._choices.get(index)
+        if whole is None:
+            whole = self._choices[index] = _Choice()
+            self.unfinished += 1
+        spoke = False
+        if delta := choice.get("delta"):
+            spoke = whole.add(delta)
+        elif text := choice.get("text"):
+            spoke = whole.add_text(text)
+        if spoke:
+            self.tokens += 1
         if choice.get("logprobs"):
-            _extend(whole.setdefault("logprobs", {}), choice["logprobs"])
-        if "text" in choice:
-            return self._append(whole, choice["text"])
-        delta: dict[str, Any] = choice.get("delta") or {}
-        spoke = self._append(whole, delta.get("content"))
-        for name, value in delta.items():
-            if name == "tool_calls":
-                if value:
-                    _merge_tool_calls(whole["message"].setdefault("tool_calls", []), value)
-                    spoke = True
-            elif name not in ("content", "role") and isinstance(value, str):
-                whole["message"][name] = whole["message"].get(name, "") + value
-                spoke = spoke or bool(value)
+            _extend(whole.logprobs, choice["logprobs"])
+        reason = choice.get("finish_reason")
+        if reason and reason not in _NOT_YET:
+            self.unfinished -= not whole.finish_reason
+            whole.finish_reason = reason
+            return True
         return spoke
-
-    def _append(self, whole: dict[str, Any], text: Any) -> bool:
-        if not text:
-            return False
-        if not isinstance(text, str):
-            raise TypeError("generated text is not text")
-        self.tokens += 1
-        whole["parts"].append(text)
-        return True
 
     @property
     def finished(self) -> bool:
         """Whether every choice that has begun has a finish reason."""
-        return bool(self._choices) and all(
-            choice.get("finish_reason") for choice in self._choices.values()
-        )
+        return not self.unfinished and bool(self._choices)
+
+    @property
+    def choices(self) -> int:
+        """How many choices have begun."""
+        return len(self._choices)
 
     @property
     def text(self) -> str:
         """The text of the first choice."""
-        first = self._choices.get(0)
-        return "".join(first["parts"]) if first else ""
+        return self._choices[min(self._choices)].text if self._choices else ""
 
-    def response(self) -> dict[str, Any]:
-        """The response object, as an unstreamed call would have returned it."""
-        completion = self._head.get("object") == "text_completion"
+    def response(self, *, completion: bool = False) -> Json:
+        """The response object, as an unstreamed call would have returned it.
+
+        Args:
+            completion: whether it answers a legacy completion, though its chunks do not say so.
+        """
+        completion = completion or self._head.get("object") == "text_completion"
         response = {**self._head, "object": "text_completion" if completion else "chat.completion"}
         response["choices"] = [
-            self._choice(self._choices[index], completion) for index in sorted(self._choices)
+            {"index": index, **self._choices[index].whole(completion=completion)}
+            for index in sorted(self._choices)
         ]
         if self.usage:
             response["usage"] = self.usage
         return response
 
-    def _choice(self, whole: dict[str, Any], completion: bool) -> dict[str, Any]:
-        text = "".join(whole["parts"])
-        choice: dict[str, Any] = {
-            "index": whole["index"],
-            "finish_reason": whole.get("finish_reason"),
-            "logprobs": whole.get("logprobs"),
+
+class _Choice:
+    """What has come of one choice."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        # Other strings of the message, piece by piece: reasoning, a refusal.
+        self._strings: dict[str, list[str]] = {}
+        self._others: Json = {}
+        self._calls: ToolCalls | None = None
+        self.logprobs: Json = {}
+        self.finish_reason: Any = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    def add_text(self, text: Any) -> bool:
+        if not text:
+            return False
+        if isinstance(text, str):
+            self._parts.append(text)
+            return True
+        return self._add_content(text if isinstance(text, list) else [text])
+
+    def add(self, delta: Json) -> bool:
+        spoke = False
+        for name, value in delta.items():
+            if not value or name == "role":
+                continue
+            if name == "content":
+                if type(value) is str:
+                    self._parts.append(value)
+                    spoke = True
+                else:
+                    spoke |= self.add_text(value)
+            elif name == "tool_calls":
+                spoke |= self._add_calls(value)
+            else:
+                self._add_other(name, value)
+                spoke = spoke or name not in _LABELS
+        return spoke
+
+    def _add_content(self, parts: list[Any]) -> bool:
+        """Content as a list of parts: text, and the reasoning of some models."""
+        for part in parts:
+            if not isinstance(part, dict):
+                raise TypeError("generated text is not text")
+            if isinstance(part.get("thinking"), list):
+                for thought in part["thinking"]:
+                    self._add_other("reasoning_content", thought.get("text") or "")
+            elif isinstance(part.get("thinking"), str):
+                self._add_other("reasoning_content", part["thinking"])
+            elif isinstance(part.get("text"), str):
+                self._parts.append(part["text"])
+        return bool(parts)
+
+    def _add_calls(self, parts: Any) -> bool:
+        calls = self._calls = self._calls or ToolCalls()
+        for part in parts:
+            calls.feed(part)
+        return True
+
+    def _add_other(self, name: str, value: Any) -> None:
+        if isinstance(value, str):
+            self._strings.setdefault(name, []).append(value)
+        elif isinstance(value, list):
+            known = self._others.setdefault(name, [])
+            for each in value:
+                _join(known, each)
+        elif isinstance(value, dict):
+            _grow(self._others.setdefault(name, {}), value)
+        else:
+            self._others[name] = value
+
+    def whole(self, *, completion: bool) -> Json:
+        choice: Json = {
+            "finish_reason": self.finish_reason,
+            "logprobs": self.logprobs or None,
         }
         if completion:
-            choice["text"] = text
-        else:
-            content = text or (None if whole["message"].get("tool_calls") else "")
-            choice["message"] = {"role": "assistant", "content": content, **whole["message"]}
+            choice["text"] = self.text
+            return choice
+        others = {name: "".join(parts) for name, parts in self._strings.items()} | self._others
+        content = self.text or (None if self._calls else "")
+        choice["message"] = {"role": "assistant", "content": content, **others}
+        if self._calls:
+            choice["message"]["tool_calls"] = self._calls.whole()
         return choice
 
 
-def _extend(whole: dict[str, Any], part: dict[str, Any]) -> None:
-    for name, value in part.items():
+def _extend(whole: Json, part: Any) -> None:
+    for name, value in part.items() if isinstance(part, dict) else ():
         if isinstance(value, list):
             whole.setdefault(name, []).extend(value)
 
 
-def _merge_tool_calls(whole: list[dict[str, Any]], parts: list[dict[str, Any]]) -> None:
-    for part in parts:
-        index = part.get("index", len(whole))
-        call = next((c for c in whole if c["index"] == index), None)
-        if call is None:
-            call = {"index": index, "id": "", "type": "function", "function": {}}
-            whole.append(call)
-        call["id"] = part.get("id") or call["id"]
-        if part.get("extra_content"):
-            # Signatures of Gemini's thoughts. Gemini refuses a history without them.
-            call["extra_content"] = part["extra_content"]
-        function = part.get("function") or {}
-        if function.get("name"):
-            call["function"]["name"] = function["name"]
-        if function.get("arguments") is not None:
-            known = call["function"].get("arguments", "")
-            call["function"]["arguments"] = known + function["arguments"]
+def _join(known: list[Any], item: Any) -> None:
+    """Add an item of a streamed list; pieces of one item have its type and index."""
+    last = known[-1] if known else None
+    if (
+        isinstance(last, dict)
+        and isinstance(item, dict)
+        and item.get("index") is not None
+        and (last.get("type"), last.get("index")) == (item.get("type"), item.get("index"))
+    ):
+        _grow(last, item)
+    else:
+        known.append(dict(item) if isinstance(item, dict) else item)
+
+
+def _grow(known: Json, part: Json) -> None:
+    for name, value in part.items():
+        before = known.get(name)
+        if name in _GROWING and isinstance(value, str) and isinstance(before, str):
+            known[name] = before + value
+        elif value is not None:
+            known[name] = value

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import structlog
 
+from scheduling.dispatch import large_results
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import FailedAttempt, Finish, SideCall, finishes, storable
 from scheduling.models import Api
@@ -142,11 +143,21 @@ class Claims:
         pause = 0.1
         while True:
             try:
-                return await self._finish(outcome)
+                return await self._store(outcome)
             except psycopg.OperationalError as error:
                 log.warning("finish.waits", job=str(outcome.id), error=str(error))
                 await asyncio.sleep(pause)
                 pause = min(2.0, pause * 2)
+
+    async def _store(self, outcome: Finish) -> bool:
+        if large_results.is_large(outcome):
+            return await self._store_large(outcome)
+        return await self._finish(outcome)
+
+    async def _store_large(self, outcome: Finish) -> bool:
+        if await large_results.store(self._database.durable, outcome):
+            return True
+        return bool(await fetch(self._database.durable, STORED, _leases([outcome])))
 
     async def _finish_group(self, outcomes: Sequence[Finish]) -> list[bool]:
         rows = await fetch(self._database.durable, FINISH, finishes(outcomes))
@@ -160,7 +171,7 @@ class Claims:
 
 
 def _chars(finish: Finish) -> int:
-    return len(finish.result)
+    return len(finish.result or "")
 
 
 def _leases(jobs: Sequence[Claimed] | Sequence[Finish]) -> dict[str, list[UUID]]:

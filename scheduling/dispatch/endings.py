@@ -20,7 +20,8 @@ class Finish:
     """How a job ended; `outcome` is its last attempt's, empty when none was made.
 
     `error_message` is for the client; `detail` is for operators, on the attempt. `error_status` is
-    the HTTP status of an endpoint's refusal, 0 without one.
+    the HTTP status of an endpoint's refusal, 0 without one. `result` is None where it is stored
+    apart (`large_results.py`).
     """
 
     id: UUID
@@ -38,7 +39,7 @@ class Finish:
     error_status: int = 0
     detail: str = ""
     first_token_at: datetime | None = None
-    result: str = ""
+    result: str | None = ""
     text: str = ""
     why: str | None = None
     spent_prompt: int = 0

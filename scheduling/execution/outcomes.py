@@ -13,6 +13,7 @@ from balancing.errors import Busy, CallError, Refused
 from scheduling import metrics, spending
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.endings import Finish
+from scheduling.dispatch.large_results import is_large
 from scheduling.execution.contracts import Announces, Entries, Leases
 from scheduling.execution.run import Run
 from scheduling.models import Attempt, Status
@@ -78,14 +79,16 @@ class Outcomes:
             outcome=Attempt.Outcome.OK,
             prompt_tokens=prompt,
             completion_tokens=completion,
-            actual_cost=actual_cost(prompt or 0, completion or 0) if prompt is not None else None,
+            actual_cost=actual_cost(spent.prompt_tokens, spent.completion_tokens),
             first_token_at=answer.first_token_at or run.first_token_at,
             result=answer.body,
             text=answer.text,
         )
         if await self._claims.finish(finish):
             _count_completed(run, finish, spent)
-            await self._tell(run, Status.COMPLETED, {"body": None if job.stream else answer.body})
+            # A large answer does not travel through Valkey: whoever waits reads the stored one.
+            by_reference = job.stream or is_large(finish)
+            await self._tell(run, Status.COMPLETED, {"body": None if by_reference else answer.body})
 
     async def end(self, run: Run, end: End) -> None:
         """Store an end without an answer; nothing is told where the lease was lost."""

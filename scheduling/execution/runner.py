@@ -140,6 +140,9 @@ class Runner:
         put_off = self._budgets.put_off(run.call.target.id, run.call.target.name)
         if not put_off and await self._fail_over(run, error):
             return True
+        if not error.repeatable and not self._others(run):
+            await self._outcomes.end(run, End.failed(error))
+            return False
         wait = self._told_wait(run)
         if isinstance(error, Busy) and max(wait, LEAST_LEFT_SECONDS) >= run.seconds_left:
             await self._outcomes.end(run, End.failed(error, retry_after_seconds=wait))
@@ -179,11 +182,16 @@ class Runner:
 
     async def _elsewhere(self, run: Run) -> Slot | None:
         """A slot at an endpoint that has not failed this job: of its model, else of a fallback."""
-        job, tried = run.job, frozenset(run.tried)
-        models = [m for m in self._models(job) if self._pool.others_serving(m, tried, job.api)]
+        job, models = run.job, self._others(run)
         if not models:
             return None
-        return await self._pool.take_slot(job, models, tried, {"failover": run.call.target.name})
+        because = {"failover": run.call.target.name}
+        return await self._pool.take_slot(job, models, frozenset(run.tried), because)
+
+    def _others(self, run: Run) -> list[str]:
+        """The models of the job, fallbacks included, that an endpoint serves which did not fail."""
+        job, tried = run.job, frozenset(run.tried)
+        return [m for m in self._models(job) if self._pool.others_serving(m, tried, job.api)]
 
     async def _hold(self, run: Run, error: CallError, wait: float, put_off: float) -> None:
         """Give the job up until its next attempt is due; it keeps its fair tag.

@@ -33,7 +33,8 @@ finished as (
 results as (
     insert into scheduling_jobresult (job_id, body, text)
     select i.id, i.result, i.text from input i join finished using (id)
-     where i.status = 'completed'
+     -- A large result is stored already (scheduling/dispatch/large_results.py).
+     where i.status = 'completed' and i.result is not null
         on conflict (job_id) do update set body = excluded.body, text = excluded.text
 ),
 tries as (

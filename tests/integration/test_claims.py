@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.claims import Claims
 from scheduling.dispatch.endings import FailedAttempt, Finish
+from scheduling.job_state import ended as job_state_ended
+from scheduling.job_state import stored_body
 from scheduling.models import Attempt, Priority, Status
 from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
 from scheduling.sweep import Ended
@@ -352,6 +356,35 @@ class TestFinish:
             "w1",
             {"p": 1},
         )
+
+    async def test_a_large_result_is_stored_whole(self, database: Db, claims: Claims) -> None:
+        """X6"""
+        await database.submit(spec(await database.flow()))
+        (job,) = await take(claims)
+        body = '{"a":"\\u00e9\t\\\\ \u00e9\0"}' + "x" * 2_000_000
+
+        stored = await claims.finish(completed(job, prompt_tokens=3, result=body, text="a\nb"))
+
+        assert stored
+        assert await database.one("select body, text from scheduling_jobresult") == (
+            body.replace("\0", "\ufffd"),
+            "a\nb",
+        )
+        assert await database.job(job.id, "status, prompt_tokens") == ("completed", 3)
+        assert await stored_body(database.pools, job.id) == body.replace("\0", "\ufffd").encode()
+        (ended,) = (await job_state_ended(database.pools, [job.id])).values()
+        assert orjson.loads(ended.end)["body"] is None
+
+    async def test_a_large_result_of_a_lost_lease_is_not_stored(
+        self, database: Db, claims: Claims
+    ) -> None:
+        await database.submit(spec(await database.flow()))
+        (job,) = await take(claims)
+        lost = replace(completed(job, result="x" * 2_000_000), lease_token=uuid4())
+
+        assert not await claims.finish(lost)
+
+        assert await database.rows("select 1 from scheduling_jobresult") == []
 
     async def test_finishing_twice_is_no_error_and_stores_once(
         self, database: Db, claims: Claims

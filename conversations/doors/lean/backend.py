@@ -31,6 +31,7 @@ from conversations.priority.rulebook import KnownRules
 from conversations.streams.listener import Listener
 from conversations.streams.waiter import Entry, Waiter
 from llmqueue_project.config import configuration
+from scheduling import job_state
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority
 from scheduling.specs import JobSpec, Receipt
@@ -181,6 +182,17 @@ class Backend:
     def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
         """The entries of a job up to its end; an empty list means that it is time for a comment."""
         return self.listener.entries(waiter, tick_seconds=self.config.web.comment_seconds)
+
+    async def stored_body(self, job_id: UUID) -> bytes:
+        """
+        Raises:
+            Refusal: the answer has been removed.
+            psycopg.OperationalError: the server is away.
+        """
+        body = await job_state.stored_body(self.database, job_id)
+        if body is None:
+            raise Refusal(502, "answer_removed", "the answer has been removed")
+        return body
 
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job, at most a second or so old."""

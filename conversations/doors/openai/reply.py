@@ -36,6 +36,9 @@ class Jobs(Protocol):
     def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
         """Position and wait of a queued job."""
 
+    async def stored_body(self, job_id: UUID) -> bytes:
+        """The stored answer of a completed job."""
+
     async def cancel(self, job_id: UUID) -> None:
         """End a job that nobody waits for any more."""
 
@@ -172,9 +175,16 @@ class Reply:
 
     async def _finish_whole(self, end: dict[str, Any]) -> None:
         if end["status"] == Status.COMPLETED:
-            await self._exchange.answer(200, end["body"].encode(), self._headers(end))
+            await self._exchange.answer(200, await self._body(end), self._headers(end))
         else:
             await self._exchange.refuse(of_end(end), self._headers(end))
+
+    async def _body(self, end: dict[str, Any]) -> bytes:
+        """The answer; a large one is not in the entry but in PostgreSQL."""
+        if end.get("body") is not None:
+            body: str = end["body"]
+            return body.encode()
+        return await self._jobs.stored_body(self._spec.id)
 
     async def _finish_stream(self, end: dict[str, Any]) -> None:
         if end["status"] != Status.COMPLETED:

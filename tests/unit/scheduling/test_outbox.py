@@ -71,6 +71,19 @@ async def letters(valkey: Redis) -> AsyncIterator[Mailbox]:
         yield Mailbox(subscription)
 
 
+async def test_many_megabytes_travel_in_several_letters(valkey: Redis, letters: Mailbox) -> None:
+    """X7"""
+    out, source = outbox(valkey), job_stream(keep=False)
+
+    for _ in range(12):
+        out.put(source, DELTA, "x" * 1_000_000)
+    out.put(source, FINAL, "{}")
+
+    entries = await letters.until(FINAL)
+    assert [entry[2] for entry in entries] == list(range(1, 14))
+    assert max(len(letter) for letter in letters.letters) <= 5
+
+
 async def test_entries_arrive_in_order_and_the_end_last(valkey: Redis, letters: Mailbox) -> None:
     out, source = outbox(valkey), job_stream()
 

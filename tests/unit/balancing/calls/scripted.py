@@ -20,6 +20,7 @@ from balancing.kinds.call import Call, Timeouts
 PATIENT = Timeouts(connect=5, first_token=5, stall=5, total=10)
 SSE = "text/event-stream"
 DELTA = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
+ANSWER = '{"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]}'
 LAST = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 
 

@@ -9,9 +9,11 @@ import orjson
 import pytest
 
 from balancing.calls.client import Client, upstream
-from balancing.errors import Broken, Unavailable
+from balancing.errors import Broken, TooLarge, Unavailable
+from llmqueue_project.config import configuration
 from tests.fake_llm import FakeLLM
 from tests.unit.balancing.calls.scripted import (
+    ANSWER,
     DELTA,
     LAST,
     Chunks,
@@ -35,9 +37,9 @@ class TestOddAnswers:
     @pytest.mark.parametrize(
         ("data", "stream"),
         [
-            (response(b'{"choices": [], "x": %b}' % DEEP), False),
-            (response(b'{"choices": [5]}'), True),
-            (response(b'{"choices": 5}'), True),
+            (response(b'{"choices": [{"text": "a"}], "x": %b}' % DEEP), False),
+            (events(b'{"choices": [5]}'), True),
+            (events(b'{"choices": 5}'), True),
             (events(b'{"choices": [], "x": %b}' % DEEP), True),
         ],
     )
@@ -94,7 +96,7 @@ class TestBreaks:
             b'{"choices":[{"delta":"abc"}]}',
             b'{"choices":[{"delta":{"tool_calls":[null]}}]}',
             b'{"choices":[{"delta":{"content":5}}]}',
-            b'{"choices":[{"index":[],"delta":{}}]}',
+            b'{"choices":[{"index":[0],"delta":{}}]}',
         ],
     )
     async def test_a_malformed_chunk(self, client: Client, payload: bytes) -> None:
@@ -103,7 +105,7 @@ class TestBreaks:
         assert isinstance(error, Broken)
         assert error.code == "malformed"
 
-    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"{" * 10])
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"x"', b"{" * 10, b"[1]"])
     async def test_a_malformed_answer(self, client: Client, body: bytes) -> None:
         error = await failure_of(client, response(body))
 
@@ -114,7 +116,8 @@ class TestBreaks:
     async def test_an_answer_without_end(
         self, client: Client, monkeypatch: pytest.MonkeyPatch, stream: bool
     ) -> None:
-        monkeypatch.setattr("balancing.calls.reading.LARGEST_ANSWER", 1000)
+        limited = configuration().balancing.model_copy(update={"largest_answer_bytes": 1000})
+        monkeypatch.setattr(configuration(), "balancing", limited)
         huge = {
             "choices": [
                 {"index": 0, "delta": {"content": "x" * 2_000_000}, "finish_reason": "stop"}
@@ -124,7 +127,9 @@ class TestBreaks:
 
         error = await failure_of(client, data, stream=stream)
 
-        assert isinstance(error, Broken)
+        assert isinstance(error, TooLarge)
+        assert not error.retryable
+        assert "largest_answer_bytes" in error.public
 
 
 class TestCredential:
@@ -133,19 +138,19 @@ class TestCredential:
     ) -> None:
         monkeypatch.setenv("LLM_GPU_KEY", "s3cret")
 
-        async with scripted(response("{}")) as (url, requests):
+        async with scripted(response(ANSWER)) as (url, requests):
             await client.call(target(url, "LLM_GPU_KEY"), chat(), Chunks())
 
         assert b"Authorization: Bearer s3cret\r\n" in requests[0]
 
     async def test_without_a_variable_none_is_sent(self, client: Client) -> None:
-        async with scripted(response("{}")) as (url, requests):
+        async with scripted(response(ANSWER)) as (url, requests):
             await client.call(target(url), chat(), Chunks())
 
         assert b"authorization" not in requests[0].lower()
 
     async def test_cookies_are_not_kept(self, client: Client) -> None:
-        async with scripted(response("{}", Set_Cookie="a=b")) as (url, requests):
+        async with scripted(response(ANSWER, Set_Cookie="a=b")) as (url, requests):
             for _ in range(2):
                 await client.call(target(url), chat(), Chunks())
 
@@ -154,7 +159,7 @@ class TestCredential:
 
 class TestMember:
     async def test_it_is_called_at_its_address_by_its_groups_name(self, client: Client) -> None:
-        async with scripted(response("{}")) as (url, requests):
+        async with scripted(response(ANSWER)) as (url, requests):
             member = replace(target(url), host="llm.local:8000")
             await client.call(member, chat(), Chunks())
 

@@ -31,8 +31,8 @@ from tests.fake_llm import FakeLLM
 
 PATIENT = Timeouts(connect=5, first_token=5, stall=5, total=10)
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n"
-    b"connection: close\r\n\r\n{}"
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 34\r\n"
+    b'connection: close\r\n\r\n{"choices":[{"text":"something"}]}'
 )
 
 

@@ -67,7 +67,7 @@ def test_only_what_carries_something_counts_as_speech() -> None:
         assembly.feed(chunk(usage={"total_tokens": 3})),
     ]
 
-    assert spoke == [False, True, True, True, False, False]
+    assert spoke == [False, True, True, True, True, False]
 
 
 def test_usage_of_the_last_chunk_is_kept() -> None:

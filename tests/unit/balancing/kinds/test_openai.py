@@ -47,7 +47,9 @@ async def test_the_v1_api(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 async def test_a_dated_version_names_the_deployment(api: str, fields: Any, path: str) -> None:
-    seen = await exchange(DATED, answered(WHOLE), api=api, path="", model="my gpt", **fields)
+    answer = {"data": [{"index": 0, "embedding": [0.5]}]} if api == "embedding" else WHOLE
+
+    seen = await exchange(DATED, answered(answer), api=api, path="", model="my gpt", **fields)
 
     assert seen.path == f"/openai/deployments/my%20gpt/{path}?api-version=2024-10-21"
 

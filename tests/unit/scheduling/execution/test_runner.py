@@ -25,6 +25,7 @@ from balancing.errors import (
     Refused,
     TimedOut,
     Unavailable,
+    Unparsable,
 )
 from balancing.kinds.call import Call
 from balancing.live.state import CallOutcome, Ending
@@ -39,6 +40,7 @@ from scheduling.execution.run import MOST_CALLS, Stop
 from scheduling.execution.runner import Runner
 from scheduling.models import Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE, JobStream
+from scheduling.specs import actual_cost
 from scheduling.tickets.gate import TicketGate
 from tests.hot_path import MODEL, claimed
 
@@ -275,12 +277,22 @@ class TestCompletion:
         assert world.outbox.end["body"] is None, "the chunks have told it"
         assert world.ending.first_token_at is not None
 
-    async def test_an_answer_without_usage_settles_no_cost(self) -> None:
+    async def test_a_large_answer_is_not_told_but_read_where_it_is_stored(self) -> None:
+        """X6"""
+        world = World(StubClient(Answer(body="x" * 2_000_000)))
+
+        await world.run(claimed())
+
+        assert world.ending.result == "x" * 2_000_000
+        assert world.outbox.end["body"] is None
+
+    async def test_an_answer_without_usage_settles_an_estimated_cost(self) -> None:
         world = World(StubClient(Answer(body="{}", completion_tokens=3)))
 
         await world.run(claimed())
 
-        assert world.ending.actual_cost is None
+        assert world.ending.actual_cost == actual_cost(1, 3)
+        assert world.ending.spent_estimated
 
     async def test_a_lost_lease_tells_nobody(self) -> None:
         world = World(StubClient(HELLO))
@@ -552,6 +564,21 @@ class TestWhoIsCharged:
 
 
 class TestFailover:
+    async def test_what_would_be_unreadable_again_is_tried_elsewhere_only(self) -> None:
+        """X15"""
+        unparsable = Unparsable("bad_http", "no HTTP")
+        alone = World(StubClient(unparsable), StubPool(1))
+        helped = World(StubClient(unparsable, HELLO), StubPool(2, offers=[2]))
+
+        await alone.run(claimed())
+        await helped.run(claimed())
+
+        assert (alone.ending.status, alone.ending.error_code) == (Status.FAILED, "bad_http")
+        assert alone.pool.failing == [1]
+        assert len(alone.client.calls) == 1
+        assert [endpoint for endpoint, _ in helped.client.calls] == [1, 2]
+        assert helped.ending.status == Status.COMPLETED
+
     async def test_another_endpoint_is_tried_at_once_under_the_same_lease(self) -> None:
         pool = StubPool(2, offers=[2])
         world = World(StubClient(Unavailable("connect_failed", "no"), HELLO), pool)

@@ -37,6 +37,9 @@ class StubJobs:
     def outlook(self, level: object, model: str, fair_tag: float) -> Outlook:
         return Outlook(3, 4.25)
 
+    async def stored_body(self, job_id: UUID) -> bytes:
+        return b'{"large":1}'
+
     async def cancel(self, job_id: UUID) -> None:
         self.cancelled.append(job_id)
 
@@ -101,6 +104,12 @@ class TestWhole:
         assert response.headers["x-llmqueue-endpoint"] == "one"
         assert response.headers["x-llmqueue-priority"] == "normal"
         assert response.ended
+
+    async def test_a_large_answer_is_read_where_it_is_stored(self) -> None:
+        """X6"""
+        response, _ = await answer([final(body=None)])
+
+        assert (response.status, response.json) == (200, {"large": 1})
 
     async def test_a_failure_is_an_error_object(self) -> None:
         response, _ = await answer([failed("http_503")])
