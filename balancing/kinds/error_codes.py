@@ -13,6 +13,8 @@ def status_of(status: int, found: Any) -> int:
     """The status that counts: a code of 400 to 599 in the body, where the HTTP status hides it."""
     if 0 < status < 500 and status != 200:
         return status
+    if _is_bare(found):
+        return status
     inner = next((n for n in map(_status, _values(found, _STATUS_FIELDS)) if n), 0)
     if not inner and status in _INSIDE:
         return next((_TYPES[code] for code in sorted(codes_of(found)) if code in _TYPES), 0)
@@ -62,6 +64,15 @@ def _is_code(value: Any) -> bool:
 def _status(value: Any) -> int:
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
     return int(text) if re.fullmatch(r"[45]\d\d", text, re.ASCII) else 0
+
+
+def _is_bare(found: Any) -> bool:
+    """`{"object": "error", "message": ..., "code": 400}` without a type.
+
+    Gateways write it for whatever went wrong behind them, so its number says nothing.
+    """
+    is_foreign = isinstance(found, dict) and found.get("object") == "error"
+    return is_foreign and all(code.isdigit() for code in codes_of(found))
 
 
 def _is_validation(detail: Any) -> bool:

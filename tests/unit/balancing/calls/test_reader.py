@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from balancing.calls.answer import Answer, Piece
-from balancing.errors import Broken, CallError, Unavailable
+from balancing.errors import Broken, CallError, Refused, Unavailable
 from tests.unit.balancing.calls.fed import (
     asked,
     delta,
@@ -308,7 +308,6 @@ NO_ANSWERS: list[Any] = [
     {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]},
     {"object": "error", "message": "no", "code": 400},
     {"detail": "no"},
-    {"detail": [{"loc": ["body"], "msg": "no"}]},
     {"base_resp": {"status_code": 1002, "status_msg": "no"}},
     {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "no"}},
     {"error": {"message": "no"}},
@@ -362,11 +361,26 @@ class TestSuccess:
 
         assert error.retryable
 
-    @pytest.mark.parametrize("found", NO_ANSWERS[7:18])
+    @pytest.mark.parametrize("found", NO_ANSWERS[7:17])
     async def test_a_foreign_error_is_an_error(self, found: Any) -> None:
         """A4, X18"""
         assert isinstance(await failure(text(found)), Unavailable)
         assert isinstance(await failure(frames(found), stream=True), Unavailable)
+
+    @pytest.mark.parametrize(
+        "found",
+        [
+            {"object": "error", "message": "no", "type": "BadRequestError", "code": 400},
+            {"error": {"message": "no", "code": 400}},
+            {"error": {"message": "no", "type": "invalid_request_error"}},
+            {"detail": [{"loc": ["body"], "msg": "no"}]},
+        ],
+    )
+    async def test_an_error_that_is_the_clients_is_told_as_one(self, found: Any) -> None:
+        """X20"""
+        for error in (await failure(text(found)), await failure(frames(found), stream=True)):
+            assert isinstance(error, Refused)
+            assert error.status == 400
 
     @pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls"])
     async def test_an_empty_text_with_a_finish_reason_is_an_answer(self, reason: str) -> None:
