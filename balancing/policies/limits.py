@@ -24,6 +24,11 @@ import math
 from dataclasses import dataclass, replace
 from enum import Enum
 
+GROWTH = 0.125
+LATE_SECONDS = 1.9
+LONGEST_CALL, LONGEST_LOOK = 60.0, 60.0
+CALLS = 1.2
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -32,11 +37,14 @@ class Look:
     Attributes:
         now: Unix time.
         in_use: slots in use now.
-        tokens, seconds, calls: sums over the calls that ended; failed ones have no tokens.
+        ended: calls that ended.
+        tokens, seconds, calls: sums over those of them that began since `Learned.since`; failed
+            ones have no tokens.
     """
 
     now: float
     in_use: int
+    ended: int = 0
     tokens: int = 0
     seconds: float = 0.0
     calls: int = 0
@@ -48,14 +56,16 @@ class Seen:
 
     looks: int = 0
     in_use: int = 0
+    ended: int = 0
     tokens: int = 0
     seconds: float = 0.0
     calls: int = 0
 
-    def plus(self, look: Look) -> Seen:
+    def plus(self, look: Look, *, settled: bool) -> Seen:
         return Seen(
-            self.looks + 1,
-            self.in_use + look.in_use,
+            self.looks + settled,
+            self.in_use + look.in_use * settled,
+            self.ended + look.ended * settled,
             self.tokens + look.tokens,
             self.seconds + look.seconds,
             self.calls + look.calls,
@@ -64,7 +74,7 @@ class Seen:
     @property
     def slots(self) -> float:
         """Slots in use, on average."""
-        return self.in_use / self.looks
+        return self.in_use / self.looks if self.looks else 0.0
 
     @property
     def tokens_per_second(self) -> float:
@@ -103,17 +113,28 @@ class Learned:
     kept: int = 0
     stage: Stage = Stage.KEPT
     since: float = 0.0
+    settled_at: float = 0.0
     looked_at: float = 0.0
     seen: Seen = Seen()
     call_seconds: float = 1.0
     rate: float = 0.0
     trial_rate: float = 0.0
-    growth: float = 1.25
+    depth: float = 0.25
+    growth: float = GROWTH
+    pace: float = 0.0
+    trial: int = 0
     lower_at: float = 0.0
     lower_rest: float = 60.0
     higher_at: float = 0.0
     higher_rest: float = 5.0
     felt_at: float = 0.0
+
+    @property
+    def call_seconds_now(self) -> float:
+        """The mean duration of calls, by Little's law: when slots fill, only short calls end."""
+        seen = self.seen
+        spent = seen.slots * (self.looked_at - self.settled_at)
+        return min(LONGEST_CALL, max(1.0, spent / max(1, seen.ended)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,25 +142,32 @@ class Goodput:
     """The rule.
 
     Attributes:
-        depth: share of the slots that a lower trial takes away.
-        gain: the least rise of tokens a second for which a lower limit is kept; fewer calls than
-            thousands ask for more, because their mean is less certain.
+        deepest: the largest share of the slots that a lower trial takes away at first.
+        shallowest: a trial that may take away less than this is not made.
+        cost_seconds: what a trial may cost: so many seconds of the endpoint's full work.
+        crowded: a costlier trial is made where tokens take so many times the least time known.
+        gain: the least rise of tokens a second for which a lower limit is kept; the mean of few
+            calls is less certain and has to rise more.
         calls: the fewest calls that a comparison rests on.
         felt: the limit holds work back while so much of it is in use.
         least: no limit is lower, unless the operator's is.
+        lower_rest: seconds from a lower trial that failed to the next; doubled each time.
+        higher_rest: the same for higher trials.
         forget_seconds: a limit that held nothing back for so long is forgotten.
     """
 
-    depth: float = 0.25
-    gain: float = 0.05
+    deepest: float = 0.4
+    shallowest: float = 0.2
+    cost_seconds: float = 1.3
+    crowded: float = 3.5
+    gain: float = 0.03
+    look_seconds: float = 3.5
     calls: int = 30
     felt: float = 0.8
     least: int = 4
+    lower_rest: tuple[float, float] = (60.0, 300.0)
+    higher_rest: tuple[float, float] = (5.0, 15.0)
     forget_seconds: float = 600.0
-    longest_rest: float = 300.0
-    longest_higher_rest: float = 15.0
-    longest_call: float = 20.0
-    longest_look: float = 60.0
 
     def step(self, learned: Learned, look: Look, *, most: int) -> Learned:
         """What is known after one more look, made about once a second.
@@ -148,37 +176,37 @@ class Goodput:
             most: the slots that the operator allows; the first limit, and never exceeded.
         """
         learned = _within(learned, most, look.now)
-        is_late = look.now - learned.looked_at > 1.9
+        is_late = look.now - learned.looked_at > LATE_SECONDS
         learned = replace(learned, looked_at=look.now)
         if is_late:
             # This process was held up itself: what it saw meanwhile says nothing.
-            return replace(learned, seen=Seen(), since=max(learned.since, look.now))
-        if look.now <= learned.since:
-            return learned
-        learned = replace(learned, seen=learned.seen.plus(look))
+            return _measure(learned)
+        settled = look.now > learned.settled_at
+        learned = replace(learned, seen=learned.seen.plus(look, settled=settled))
         if not self._is_enough(learned):
             return learned
-        if learned.seen.slots < self.felt * learned.limit or learned.seen.calls < self.calls:
+        seen = learned.seen
+        if seen.calls < self.calls or seen.slots < self.felt * learned.limit:
             return self._not_felt(learned, most)
         return self._judge(replace(learned, felt_at=look.now), most)
 
     def _is_enough(self, learned: Learned) -> bool:
         passed = learned.looked_at - learned.since
-        wanted = max(2.0, 1.5 * learned.call_seconds)
-        return passed >= wanted and (
-            learned.seen.calls >= self.calls or passed >= self.longest_look
-        )
+        if passed >= LONGEST_LOOK:
+            return True
+        is_long = passed >= max(self.look_seconds, CALLS * learned.call_seconds_now)
+        return is_long and learned.seen.calls >= self.calls
 
     def _not_felt(self, learned: Learned, most: int) -> Learned:
-        """Fewer calls than the limit run: there is nothing to try, and a limit costs nothing."""
+        """Fewer calls run than the limit allows: it costs nothing, and there is nothing to try."""
         if learned.looked_at - learned.felt_at > self.forget_seconds:
-            return _started(most, learned.looked_at)
-        return _at(learned, learned.kept, Stage.KEPT, settle=learned.limit != learned.kept)
+            return replace(_started(most, learned.looked_at), pace=learned.pace)
+        return _keep(_paced(learned))
 
     def _judge(self, learned: Learned, most: int) -> Learned:
+        """A measurement is complete."""
         seen = learned.seen
-        mean = seen.seconds / seen.calls
-        learned = replace(learned, call_seconds=min(self.longest_call, max(1.0, mean)))
+        learned = _paced(replace(learned, call_seconds=learned.call_seconds_now))
         match learned.stage:
             case Stage.KEPT:
                 return self._try(replace(learned, rate=seen.tokens_per_second), most)
@@ -189,77 +217,96 @@ class Goodput:
             case Stage.HIGHER:
                 return self._higher(learned, most)
 
+    # ---- trials -----------------------------------------------------------------------------
+
     def _try(self, learned: Learned, most: int) -> Learned:
         """Begin a trial, if one is due."""
         now = learned.looked_at
         if learned.kept < most and now >= learned.higher_at:
-            higher = min(most, max(learned.kept + 1, math.ceil(learned.kept * learned.growth)))
-            return _at(learned, higher, Stage.HIGHER)
+            higher = max(learned.kept + 1, math.ceil(learned.kept * (1 + learned.growth)))
+            return _trial(learned, min(most, higher), Stage.HIGHER)
         if now >= learned.lower_at:
-            return self._try_lower(learned)
-        return _at(learned, learned.kept, Stage.KEPT, settle=False)
+            return self._try_lower(replace(learned, depth=self._depth(learned)))
+        return _keep(learned)
+
+    def _depth(self, learned: Learned) -> float:
+        """The share of the slots to try without: no more than a trial may cost."""
+        seen, call = learned.seen, learned.call_seconds
+        seconds = max(self.look_seconds, CALLS * call, 2 * self.calls * call / learned.kept)
+        depth = min(self.deepest, self.cost_seconds / seconds)
+        if depth >= self.shallowest:
+            return depth
+        is_crowded = seen.seconds > self.crowded * learned.pace * seen.tokens
+        return self.shallowest if is_crowded else 0.0
 
     def _try_lower(self, learned: Learned) -> Learned:
-        lower = max(self.least, math.floor(learned.kept * (1 - self.depth)))
+        lower = max(self.least, math.floor(learned.kept * (1 - learned.depth)))
         if lower >= learned.kept:
-            return _at(learned, learned.kept, Stage.KEPT, settle=False)
-        learned = replace(learned, lower_at=learned.looked_at + learned.lower_rest)
-        return _at(learned, lower, Stage.LOWER)
-
-    def _is_better(self, rate: float, than: float, calls: int) -> bool:
-        return rate > than * (1 + self.gain + 1 / math.sqrt(calls))
+            return _keep(learned)
+        lower_at = learned.looked_at + learned.lower_rest
+        return _trial(replace(learned, lower_at=lower_at), lower, Stage.LOWER)
 
     def _lower(self, learned: Learned, most: int) -> Learned:
         rate = learned.seen.tokens_per_second
         if not self._is_better(rate, learned.rate, learned.seen.calls):
             return self._stay(learned, most)
+        learned = replace(learned, trial_rate=rate, trial=learned.limit)
         if learned.kept == most:
-            return _at(replace(learned, trial_rate=rate), learned.kept, Stage.AGAIN)
-        return self._try_lower(replace(learned, kept=learned.limit, rate=rate))
+            return _trial(learned, learned.kept, Stage.AGAIN)
+        return self._go_lower(learned)
 
     def _again(self, learned: Learned, most: int) -> Learned:
-        rate = learned.seen.tokens_per_second
-        learned = replace(learned, rate=rate)
-        if not self._is_better(learned.trial_rate, rate, learned.seen.calls):
+        learned = replace(learned, rate=learned.seen.tokens_per_second)
+        if not self._is_better(learned.trial_rate, learned.rate, learned.seen.calls):
             return self._stay(learned, most)
-        lower = max(self.least, math.floor(learned.kept * (1 - self.depth)))
-        return self._try_lower(replace(learned, kept=lower, rate=learned.trial_rate))
+        return self._go_lower(learned)
+
+    def _is_better(self, rate: float, than: float, calls: int) -> bool:
+        return rate > than * (1 + self.gain + 1 / math.sqrt(calls))
+
+    def _go_lower(self, learned: Learned) -> Learned:
+        """The lower limit is better: keep it, and try one that is lower still."""
+        depth = min(0.5, 2 * learned.depth)
+        kept = replace(learned, kept=learned.trial, rate=learned.trial_rate, depth=depth)
+        return self._try_lower(kept)
 
     def _stay(self, learned: Learned, most: int) -> Learned:
-        """No lower limit is better: the next trial comes later each time."""
+        """The lower limit is not better; the next trial comes later each time."""
+        if learned.kept < most and learned.depth >= self.shallowest:
+            # Between the two there may be a better one.
+            return self._try_lower(replace(learned, depth=learned.depth / 2))
         now = learned.looked_at
-        took = now - learned.since + 2 * learned.call_seconds
-        rest = max(learned.lower_rest, took * self.depth * 100)
-        learned = replace(
+        took = now - learned.since
+        rested = replace(
             learned,
-            lower_at=now + rest,
-            lower_rest=min(self.longest_rest, 2 * learned.lower_rest),
+            lower_at=now + max(learned.lower_rest, 25 * took),
+            lower_rest=min(self.lower_rest[1], 2 * learned.lower_rest),
             higher_at=now + learned.higher_rest,
         )
-        return _at(learned, learned.kept, Stage.KEPT)
+        return _keep(rested)
 
     def _higher(self, learned: Learned, most: int) -> Learned:
         rate, now = learned.seen.tokens_per_second, learned.looked_at
         if rate < learned.rate:
-            learned = replace(
+            rested = replace(
                 learned,
-                growth=1 + self.depth,
+                growth=GROWTH,
                 higher_at=now + learned.higher_rest,
-                higher_rest=min(self.longest_higher_rest, 2 * learned.higher_rest),
+                higher_rest=min(self.higher_rest[1], 2 * learned.higher_rest),
             )
-            return _at(learned, learned.kept, Stage.KEPT)
-        learned = replace(
+            return _keep(rested)
+        risen = replace(
             learned,
             kept=learned.limit,
             rate=rate,
-            growth=1 + 2 * (learned.growth - 1),
-            higher_rest=5.0,
+            growth=2 * learned.growth,
+            higher_rest=self.higher_rest[0],
         )
-        return self._try(learned, most)
+        return self._try(risen, most)
 
 
 def _started(most: int, now: float) -> Learned:
-    return Learned(limit=most, kept=most, since=now, looked_at=now, felt_at=now)
+    return Learned(most, most, since=now, settled_at=now, looked_at=now, felt_at=now)
 
 
 def _within(learned: Learned, most: int, now: float) -> Learned:
@@ -267,12 +314,32 @@ def _within(learned: Learned, most: int, now: float) -> Learned:
     if learned.limit <= 0:
         return _started(most, now)
     if learned.limit > most or learned.kept > most:
-        return replace(_started(most, now), lower_at=learned.lower_at)
+        return replace(_started(most, now), pace=learned.pace, lower_at=learned.lower_at)
     return learned
 
 
-def _at(learned: Learned, limit: int, stage: Stage, *, settle: bool = True) -> Learned:
-    """Begin to measure at a limit, when the calls that began before are done."""
-    seconds = max(1.0, 1.5 * learned.call_seconds) if settle else 0.0
-    since = learned.looked_at + seconds
-    return replace(learned, limit=limit, stage=stage, since=since, seen=Seen())
+def _paced(learned: Learned) -> Learned:
+    seen = learned.seen
+    if not seen.tokens:
+        return learned
+    pace = seen.seconds / seen.tokens
+    return replace(learned, pace=min(pace, learned.pace or pace))
+
+
+def _measure(learned: Learned, settle: float = 0.0) -> Learned:
+    now = learned.looked_at
+    return replace(learned, since=now, settled_at=now + settle, seen=Seen())
+
+
+def _keep(learned: Learned) -> Learned:
+    """Measure at the kept limit."""
+    if learned.stage is Stage.KEPT:
+        return _measure(learned)
+    return _trial(learned, learned.kept, Stage.KEPT)
+
+
+def _trial(learned: Learned, limit: int, stage: Stage) -> Learned:
+    """Another limit, measured when most of the calls from before are done."""
+    drained = max(0.0, 1 - limit / learned.limit)
+    settle = 0.9 + 1.2 * drained * learned.call_seconds
+    return _measure(replace(learned, limit=limit, stage=stage), settle)

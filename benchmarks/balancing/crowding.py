@@ -38,7 +38,7 @@ class Rule:
     def __init__(self, most: int) -> None:
         self.limit = most
 
-    def ended(self, tokens: int, seconds: float, *, streamed: bool) -> None:
+    def ended(self, tokens: int, *, began: float, at: float, streamed: bool) -> None:
         """A call has ended."""
 
     def look(self, now: float, in_use: int) -> None:
@@ -58,6 +58,7 @@ class Load:
     per_second: Callable[[float], float]
     tokens: tuple[int, int] = (1, 60)
     streamed: float = 1.0
+    prefill: int = 0
 
 
 @dataclass(slots=True)
@@ -96,10 +97,10 @@ class World:
     _held: int = 0
 
     def run(self) -> World:
-        rng = random.Random(self.seed)
+        rng, stall = random.Random(self.seed), random.Random(self.seed)
         queue: deque[float] = deque()
         done: list[Running] = []
-        free_at, next_stall = 0.0, self._next_stall(rng, 0.0)
+        free_at, next_stall = 0.0, self._next_stall(stall, 0.0)
         next_look, next_arrival, number = LOOK_SECONDS, 0.0, 0
         self.rates = [0.0] * (int(self.seconds) + 1)
         while self.now < self.seconds:
@@ -121,14 +122,14 @@ class World:
                         self.refused += 1
                 next_arrival = at + (rng.expovariate(per_second) if per_second else 0.1)
             if at == next_stall:
-                free_at = at + rng.uniform(0.05, 0.4)
-                next_stall = self._next_stall(rng, free_at)
+                free_at = at + stall.uniform(0.05, 0.4)
+                next_stall = self._next_stall(stall, free_at)
             is_held = free_at > self.now
             if not is_held:
                 for call in done:
                     self._held -= 1
                     self.rates[int(at)] += call.tokens
-                    self.rule.ended(call.tokens, at - call.began, streamed=call.streamed)
+                    self.rule.ended(call.tokens, began=call.began, at=at, streamed=call.streamed)
                 done.clear()
             if at == next_look:
                 self.rule.look(at, self._held)
@@ -137,7 +138,8 @@ class World:
             while not is_held and queue and self._held < self.rule.limit:
                 self.waits.append(at - queue.popleft())
                 tokens = rng.randint(*self.load.tokens)
-                call = Running(at, tokens, self._clock + tokens, rng.random() < self.load.streamed)
+                prefill = rng.randint(0, self.load.prefill)
+                call = Running(at, tokens, self._clock + tokens + prefill, rng.random() < self.load.streamed)
                 number += 1
                 heapq.heappush(self._marks, (call.mark, number, call))
                 self._serving += 1
