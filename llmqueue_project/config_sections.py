@@ -219,7 +219,8 @@ class BalancingConfig(BaseModel):
         0.5, ge=0, le=1, description="most of the endpoints of a model that may be ejected at once"
     )
     learn_limits: bool = Field(
-        True, description="lower an endpoint's slots while its tokens come slower than usual"
+        True,
+        description="lower an endpoint's slots while it finishes more tokens a second with fewer; false: always `max_concurrent`",
     )
     probe_seconds: float = Field(
         10.0, ge=0, description="between two health probes of an endpoint; 0 turns probing off"

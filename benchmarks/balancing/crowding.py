@@ -106,7 +106,9 @@ class World:
         while self.now < self.seconds:
             pace = self.curve(self.now)(self._serving) if self._serving else 0.0
             end = self._end_at(pace)
-            at = min(end, next_look, next_arrival, next_stall, free_at if free_at > self.now else 1e18)
+            at = min(
+                end, next_look, next_arrival, next_stall, free_at if free_at > self.now else 1e18
+            )
             self._clock += (at - self.now) * pace
             self.now = at
             if at == end:
@@ -139,7 +141,9 @@ class World:
                 self.waits.append(at - queue.popleft())
                 tokens = rng.randint(*self.load.tokens)
                 prefill = rng.randint(0, self.load.prefill)
-                call = Running(at, tokens, self._clock + tokens + prefill, rng.random() < self.load.streamed)
+                call = Running(
+                    at, tokens, self._clock + tokens + prefill, rng.random() < self.load.streamed
+                )
                 number += 1
                 heapq.heappush(self._marks, (call.mark, number, call))
                 self._serving += 1

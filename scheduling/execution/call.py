@@ -19,8 +19,6 @@ from scheduling.dispatch.slot import Placement, Slot
 # Fewer tokens say more of the first one than of the speed. An unstreamed answer's time includes
 # its first token, so it takes more of them.
 STREAM_TOKENS, WHOLE_TOKENS = 8, 32
-# Below it a stream is as fast as its reader, and says nothing of how crowded the endpoint is.
-CROWDING_TOKEN_SECONDS = 0.005
 
 
 class EndpointCall:
@@ -71,7 +69,8 @@ class EndpointCall:
             outcome=CallOutcome.ANSWERED,
             first_token_seconds=first,
             token_seconds=token,
-            is_crowding=is_stream and token >= CROWDING_TOKEN_SECONDS,
+            tokens=tokens,
+            seconds=now - self.began,
         )
 
     def failed(self, error: CallError) -> None:
@@ -79,7 +78,8 @@ class EndpointCall:
         outcome = CallOutcome.FAILED if error.retryable else CallOutcome.SILENT
         if error.status == 429:
             outcome = CallOutcome.BUSY
-        self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome)
+        seconds = _now() - self.began if outcome is CallOutcome.FAILED else 0.0
+        self._ending = Ending(self.target.id, self.slot.lease, outcome=outcome, seconds=seconds)
 
     def overdue(self) -> None:
         """It lost to its hedge: its first token takes at least as long as it has waited."""

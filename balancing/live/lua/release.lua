@@ -1,8 +1,8 @@
 -- Free slots, and store in the same round trip what their calls say about the endpoints.
 --
--- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then five values for each call:
+-- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then six values for each call:
 -- lease, outcome (1 answered, 0 says nothing, -1 failed, -2 busy), microseconds to the first token,
--- microseconds per token, and the latter again if it says how crowded the endpoint is. 0: unknown.
+-- microseconds per token, output tokens, milliseconds of the call. 0: unknown.
 -- Replies {now, then for each call whose outcome the ejection rule must judge: its place (from 0),
 -- 1 or -1, failures, ejections, ejected_until, returned_at}.
 --
@@ -46,6 +46,15 @@ local function store_token(live, sample)
     redis.call('HSET', live, 'token', seconds(token), 'best_token', seconds(best), 'token_at', now)
 end
 
+-- For the limit: calls that began since it is in force, and all that ended.
+local function count(live, since, tokens, milliseconds)
+    redis.call('HINCRBY', live, 'work_ended', 1)
+    if now - tonumber(milliseconds) < since then return end
+    redis.call('HINCRBY', live, 'work_tokens', tokens)
+    redis.call('HINCRBY', live, 'work_ms', milliseconds)
+    redis.call('HINCRBY', live, 'work_calls', 1)
+end
+
 local function judge(live, place, outcome, tried)
     redis.call('HINCRBY', live, 'requests', 1)
     if outcome < 0 then
@@ -74,19 +83,18 @@ local function judge(live, place, outcome, tried)
 end
 
 for i = 1, #KEYS, 2 do
-    local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 5
+    local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 6
     local lease, outcome = ARGV[at], tonumber(ARGV[at + 1])
     if redis.call('ZREM', slots, lease) == 1 then charge(live, -cost_of(lease)) end
-    local tried = redis.call('HGET', live, 'trial') == lease
+    local known = redis.call('HMGET', live, 'trial', 'limit_since')
+    local tried = known[1] == lease
     if tried then redis.call('HDEL', live, 'trial') end
     if outcome ~= 0 then judge(live, (i - 1) / 2, outcome, tried) end
     local first, token = tonumber(ARGV[at + 2]) / 1e6, tonumber(ARGV[at + 3]) / 1e6
     if first > 0 then store_first_token(live, first) end
     if token > 0 then store_token(live, token) end
-    if ARGV[at + 4] ~= '0' then
-        redis.call('HINCRBYFLOAT', live, 'crowd_seconds', tonumber(ARGV[at + 4]) / 1e6)
-        redis.call('HINCRBY', live, 'crowd_calls', 1)
-    end
+    local since = tonumber(known[2] or 0)
+    if since > 0 and ARGV[at + 5] ~= '0' then count(live, since, ARGV[at + 4], ARGV[at + 5]) end
     redis.call('PEXPIRE', live, DAY)
 end
 return reply
