@@ -220,7 +220,8 @@ class BalancingConfig(BaseModel):
     )
     learn_limits: bool = Field(
         True,
-        description="lower an endpoint's slots while it finishes more tokens a second with fewer; false: always `max_concurrent`",
+        description="give an endpoint fewer slots while it finishes more tokens a second with them;"
+        " false: always `max_concurrent`",
     )
     probe_seconds: float = Field(
         10.0, ge=0, description="between two health probes of an endpoint; 0 turns probing off"

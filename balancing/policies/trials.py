@@ -12,6 +12,7 @@ from balancing.policies.goodput import Look, Seen
 # Until all workers have read a new limit.
 SPREAD_SECONDS = 0.9
 LEAST_GROWTH = 0.125
+NOTHING = Seen()
 
 
 class Stage(Enum):
@@ -56,7 +57,7 @@ class Learned:
     looked_at: float
     felt_at: float
     stage: Stage = Stage.KEPT
-    seen: Seen = Seen()
+    seen: Seen = NOTHING
     worked: float = 0.0
     call_seconds: float = 1.0
     rate: float = 0.0
@@ -112,7 +113,7 @@ class Learned:
     def again(self) -> Learned:
         """Measure the present limit from now on."""
         now = self.looked_at
-        return replace(self, since=now, settled_at=now, seen=Seen())
+        return replace(self, since=now, settled_at=now, seen=NOTHING)
 
     def stay(self) -> Learned:
         """Go on with the kept limit."""

@@ -1,4 +1,4 @@
-"""One endpoint under a concurrency limit, in virtual time: what does the limit cost, what does it save?
+"""One endpoint under a concurrency limit, in virtual time: what does it cost or save?
 
 How many tokens a second a server finishes depends on how many streams it serves: its curve. The
 worker that calls it can be held up at random, as on a busy machine: it then neither sees that a
@@ -23,7 +23,7 @@ Curve = Callable[[int], float]
 """Tokens a second of each stream, by the number of streams."""
 LOOK_SECONDS = 1.0
 STALL_SECONDS = (0.05, 0.4)
-KNEE = 50
+SLOTS, KNEE = 200, 50
 
 
 def flat(streams: int) -> float:

@@ -38,7 +38,7 @@ class Watched:
     running_cost: float = 0.0
     standing: Standing = field(default_factory=Standing)
     learned: Learned = field(init=False)
-    _work: Look = Look(0.0, 0)
+    _work: Look = field(default_factory=lambda: Look(0.0, 0))
     _first_at: float = 0.0
     _token_at: float = 0.0
     _looked_at: float = 0.0
