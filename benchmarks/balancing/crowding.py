@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, sqrt
 from typing import Protocol
 
 from balancing.policies.goodput import Look
@@ -38,12 +38,12 @@ def batching(streams: int) -> float:
 
 def kneed(streams: int) -> float:
     """Flat up to 50 streams; beyond that the sum falls, to a half at 200."""
-    return 100.0 * min(1.0, (KNEE / streams) ** 1.5)
+    return 100.0 * min(1.0, KNEE / streams * sqrt(KNEE / streams))
 
 
 def steep(streams: int) -> float:
     """The same, to a quarter at 200."""
-    return 100.0 * min(1.0, (KNEE / streams) ** 2)
+    return 100.0 * min(1.0, KNEE / streams * (KNEE / streams))
 
 
 class Rule(Protocol):

@@ -61,7 +61,7 @@ class TestInVirtualTime:
         stalls: float = 0.0,
         best: int = MOST,
     ) -> list[float]:
-        def run(rule: crowding.Rule) -> list[float]:
+        def run(rule: crowding.Rule) -> list[int]:
             world = World(rule, lambda _: curve, load, 60.0 * minutes, stalls=stalls)
             return world.run().minutes()
 
