@@ -95,6 +95,17 @@ class TestInVirtualTime:
 
         assert found[1] >= 0.9
 
+    def test_what_is_faster_for_another_reason_lowers_nothing(self) -> None:
+        """The server doubles its pace in the middle of the first trial."""
+
+        def curve(now: float) -> crowding.Curve:
+            return lambda streams: crowding.flat(streams) * (0.5 if now < 7.0 else 1.0)
+
+        world = World(Tried(MOST), curve, Load(lambda _: 800.0), 30.0).run()
+
+        assert min(world.limits[:9]) < MOST, "the trial was under way"
+        assert set(world.limits[10:]) == {MOST}
+
     def test_a_knee_that_goes_away_is_forgotten_within_half_a_minute(self) -> None:
         gone_at = 90.0
         rule = Tried(MOST)
