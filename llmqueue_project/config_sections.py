@@ -109,7 +109,7 @@ class SchedulingConfig(BaseModel):
     capacity_strategy: str = Field(
         "static",
         description="how levels share the slots: `static` (their own limits), `dynamic` (by"
-        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " backlog), `adaptive` (own limits, scaled by learned ones), `hybrid` (both),"
         " or a dotted path",
     )
     capacity_seconds: float = Field(
