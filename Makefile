@@ -102,7 +102,7 @@ format: $(INSTALLED_DEV) ## ruff: sort imports and format
 # Most tests wait for processes: three at a time, each with servers of its own.
 TOGETHER := -n 3 --dist worksteal
 .PHONY: test test-unit test-integration test-field test-bench \
-	bench-overhead bench-scheduling bench-balancing bench-field bench-queue-depth simulate
+	bench-overhead bench-scheduling bench-balancing bench-field bench-limits bench-queue-depth simulate
 test: $(INSTALLED_DEV) $(DEMO_MODEL) ## everything, with real PostgreSQL, Valkey and workers
 	@$(PY) -m pytest $(TOGETHER) $(ARGS)
 test-unit: $(INSTALLED_DEV) ## units and policies, in seconds
@@ -112,7 +112,7 @@ test-integration: $(INSTALLED_DEV) $(DEMO_MODEL) ## whole stacks, worker process
 test-field: $(INSTALLED_DEV) ## the generators of what endpoints and clients send, in a large dose: many minutes
 	@LLMQUEUE_FIELD_DOSE=1 $(PY) -m pytest $(TOGETHER) --timeout 3600 $(ARGS) \
 		$$(grep -rl --include='test_*.py' tests.field tests)
-test-bench: bench-overhead bench-scheduling bench-balancing bench-queue-depth simulate ## every benchmark
+test-bench: bench-overhead bench-scheduling bench-balancing bench-limits bench-queue-depth simulate ## every benchmark
 bench-overhead: $(INSTALLED_DEV) ## what llmqueue adds to a direct call, beside LiteLLM
 	@$(PY) -m benchmarks.overhead $(ARGS)
 bench-scheduling: $(INSTALLED_DEV) ## recorded traffic on real workers, beside FIFO and stock Celery
@@ -123,6 +123,8 @@ bench-balancing: $(INSTALLED_DEV) ## every profile beside an oracle, simulated a
 	$(PY) -m benchmarks.balancing.kills || missed=1; exit $$missed
 bench-field: $(INSTALLED_DEV) ## a long soak beside an endpoint that behaves badly in every way: 19 minutes
 	@$(PY) -m benchmarks.field $(ARGS)
+bench-limits: $(INSTALLED_DEV) ## what a learned limit costs and gains, simulated and on a real worker
+	@$(PY) -m benchmarks.balancing.limits --real $(ARGS)
 bench-queue-depth: $(INSTALLED_DEV) ## claims with 1,000 and 1,000,000 queued; bulk submission
 	@$(PY) -m benchmarks.queue_depth $(ARGS)
 simulate: $(INSTALLED_DEV) ## scheduling goals in virtual time; ARGS="--load 2 --slots 64": what if

@@ -128,7 +128,7 @@ class SchedulingConfig(Section):
     capacity_strategy: str = Field(
         "static",
         description="how levels share the slots: `static` (their own limits), `dynamic` (by"
-        " backlog), `adaptive` (own limits, scaled by latency), `hybrid` (by backlog and latency),"
+        " backlog), `adaptive` (own limits, scaled by learned ones), `hybrid` (both),"
         " or a dotted path",
     )
     capacity_seconds: float = Field(
@@ -255,7 +255,9 @@ class BalancingConfig(Section):
         0.5, ge=0, le=1, description="most of the endpoints of a model that may be ejected at once"
     )
     learn_limits: bool = Field(
-        True, description="lower an endpoint's slots while its tokens come slower than usual"
+        True,
+        description="give an endpoint fewer slots while it finishes more tokens a second with them;"
+        " false: always `max_concurrent`",
     )
     probe_seconds: float = Field(
         10.0, ge=0, description="between two health probes of an endpoint; 0 turns probing off"

@@ -32,7 +32,7 @@ from scheduling.reports.replicas import desired_replicas
 from stores.control import client
 
 LIVE = {
-    "limit": "Slots that its latency allows just now, learned",
+    "limit": "Slots that may be in use just now, learned",
     "healthy": "1 while active probes get answers",
     "ejected": "1 while repeated failures keep it out",
     "waiting": "Calls in its own queue, as its last probe told",

@@ -19,10 +19,11 @@ from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints.target import Target
 from balancing.health.probes import Prober, ProbeResult
 from balancing.live.state import EMPTY, Live
-from balancing.live.store import Fields, LiveStore
+from balancing.live.store import Fields, LiveStore, Work
 from balancing.models.choices import State
-from balancing.policies.limits import Gradient2
+from balancing.policies.limits import Goodput
 from balancing.policies.probing import Health, Probing
+from balancing.policies.trials import Learned
 from llmqueue_project.config import configuration
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,9 @@ class Watch:
         # With a random part, because a restarted worker has the name of its predecessor.
         self._name = f"{worker}:{uuid4().hex[:8]}"
         self._probing = Probing(config.unhealthy_after, config.healthy_after)
-        self._gradient = Gradient2()
+        self._rule = Goodput()
+        # By endpoint id; a successor begins from the limits that are stored.
+        self._learned: dict[int, Learned] = {}
         self._prober: Prober | None = None
         self._due: dict[int, float] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -77,29 +80,29 @@ class Watch:
         """Move the learned limits by one step; returns the slots in use by endpoint id."""
         if not targets:
             return {}
-        now, found = await self._live.take_crowding([target.id for target in targets])
+        found = await self._live.take_work([target.id for target in targets])
         steps: list[tuple[int, Fields]] = []
         for target in targets:
-            in_use, token_seconds, learned = found[target.id]
-            if not self._config.learn_limits:
-                continue
-            step = self._gradient.step(
-                learned,
-                token_seconds=token_seconds,
-                in_use=in_use,
-                max_concurrent=target.max_concurrent,
-                now=now,
-            )
-            if step != learned:
-                fields: Fields = {
-                    "limit": f"{step.limit:.4f}",
-                    "usual": f"{step.usual_token_seconds:.7f}",
-                    "learned_at": int(step.at * 1000),
-                }
-                steps.append((target.id, fields))
+            work = found[target.id]
+            limit, since = self._learn(target, work) if self._config.learn_limits else (0, 0.0)
+            if (limit, round(since, 3)) != (work.limit, work.since):
+                steps.append((target.id, {"limit": limit, "limit_since": round(since * 1000)}))
+        self._learned = {each: known for each, known in self._learned.items() if each in found}
         if steps:
             await self._live.store(steps)
-        return {endpoint: in_use for endpoint, (in_use, _, _) in found.items()}
+        return {endpoint: work.look.in_use for endpoint, work in found.items()}
+
+    def _learn(self, target: Target, work: Work) -> tuple[int, float]:
+        """The limit (0: `max_concurrent`) and since when it is in force."""
+        known, most = self._learned.get(target.id), target.max_concurrent
+        if known is None:
+            # A limit without its instant was learned by another rule.
+            limit = work.limit if work.since else 0
+            step = Learned.begun(most, limit=limit, now=work.look.now)
+        else:
+            step = self._rule.step(known, work.look, most=most)
+        self._learned[target.id] = step
+        return step.limit if step.limit < most else 0, step.since
 
     def _probe_if_due(self, target: Target, in_use: int) -> None:
         now = self._clock()

@@ -18,6 +18,8 @@ from balancing.policies.slow_start import SlowStart
 # Time constant by which a peak is forgotten. An endpoint that is avoided because of its peak has no
 # calls that could show that the peak is over.
 PEAK_SECONDS = 10.0
+# No answer has more; endpoints tell what they like, and Valkey's integers are bounded.
+MOST_TOKENS = 10_000_000
 
 FIELDS = (
     "failures", "ejections", "ejected_until", "returned_at", "ejected_times", "failing_until",
@@ -66,7 +68,7 @@ class Ending:
     Attributes:
         first_token_seconds: from the start of the call to its first token; 0 if unknown.
         token_seconds: time per output token; 0 if unknown.
-        is_crowding: whether `token_seconds` says how crowded the endpoint is, as streams do.
+        tokens, seconds: what it made and how long it took, for the limit; 0 if it says nothing.
         avoid_seconds: how long the endpoint asks to be left alone; 0 if it does not say.
         reason: of a failure, for operators.
     """
@@ -76,16 +78,19 @@ class Ending:
     outcome: CallOutcome = CallOutcome.SILENT
     first_token_seconds: float = 0.0
     token_seconds: float = 0.0
-    is_crowding: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
     avoid_seconds: float = 0.0
     reason: str = ""
 
-    def arguments(self) -> tuple[str, int, int, int, int, int]:
+    def arguments(self) -> tuple[str, int, int, int, int, int, int]:
         """The arguments of `lua/release.lua` for this call."""
         token = int(self.token_seconds * 1e6)
         first = int(self.first_token_seconds * 1e6)
-        crowding = token if self.is_crowding else 0
-        return self.lease, int(self.outcome), first, token, crowding, int(self.avoid_seconds * 1000)
+        milliseconds = math.ceil(self.seconds * 1000)
+        tokens = max(0, min(self.tokens, MOST_TOKENS))
+        avoid = int(self.avoid_seconds * 1000)
+        return self.lease, int(self.outcome), first, token, tokens, milliseconds, avoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class Live:
     """An endpoint's live state; instants are Unix seconds of Valkey's clock, 0 for never.
 
     Attributes:
-        limit: the learned limit, not rounded; 0 if none was learned.
+        limit: the learned limit; 0 if there is none, and `max_concurrent` holds.
         requests, errors: calls since the hash exists, and how many of them failed.
         probe_doubted: a call was answered while probes failed: a probe's HTTP error proves nothing.
         ejected_why: what its last ejection is due to.

@@ -13,7 +13,7 @@ from balancing.live.scripts import script
 from balancing.live.slots import key
 from balancing.live.state import FIELDS, Live, Verdict, live_key
 from balancing.policies.ejection import Ejection, Standing
-from balancing.policies.limits import Learned
+from balancing.policies.goodput import Look
 
 LEADER = "llmq:leader"
 # Names and values of a hash, as redis-py types them.
@@ -22,18 +22,17 @@ _DAY = 86_400
 _ROUNDS = 3
 
 
-class Crowding(NamedTuple):
-    """The measurements from which an endpoint's limit is learned.
+class Work(NamedTuple):
+    """What an endpoint has done, and the limit under which it did.
 
     Attributes:
-        in_use: slots in use now.
-        token_seconds: mean time per output token since the last measurement; 0 without calls.
-        learned: the limit that has been learned so far.
+        limit: the learned limit; 0 if there is none.
+        since: Unix time since which it is in force; 0 if limits are not learned.
     """
 
-    in_use: int
-    token_seconds: float
-    learned: Learned
+    look: Look
+    limit: int
+    since: float
 
 
 class LiveStore:
@@ -46,7 +45,7 @@ class LiveStore:
         self._client = client
         self._read = script(client, "read_live")
         self._apply_standing = script(client, "apply_standing")
-        self._take_crowding = script(client, "take_crowding")
+        self._take_work = script(client, "take_work")
         self._leadership = script(client, "leadership")
 
     async def read(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Live]]:
@@ -97,17 +96,16 @@ class LiveStore:
         """Whether this process probes and learns limits for all, for so many seconds."""
         return bool(await self._leadership(keys=[LEADER], args=[who, int(seconds * 1000)]))
 
-    async def take_crowding(self, endpoints: Sequence[int]) -> tuple[float, dict[int, Crowding]]:
-        """Valkey's Unix time and the crowding by endpoint id. Each sample is returned only once."""
+    async def take_work(self, endpoints: Sequence[int]) -> dict[int, Work]:
+        """The work by endpoint id. Each call is returned only once."""
         keys = [name for e in endpoints for name in (key(e), live_key(e))]
-        reply: list[Any] = await self._take_crowding(keys=keys)
+        reply: list[int] = await self._take_work(keys=keys)
         found = {}
-        for endpoint, at in zip(endpoints, range(1, len(reply), 6), strict=True):
-            total, calls, limit, usual, learned_at = map(float, reply[at + 1 : at + 6])
-            learned = Learned(limit, usual, learned_at / 1000)
-            token_seconds = total / calls if calls else 0.0
-            found[endpoint] = Crowding(reply[at], token_seconds, learned)
-        return reply[0] / 1000, found
+        for endpoint, at in zip(endpoints, range(1, len(reply), 7), strict=True):
+            in_use, ended, tokens, milliseconds, calls, limit, since = reply[at : at + 7]
+            look = Look(reply[0] / 1000, in_use, ended, tokens, milliseconds / 1000, calls)
+            found[endpoint] = Work(look, limit, since / 1000)
+        return found
 
     async def store(self, states: Iterable[tuple[int, Fields]]) -> None:
         """Set fields of endpoints. Only the leader calls this, so that nobody else writes them."""

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from balancing.policies.ejection import Ejection, count_out
 from balancing.policies.hedging import Budget, Hedging
-from balancing.policies.limits import Gradient2
+from balancing.policies.limits import Goodput
 from balancing.policies.prefixes import PrefixMemory
 from balancing.policies.profile import Profile
 from balancing.policies.snapshot import Wanted
@@ -96,7 +96,7 @@ class Simulation:
     chooser: Chooser
     speeds: Sequence[float]
     slots: int = 16
-    gradient: Gradient2 | None = field(default_factory=Gradient2)
+    limits: Goodput | None = field(default_factory=Goodput)
     ejection: Ejection = field(default_factory=Ejection)
     hedging: Hedging = field(default_factory=Hedging)
     in_flight: bool = False
@@ -277,7 +277,7 @@ class Simulation:
 
     def _look(self) -> None:
         for watched in self.watched:
-            watched.look(self.gradient, self.now, in_flight=self.in_flight)
+            watched.look(self.limits, self.now, in_flight=self.in_flight)
         self._later(self.now + LOOK_SECONDS, self._look)
         self._dispatch()
 

@@ -5,12 +5,14 @@ The averages are those of the live state in Valkey: a sample weighs by the time 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 
 from balancing.policies.ejection import Standing
-from balancing.policies.limits import Gradient2, Learned
+from balancing.policies.goodput import Look
+from balancing.policies.limits import Goodput
 from balancing.policies.snapshot import EndpointSnapshot
+from balancing.policies.trials import Learned
 from benchmarks.balancing.machine import Call, Machine
 
 SPAN_SECONDS = 10.0
@@ -35,11 +37,15 @@ class Watched:
     failing_until: float = 0.0
     running_cost: float = 0.0
     standing: Standing = field(default_factory=Standing)
-    learned: Learned = field(default_factory=Learned)
+    learned: Learned = field(init=False)
+    _work: Look = field(default_factory=lambda: Look(0.0, 0))
     _first_at: float = 0.0
     _token_at: float = 0.0
     _looked_at: float = 0.0
     _clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.learned = Learned.begun(self.machine.slots, now=0.0)
 
     def snapshot(self, now: float) -> EndpointSnapshot:
         machine = self.machine
@@ -53,7 +59,7 @@ class Watched:
             in_use=in_use,
             free=machine.slots - in_use,
             failing_until=self.failing_until,
-            limit=self.learned.slots,
+            limit=self.learned.limit,
             ejected_until=self.standing.ejected_until,
             on_trial=self.standing.is_on_trial(now),
             returned_at=self.standing.returned_at,
@@ -74,12 +80,28 @@ class Watched:
 
     def saw_end(self, call: Call, now: float) -> None:
         """A whole answer: the mean time of its tokens after the first."""
+        self._count(call, now)
         tokens = call.arrival.output_tokens - 1
         if tokens > 0:
             self._saw_tokens((now - call.first_token_at) / tokens, now)
 
-    def look(self, gradient: Gradient2 | None, now: float, *, in_flight: bool) -> None:
+    def _count(self, call: Call, now: float) -> None:
+        work = replace(self._work, ended=self._work.ended + 1)
+        if call.began_at >= self.learned.since:
+            work = replace(
+                work,
+                tokens=work.tokens + call.arrival.output_tokens,
+                seconds=work.seconds + now - call.began_at,
+                calls=work.calls + 1,
+            )
+        self._work = work
+
+    def look(self, rule: Goodput | None, now: float, *, in_flight: bool) -> None:
         """Once a second: how far the running streams have come since the last look."""
+        if rule is not None:
+            look = replace(self._work, now=now, in_use=len(self.machine.calls))
+            self.learned = rule.step(self.learned, look, most=self.machine.slots)
+        self._work = Look(now, 0)
         machine = self.machine
         machine.advance(now)
         passed, made = now - self._looked_at, machine.clock - self._clock
@@ -88,14 +110,6 @@ class Watched:
             return
         if in_flight:
             self._saw_tokens(passed / made, now)
-        if gradient is not None:
-            self.learned = gradient.step(
-                self.learned,
-                token_seconds=passed / made if in_flight else self.token_seconds,
-                in_use=len(machine.calls),
-                max_concurrent=machine.slots,
-                now=now,
-            )
 
     def _saw_tokens(self, seconds: float, now: float) -> None:
         passed = now - self._token_at

@@ -98,7 +98,7 @@ class EndpointPool:
         return self.view.model_pools.rules_for(model)
 
     def allowed(self) -> list[tuple[int, int, frozenset[str]]]:
-        """Slots of each endpoint that takes work: by its operator, by its latency; its models."""
+        """Slots of each endpoint that takes work: by its operator, as learned; its models."""
         known, limits = self.view.targets, self.view.limits
         return [
             (known[each].max_concurrent, limit, known[each].model_names)

@@ -21,8 +21,9 @@ from scheduling.dispatch.slot import Placement, Slot
 # Fewer tokens say more of the first one than of the speed. An unstreamed answer's time includes
 # its first token, so it takes more of them.
 STREAM_TOKENS, WHOLE_TOKENS = 8, 32
-# Below it a stream is as fast as its reader, and says nothing of how crowded the endpoint is.
-CROWDING_TOKEN_SECONDS = 0.005
+
+# Calls that took a slot for a while and made nothing.
+FAILURES = (CallOutcome.FAILED, CallOutcome.DOUBTED)
 
 
 class EndpointCall:
@@ -73,7 +74,8 @@ class EndpointCall:
             outcome=CallOutcome.ANSWERED,
             first_token_seconds=first,
             token_seconds=token,
-            is_crowding=is_stream and token >= CROWDING_TOKEN_SECONDS,
+            tokens=tokens,
+            seconds=now - self.began,
         )
 
     def failed(self, error: CallError) -> None:
@@ -87,6 +89,7 @@ class EndpointCall:
             self.target.id,
             self.slot.lease,
             outcome=outcome,
+            seconds=_now() - self.began if outcome in FAILURES else 0.0,
             avoid_seconds=error.retry_after_seconds if error.retryable else 0.0,
             reason=f"{error.code}: {error}"[:200],
         )

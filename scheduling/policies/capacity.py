@@ -9,8 +9,8 @@ A strategy maps snapshots of the model sets to one cap a level. Every strategy k
     static    the operator's limits, and nothing else
     dynamic   shares follow what waits: higher levels first, but every level with work keeps its
               share (`floors` of the slots), even when long jobs of others hold the rest
-    adaptive  the operator's limits, scaled with what the endpoints' latency allows just now
-    hybrid    dynamic, over what the endpoints' latency allows just now
+    adaptive  the operator's limits, scaled with the endpoints' learned limits
+    hybrid    dynamic, over the endpoints' learned limits
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Snapshot:
 
     Attributes:
         slots: as the endpoints' operators allow.
-        learned: as the endpoints' latency allows just now; no more than `slots`.
+        learned: as the endpoints' learned limits allow; no more than `slots`.
     """
 
     levels: tuple[LevelState, ...]

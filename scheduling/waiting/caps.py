@@ -19,7 +19,7 @@ from scheduling.statements import DEMAND
 from scheduling.waiting.level_settings import own_limits
 from stores.postgres import Database, fetch
 
-# An endpoint's slots as its operator allows them, as its latency allows them, and its models.
+# An endpoint's slots as its operator allows them, as its learned limit does, and its models.
 Allowed = tuple[int, int, frozenset[str]]
 # Level -> jobs that wait and jobs that run.
 Demand = dict[Priority, tuple[int, int]]

@@ -1,10 +1,10 @@
 -- Free slots, and store in the same round trip what their calls say about the endpoints.
 --
--- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then six values for each call:
+-- KEYS: slots and live of each call's endpoint. ARGV: cool-down ms, then seven values for each call:
 -- lease, outcome (1 answered, 0 says nothing, -1 failed, -2 busy, -3 its account is used up, -4 failed
 -- perhaps because of the request, -5 a failure of -4 was not the request's), microseconds to the first
--- token, microseconds per token, the latter again if it says how crowded the endpoint is, and for how
--- many ms it asks to be left alone. 0: unknown.
+-- token, microseconds per token, output tokens, milliseconds of the call, and for how many ms the
+-- endpoint asks to be left alone. 0: unknown.
 -- Replies {now, then for each call whose outcome the ejection rule must judge: its place (from 0),
 -- 1 or -1, failures, ejections, ejected_until, returned_at}.
 --
@@ -57,6 +57,15 @@ local function store_token(live, sample)
     redis.call('HSET', live, 'token', seconds(token), 'best_token', seconds(best), 'token_at', now)
 end
 
+-- For the limit: calls that began since it is in force, and all that ended.
+local function count(live, since, tokens, milliseconds)
+    redis.call('HINCRBY', live, 'work_ended', 1)
+    if now - tonumber(milliseconds) < since then return end
+    redis.call('HINCRBY', live, 'work_tokens', tokens)
+    redis.call('HINCRBY', live, 'work_ms', milliseconds)
+    redis.call('HINCRBY', live, 'work_calls', 1)
+end
+
 local function avoid(live, outcome, milliseconds)
     local before = tonumber(redis.call('HGET', live, 'failing_until') or 0)
     local least = tonumber(ARGV[1])
@@ -104,19 +113,18 @@ local function judge(live, place, outcome, tried, left_alone)
 end
 
 for i = 1, #KEYS, 2 do
-    local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 6
+    local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 7
     local lease, outcome = ARGV[at], tonumber(ARGV[at + 1])
     if redis.call('ZREM', slots, lease) == 1 then charge(live, -cost_of(lease)) end
-    local tried = redis.call('HGET', live, 'trial') == lease
+    local known = redis.call('HMGET', live, 'trial', 'limit_since')
+    local tried = known[1] == lease
     if tried then redis.call('HDEL', live, 'trial') end
-    if outcome ~= 0 then judge(live, (i - 1) / 2, outcome, tried, tonumber(ARGV[at + 5])) end
+    if outcome ~= 0 then judge(live, (i - 1) / 2, outcome, tried, tonumber(ARGV[at + 6])) end
     local first, token = tonumber(ARGV[at + 2]) / 1e6, tonumber(ARGV[at + 3]) / 1e6
     if first > 0 then store_first_token(live, first) end
     if token > 0 then store_token(live, token) end
-    if ARGV[at + 4] ~= '0' then
-        redis.call('HINCRBYFLOAT', live, 'crowd_seconds', tonumber(ARGV[at + 4]) / 1e6)
-        redis.call('HINCRBY', live, 'crowd_calls', 1)
-    end
+    local since = tonumber(known[2] or 0)
+    if since > 0 and ARGV[at + 5] ~= '0' then count(live, since, ARGV[at + 4], ARGV[at + 5]) end
     redis.call('PEXPIRE', live, DAY)
 end
 return reply

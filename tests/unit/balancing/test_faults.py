@@ -167,7 +167,10 @@ def test_a_refusal(status: int, body: Any, fault: Fault) -> None:
 
 
 INSIDE: list[tuple[str, Any, Fault]] = [
-    ("X20: a code of 400", {"object": "error", "message": "bad n", "code": 400}, Fault.CLIENT),
+    ("X20: a code of 400", error("bad n", code=400), Fault.CLIENT),
+    ("X20: vLLM", {"object": "error", "message": "bad n", "type": "BadRequestError", "code": 400},
+     Fault.CLIENT),
+    ("A4: a bare one", {"object": "error", "message": "no", "code": 400}, Fault.ENDPOINT),
     ("X20: the code as text", error(code="400"), Fault.CLIENT),
     ("X20: 422", error(code=422), Fault.CLIENT),
     ("X20: by its type", error(type="invalid_request_error"), Fault.CLIENT),

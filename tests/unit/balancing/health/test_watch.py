@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,8 @@ from balancing.health.ejector import Ejector
 from balancing.health.watch import Watch
 from balancing.live.slots import Slots
 from balancing.live.state import CallOutcome, Ending, Live, live_key
-from balancing.live.store import LiveStore
+from balancing.live.store import Fields, LiveStore, Work
+from balancing.policies.goodput import Look
 from tests.unit.balancing.health.conftest import Server
 
 
@@ -150,22 +152,49 @@ class TestWatch:
         assert other._running == {}
         assert server.asked.count("/health") == 1
 
-    async def test_limits_are_learned_from_streams(self, watch: Watch, valkey: Redis) -> None:
-        slots = Slots(valkey, lease_seconds=60, reservation_seconds=1)
-        await slots.add([(1, f"running{n}") for n in range(8)])
+    async def test_a_limit_of_another_rule_is_not_kept(self, watch: Watch, valkey: Redis) -> None:
+        await LiveStore(valkey).store([(1, {"limit": "3.7", "learned_at": 1_000_000})])
 
-        async def look(token_seconds: float) -> Live:
-            ending = Ending(
-                1, "x", CallOutcome.ANSWERED, token_seconds=token_seconds, is_crowding=True
-            )
-            await slots.release([ending])
+        await watch.once()
+
+        assert (await LiveStore(valkey).read([1]))[1][1].limit == 0.0
+
+    async def test_a_successor_keeps_the_limit(self, watch: Watch, valkey: Redis) -> None:
+        fields: Fields = {"limit": 5, "limit_since": round(time.time() * 1000) - 5000}
+        await LiveStore(valkey).store([(1, fields)])
+
+        await watch.once()
+
+        assert (await LiveStore(valkey).read([1]))[1][1].limit == 5.0
+
+    async def test_off_means_what_the_operator_allows(
+        self, watch: Watch, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(watch._config, "learn_limits", False)
+        await LiveStore(valkey).store([(1, {"limit": 5, "limit_since": 1_000_000})])
+
+        await watch.once()
+
+        work = (await LiveStore(valkey).take_work([1]))[1]
+        assert (work.limit, work.since) == (0, 0.0), "and no work is counted"
+
+    async def test_a_lower_limit_is_tried_under_load(
+        self, watch: Watch, valkey: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Eight slots that are all in use, looked at each second by the rule's clock."""
+        store, seconds = LiveStore(valkey), itertools.count(1)
+
+        async def work(endpoints: Sequence[int]) -> dict[int, Work]:
+            look = Look(float(next(seconds)), in_use=8, ended=16, tokens=160, seconds=8.0, calls=16)
+            return {1: Work(look, limit=0, since=0.0)}
+
+        monkeypatch.setattr(watch._live, "take_work", work)
+        limits = set()
+        for _ in range(8):
             await watch.once()
-            return (await LiveStore(valkey).read([1]))[1][1]
+            limits.add((await store.read([1]))[1][1].limit)
 
-        assert (await look(0.02)).limit == 8.0
-        crowded = [(await look(0.2)).limit for _ in range(3)]
-        assert crowded == sorted(crowded, reverse=True)
-        assert crowded[-1] < 7
+        assert limits == {0.0, 6.0}
 
     async def test_without_endpoints_there_is_nothing_to_do(self, valkey: Redis) -> None:
         await Watch(LiveStore(valkey), EndpointView(), worker="w").once()

@@ -131,7 +131,7 @@ def test_what_an_error_inside_a_success_is(found: Any, is_one: bool) -> None:
 
 def test_an_error_inside_a_success_is_told_to_the_client() -> None:
     """X20, X18"""
-    refused = error_inside({"object": "error", "message": "bad n", "code": 400}, "")
+    refused = error_inside({"error": {"message": "bad n", "code": 400}}, "")
 
     assert isinstance(refused, Refused)
     assert (refused.status, str(refused)) == (400, "bad n")

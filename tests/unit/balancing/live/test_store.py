@@ -334,31 +334,69 @@ class TestLeader:
         assert await live.hold_leadership("b", seconds=60)
 
 
-class TestCrowding:
-    async def test_samples_are_taken_once(self, slots: Slots, live: LiveStore) -> None:
+class TestWork:
+    """What the limit is learned from; counted only while limits are learned."""
+
+    async def learn(self, live: LiveStore, *, since: float) -> None:
+        await live.store([(1, {"limit": 3, "limit_since": round(since * 1000)})])
+
+    async def test_calls_are_taken_once(self, slots: Slots, live: LiveStore) -> None:
+        await self.learn(live, since=time.time() - 60)
         await take(slots, 1, "running")
         await slots.release(
-            [Ending(1, LEASE, ANSWERED, token_seconds=t, is_crowding=True) for t in (0.02, 0.04)]
-            + [Ending(1, LEASE, ANSWERED, token_seconds=9.0)]
+            [
+                Ending(1, LEASE, ANSWERED, tokens=30, seconds=1.5),
+                Ending(1, LEASE, ANSWERED, tokens=10, seconds=0.5),
+                Ending(1, LEASE, FAILED, seconds=2.0),
+                Ending(1, LEASE, SILENT),
+            ]
         )
 
-        _, first = await live.take_crowding([1, 2])
-        _, second = await live.take_crowding([1, 2])
+        first = await live.take_work([1, 2])
+        second = await live.take_work([1, 2])
 
-        assert first[1][0] == 1
-        assert first[1][1] == pytest.approx(0.03)
-        assert first[2][:2] == (0, 0.0)
-        assert second[1][1] == 0.0
+        seen = first[1].look
+        assert (seen.in_use, seen.ended, seen.calls) == (1, 3, 3)
+        assert (seen.tokens, seen.seconds) == (40, 4.0)
+        assert first[1].limit == 3
+        assert (first[2].look.in_use, first[2].limit, first[2].since) == (0, 0, 0.0)
+        assert (second[1].look.ended, second[1].look.tokens) == (0, 0)
 
-    async def test_what_was_learned_is_kept(self, live: LiveStore) -> None:
-        fields: dict[Any, Any] = {"limit": "3.5", "usual": "0.02", "learned_at": 1_000_000}
+    async def test_calls_of_another_limit_only_count_as_ended(
+        self, slots: Slots, live: LiveStore
+    ) -> None:
+        await self.learn(live, since=time.time() - 10)
+
+        await slots.release([Ending(1, LEASE, ANSWERED, tokens=30, seconds=20.0)])
+
+        seen = (await live.take_work([1]))[1].look
+        assert (seen.ended, seen.calls, seen.tokens, seen.seconds) == (1, 0, 0, 0.0)
+
+    async def test_nothing_is_counted_while_limits_are_not_learned(
+        self, slots: Slots, live: LiveStore
+    ) -> None:
+        await slots.release([Ending(1, LEASE, ANSWERED, tokens=30, seconds=1.0)])
+
+        assert (await live.take_work([1]))[1].look.ended == 0
+
+    @pytest.mark.parametrize("tokens", [-5, 10**30])
+    async def test_a_foreign_count_is_bounded(
+        self, slots: Slots, live: LiveStore, tokens: int
+    ) -> None:
+        await self.learn(live, since=time.time() - 60)
+
+        await slots.release([Ending(1, LEASE, ANSWERED, tokens=tokens, seconds=1.0)])
+
+        assert 0 <= (await live.take_work([1]))[1].look.tokens <= 10_000_000
+
+    async def test_a_limit_of_an_older_version_is_read(self, live: LiveStore) -> None:
+        fields: dict[Any, Any] = {"limit": "3.7", "usual": "0.02", "learned_at": 1_000_000}
         await live.store([(1, fields)])
 
-        _, found = await live.take_crowding([1])
+        work = (await live.take_work([1]))[1]
 
-        learned = found[1][2]
-        assert (learned.limit, learned.usual_token_seconds, learned.at) == (3.5, 0.02, 1000.0)
-        assert (await state(live)).limit == 3.5
+        assert (work.limit, work.since) == (3, 0.0)
+        assert (await state(live)).limit == 3.7
 
 
 async def test_state_that_was_never_written(live: LiveStore) -> None:
