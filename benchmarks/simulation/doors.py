@@ -74,7 +74,7 @@ class Admitting:
         self._looks.joined(job, now)
         spec = self._spec(job)
         self._admission.record([spec], [Receipt(job.id, Status.QUEUED, "", job.tag)])
-        told = self._admission.outlook(spec.level, spec.model, job.tag)
+        told = self._admission.outlook(spec.level, spec.model, job.tag, job.id)
         if told is not None:
             job.told_position, job.told_wait = told.position or 0, told.wait_seconds
 
@@ -83,6 +83,9 @@ class Admitting:
         self._looks.started(job)
 
     def ended(self, job: Job, now: float) -> None:
+        self._now = now
+        if self._admission.is_due:
+            self._look()
         self._looks.ended(job, now)
 
     def _spec(self, job: Job) -> JobSpec:
@@ -92,7 +95,8 @@ class Admitting:
     def _look(self) -> None:
         rows = self._looks.rows(self._now)
         endpoint = _endpoint(self._slots(self._now), self._looks.models)
-        load = QueueLoad.of_rows(rows, [endpoint], frozenset())
+        known = self._admission.queue.load.services
+        load = QueueLoad.of_rows(rows, [endpoint], frozenset(), known=known)
         self._admission.queue.update(NONE, load, cost_seconds=_LOOK_SECONDS)
 
 

@@ -40,6 +40,7 @@ class Job:
     told_position: int = 0
     told_wait: float | None = None
     place: int = 0
+    best_wait: float = 0.0
 
     @property
     def id(self) -> UUID:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 
 from benchmarks.simulation.fair_tags import FairTags
 from benchmarks.simulation.jobs import MODEL, Job, model_of
@@ -51,7 +51,7 @@ class Looks:
 
     def __init__(self, queue: Levels) -> None:
         self._queue = queue
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: dict[int, Job] = {}
         self.models: frozenset[str] = frozenset({MODEL})
         self._ended = Recent(WINDOW_SECONDS)
         self._came = Recent(2 * WINDOW_SECONDS)
@@ -62,16 +62,16 @@ class Looks:
         self._came.add(now, _line(job))
 
     def started(self, job: Job) -> None:
-        self._running[_line(job)] += 1
+        self._running[job.number] = job
 
     def ended(self, job: Job, now: float) -> None:
-        self._running[_line(job)] -= 1
+        del self._running[job.number]
         self._ended.add(now, _line(job))
-        self._service.append((model_of(job.flow), job.service_seconds, job.cost))
+        self._service.appendleft((model_of(job.flow), job.service_seconds, job.cost))
 
     def rows(self, now: float) -> list[tuple[object, ...]]:
         """None while nothing waits or runs (`watch.sql`)."""
-        if not len(self._queue) and not any(self._running.values()):
+        if not len(self._queue) and not self._running:
             return []
         ended = self._ended.per_second(now)
         came = self._came.per_second(now, parts=3)
@@ -92,19 +92,22 @@ class Looks:
         heads = own[:HEADS]
         service = [each for each in self._service if each[0] == model]
         oldest = now - min((job.submitted_at for job in heads), default=now)
-        latest = max(1, len(service))
+        running = [job for job in self._running.values() if _line(job) == (level, model)]
         return (
             LEVELS.index(level),
             model,
             len(own),
             [job.tag for job in heads],
             [job.cost for job in heads],
+            [str(job.id) for job in heads],
             oldest,
-            self._running[level, model],
+            len(running),
+            [now - job.started_at for job in running],
+            [job.cost for job in running],
             ended,
             came,
-            sum(seconds for _, seconds, _ in service) / latest,
-            sum(cost for _, _, cost in service) / latest,
+            [seconds for _, seconds, _ in service],
+            [cost for _, _, cost in service],
             clock,
             0,
             0.0,

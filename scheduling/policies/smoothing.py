@@ -59,6 +59,7 @@ def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSe
             mean(level.finished_per_second, was.finished_per_second),
             mean(level.arriving_per_second, was.arriving_per_second),
             level.most_running,
+            level.running,
         )
         for level, was in zip(now.levels, before.levels, strict=True)
     )
