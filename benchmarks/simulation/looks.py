@@ -76,9 +76,7 @@ class Looks:
         ended = self._ended.per_second(now)
         came = self._came.per_second(now, parts=3)
         lines = [(level, model) for level in LEVELS for model in sorted(self.models)]
-        return [
-            self._row(*line, now, ended.get(line, 0.0), came.get(line, 0.0)) for line in lines
-        ]
+        return [self._row(*line, now, ended.get(line, 0.0), came.get(line, 0.0)) for line in lines]
 
     def _row(
         self, level: str, model: str, now: float, ended: float, came: float

@@ -294,32 +294,122 @@ def scenarios() -> list[Promised]:
     four, eight = constant(4), constant(8)
     after: dict[str, float] = {"since": CHANGE, "until": CHANGE + 180.0}
     return [
-        Promised("5 behind 4 busy", behind(busy=4, after=5, gap=8, mean_seconds=10, spread=0.2), four, mean_seconds=10, spread=0.2),
-        Promised("5 behind 4 busy, any length", behind(busy=4, after=5, gap=8, mean_seconds=10, spread=0.8), four, mean_seconds=10),
-        Promised("9 at once, 4 slots", behind(busy=9, after=0, gap=0, mean_seconds=10, spread=0.2), four, mean_seconds=10, spread=0.2),
-        Promised("1 slot, 3 behind", behind(busy=1, after=3, gap=8, mean_seconds=10, spread=0.3), constant(1), mean_seconds=10, spread=0.3),
-        Promised("64 at once, 64 slots, 20 behind", behind(busy=64, after=20, gap=20, mean_seconds=30, spread=0.1), constant(64), mean_seconds=30, spread=0.1),
+        Promised(
+            "5 behind 4 busy",
+            behind(busy=4, after=5, gap=8, mean_seconds=10, spread=0.2),
+            four,
+            mean_seconds=10,
+            spread=0.2,
+        ),
+        Promised(
+            "5 behind 4 busy, any length",
+            behind(busy=4, after=5, gap=8, mean_seconds=10, spread=0.8),
+            four,
+            mean_seconds=10,
+        ),
+        Promised(
+            "9 at once, 4 slots",
+            behind(busy=9, after=0, gap=0, mean_seconds=10, spread=0.2),
+            four,
+            mean_seconds=10,
+            spread=0.2,
+        ),
+        Promised(
+            "1 slot, 3 behind",
+            behind(busy=1, after=3, gap=8, mean_seconds=10, spread=0.3),
+            constant(1),
+            mean_seconds=10,
+            spread=0.3,
+        ),
+        Promised(
+            "64 at once, 64 slots, 20 behind",
+            behind(busy=64, after=20, gap=20, mean_seconds=30, spread=0.1),
+            constant(64),
+            mean_seconds=30,
+            spread=0.1,
+        ),
         Promised("95 %", steady(lambda _: 0.95, slots=8, jobs=3000), eight),
         Promised("130 %", steady(lambda _: 1.3, slots=8, jobs=3000), eight),
         Promised("95 %, 32 slots", steady(lambda _: 0.95, slots=32, jobs=6000), constant(32)),
-        Promised("two models, 1 s and 60 s, 95 %", mixed(0.95, slots=4, jobs=6000, short=named("fast/a", 5), long=named("slow/b", 3)), four),
-        Promised("two models, 1 s and 60 s, 130 %", mixed(1.3, slots=4, jobs=6000, short=named("fast/a", 5), long=named("slow/b", 3)), four),
-        Promised("flows of 1 s and 60 s, 95 %", mixed(0.95, slots=4, jobs=6000, short=named("short", 5), long=named("long", 3)), four),
-        Promised("any flow 1 s or 60 s, 95 %", mixed(0.95, slots=4, jobs=6000, short=named("any", 5), long=named("any", 5)), four),
-        Promised("service doubles", steady(stepped((0, 0.8)), slots=8, jobs=1500), eight, stepped((0, 1), (CHANGE, 2)), **after),
-        Promised("service halves", steady(stepped((0, 1.2), (CHANGE, 1.4)), slots=8, jobs=2000), eight, stepped((0, 1), (CHANGE, .5)), **after),
-        Promised("rate steps 60 % to 150 %", steady(stepped((0, 0.6), (CHANGE, 1.5), (CHANGE + 120, 0.6)), slots=8, jobs=1500), eight, **after),
-        Promised("slots halve", steady(stepped((0, 0.9)), slots=8, jobs=1500), lambda now: 8 if now < CHANGE else 4, **after),
-        Promised("slots double", steady(stepped((0, 1.2), (CHANGE, 2.0)), slots=8, jobs=2000), lambda now: 8 if now < CHANGE else 16, **after),
-        Promised("4 slots, 20 s jobs, service doubles", steady(stepped((0, 0.9)), slots=4, jobs=600, mean_seconds=20, spread=0.3), four, stepped((0, 1), (CHANGE, 2)), mean_seconds=20, spread=0.3, **after),
-        Promised("all levels, 95 %", steady(lambda _: 0.95, slots=8, jobs=4000, level=any_level), eight),
-        Promised("all levels, 130 %", steady(lambda _: 1.3, slots=8, jobs=4000, level=any_level), eight),
-        Promised("one of ten floods, 130 %", steady(lambda _: 1.3, slots=8, jobs=3000, flows=NOISY, weights=[*[4 / 90] * 9, 0.6]), eight),
+        Promised(
+            "two models, 1 s and 60 s, 95 %",
+            mixed(0.95, slots=4, jobs=6000, short=named("fast/a", 5), long=named("slow/b", 3)),
+            four,
+        ),
+        Promised(
+            "two models, 1 s and 60 s, 130 %",
+            mixed(1.3, slots=4, jobs=6000, short=named("fast/a", 5), long=named("slow/b", 3)),
+            four,
+        ),
+        Promised(
+            "flows of 1 s and 60 s, 95 %",
+            mixed(0.95, slots=4, jobs=6000, short=named("short", 5), long=named("long", 3)),
+            four,
+        ),
+        Promised(
+            "any flow 1 s or 60 s, 95 %",
+            mixed(0.95, slots=4, jobs=6000, short=named("any", 5), long=named("any", 5)),
+            four,
+        ),
+        Promised(
+            "service doubles",
+            steady(stepped((0, 0.8)), slots=8, jobs=1500),
+            eight,
+            stepped((0, 1), (CHANGE, 2)),
+            **after,
+        ),
+        Promised(
+            "service halves",
+            steady(stepped((0, 1.2), (CHANGE, 1.4)), slots=8, jobs=2000),
+            eight,
+            stepped((0, 1), (CHANGE, 0.5)),
+            **after,
+        ),
+        Promised(
+            "rate steps 60 % to 150 %",
+            steady(stepped((0, 0.6), (CHANGE, 1.5), (CHANGE + 120, 0.6)), slots=8, jobs=1500),
+            eight,
+            **after,
+        ),
+        Promised(
+            "slots halve",
+            steady(stepped((0, 0.9)), slots=8, jobs=1500),
+            lambda now: 8 if now < CHANGE else 4,
+            **after,
+        ),
+        Promised(
+            "slots double",
+            steady(stepped((0, 1.2), (CHANGE, 2.0)), slots=8, jobs=2000),
+            lambda now: 8 if now < CHANGE else 16,
+            **after,
+        ),
+        Promised(
+            "4 slots, 20 s jobs, service doubles",
+            steady(stepped((0, 0.9)), slots=4, jobs=600, mean_seconds=20, spread=0.3),
+            four,
+            stepped((0, 1), (CHANGE, 2)),
+            mean_seconds=20,
+            spread=0.3,
+            **after,
+        ),
+        Promised(
+            "all levels, 95 %", steady(lambda _: 0.95, slots=8, jobs=4000, level=any_level), eight
+        ),
+        Promised(
+            "all levels, 130 %", steady(lambda _: 1.3, slots=8, jobs=4000, level=any_level), eight
+        ),
+        Promised(
+            "one of ten floods, 130 %",
+            steady(lambda _: 1.3, slots=8, jobs=3000, flows=NOISY, weights=[*[4 / 90] * 9, 0.6]),
+            eight,
+        ),
     ]
 
 
 def main() -> int:
-    print(f"{'':38} {'waits':>6} {'no claim':>8} {'told 0':>7} {'within 2':>8} {'best':>6} {'median':>7} {'position':>8} {'too low':>8}")
+    print(
+        f"{'':38} {'waits':>6} {'no claim':>8} {'told 0':>7} {'within 2':>8} {'best':>6} {'median':>7} {'position':>8} {'too low':>8}"
+    )
     for each in scenarios():
         if not any(name in each.name for name in sys.argv[1:] or [""]):
             continue

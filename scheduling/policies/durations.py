@@ -145,7 +145,5 @@ def _slope(seconds: Sequence[float], costs: Sequence[float]) -> float:
     spread = sum((own - cost) ** 2 for own in costs)
     if spread <= 1e-9 * max(1.0, cost * cost) or cost <= 0:
         return 0.0
-    together = sum(
-        (own - cost) * (each - mean) for own, each in zip(costs, seconds, strict=True)
-    )
+    together = sum((own - cost) * (each - mean) for own, each in zip(costs, seconds, strict=True))
     return min(max(0.0, together / spread), mean / cost)

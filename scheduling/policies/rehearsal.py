@@ -18,11 +18,11 @@ from itertools import accumulate
 
 from scheduling.policies.durations import Durations
 
-REHEARSALS = 11
+REHEARSALS = 7
 # Generations of jobs until slots are out of step; places rehearsed at the least.
-GENERATIONS, LEAST_PLACES = 4, 16
-# More slots are rehearsed by a part of them: of 1,000 every 16th.
-MOST_SLOTS = 64
+GENERATIONS, LEAST_PLACES = 3, 16
+# More slots are rehearsed by a part of them: of 1,000 every 32nd.
+MOST_SLOTS = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,7 @@ class Admission:
             starts=lambda: models.starts,
         )
 
-    def outlook(
-        self, level: Priority, model: str, fair_tag: float, job_id: UUID
-    ) -> Outlook | None:
+    def outlook(self, level: Priority, model: str, fair_tag: float, job_id: UUID) -> Outlook | None:
         """Place and wait of a queued job; None when nothing is known of them."""
         return outlook_of(self.queue, level, model, fair_tag, job_id)
 

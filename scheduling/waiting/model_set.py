@@ -196,10 +196,7 @@ class ModelSet:
         slots = slots_that_work(self.load)
         if not self.durations or not slots or (self.load.standing and not self.load.processing):
             return None
-        typical = [
-            Waiting(each, each.cost, 1.0)
-            for each in self.durations.values()
-        ]
+        typical = [Waiting(each, each.cost, 1.0) for each in self.durations.values()]
         running = [
             Running(found, cost, age)
             for model, cost, age in self.running
@@ -214,7 +211,9 @@ class ModelSet:
             if not self.load.levels[level].queued:
                 continue
             other = next(iter(self.durations.values()))
-            for _, cost, size, durations in merge(*(line.waiting() for line in self.lines[level]), key=lambda each: each[0]):
+            for _, cost, size, durations in merge(
+                *(line.waiting() for line in self.lines[level]), key=lambda each: each[0]
+            ):
                 queue.append(Waiting(durations or other, cost, size))
         return queue
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from scheduling.models import Priority, Status
 from scheduling.pauses import NONE, Pauses
-from scheduling.policies.smoothing import Pace
+from scheduling.policies.smoothing import Pace, between
 from scheduling.policies.waiting import ModelSetLoad, free_slots, level_rate
 from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.level_settings import floors
@@ -110,7 +110,7 @@ class QueueView:
         # What the level starts until its clock gets to the tag, where its pace is known.
         until_tag = _rate(models, level) * self._level_clocks.seconds_to(level, place[0])
         waiting = jobs + since - self._started(models, level)
-        return max(0, waiting) + 1, max(work + since, until_tag)
+        return max(0, waiting) + 1, between(work + since, until_tag)
 
     def _started(self, models: ModelSet, level: Priority) -> int:
         """Jobs of a level for which slots were free; those of higher levels take theirs first."""

@@ -33,7 +33,7 @@ class StubJobs:
         for batch in self.batches:
             yield batch
 
-    def outlook(self, level: object, model: str, fair_tag: float) -> Outlook:
+    def outlook(self, level: object, model: str, fair_tag: float, job_id: UUID) -> Outlook:
         return Outlook(3, 4.25)
 
     async def cancel(self, job_id: UUID) -> None:
