@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
 from uuid import UUID
 
 from benchmarks.traces import Arrival

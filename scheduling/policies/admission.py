@@ -44,6 +44,7 @@ def decide(
     ahead: float,
     limit_seconds: float,
     floors: Sequence[float],
+    jobs_ahead: float | None = None,
     starts: Callable[[], Starts | None] | None = None,
 ) -> Verdict:
     """Whether a request may join.
@@ -53,6 +54,7 @@ def decide(
         ahead: work of its level before it, in jobs by size.
         limit_seconds: the longest wait at which it is admitted.
         floors: each level's assured share of picks, highest level first.
+        jobs_ahead: how many jobs that work is, where it is known.
         starts: when the next slots free, where that is known.
     """
     wait = wait_seconds(load, level, ahead=ahead, floors=floors, starts=starts)
@@ -61,7 +63,8 @@ def decide(
     )
     if wait is None or careful is None:
         return Verdict(True, 0.0)
-    if careful <= limit_seconds or ahead < max(1, load.slots):
+    fewest = ahead if jobs_ahead is None else min(ahead, jobs_ahead)
+    if careful <= limit_seconds or fewest < max(1, load.slots):
         return Verdict(True, wait)
     # It is admitted once the wait is below the limit, or once fewer wait than there are slots.
     fewer = seconds_to_start(load, level, work=ahead - max(1, load.slots) + 1, floors=floors)

@@ -83,10 +83,12 @@ class Admission:
         # What is due later joins no queue now; what joins a paused level waits for an operator.
         if models is None or spec.due_at is not None or self.queue.pauses.stops(spec.level):
             return Verdict(True, 0.0)
+        jobs, work = self.queue.ahead(models, spec)
         return decide(
             self.queue.load_now(models),
             int(spec.level),
-            ahead=self.queue.ahead(models, spec),
+            ahead=work,
+            jobs_ahead=jobs,
             limit_seconds=longest_wait_seconds(spec.level),
             floors=floors(),
             starts=lambda: models.starts,

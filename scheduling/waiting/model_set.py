@@ -202,7 +202,7 @@ class ModelSet:
             for model, cost, age in self.running
             if (found := self.durations.get(model, typical[0].durations))
         ]
-        return rehearse(running, self._waiting(), typical, slots=slots, rng=random.Random(0))
+        return rehearse(running, self._waiting(), typical, slots=slots, rng=random.Random(0))  # noqa: S311 - not for secrets
 
     def _waiting(self) -> list[Waiting]:
         """What waits, in the order in which it starts as far as that is known."""

@@ -68,15 +68,17 @@ class QueueLoad:
                 lately is not forgotten.
         """
         loads = tuple(ModelLoad.of_row(row) for row in rows)
-        services = _services(loads, known or {})
+        known_services = services(loads, known or {})
         working = [(e.max_concurrent, e.model_names) for e in endpoints if e.takes_work]
         model_sets = tuple(
-            ModelSet.of(slots, models, loads, services, paused=paused, most_running=most_running)
+            ModelSet.of(
+                slots, models, loads, known_services, paused=paused, most_running=most_running
+            )
             for slots, models in model_sets_of(working)
         )
         held, mean_bytes = rows[0][15:17] if rows else (0, 0.0)
         waiting = sum(each.queued for each in loads) + held
-        return cls(loads, model_sets, waiting, mean_bytes, services)
+        return cls(loads, model_sets, waiting, mean_bytes, known_services)
 
     def steadied(self, before: QueueLoad, seconds: float) -> QueueLoad:
         """With rates averaged over the last readings, where the model sets are the same.
@@ -103,7 +105,7 @@ class QueueLoad:
         return next((each for each in self.model_sets if model in each.models), None)
 
 
-def _services(loads: Iterable[ModelLoad], known: Mapping[str, Services]) -> dict[str, Services]:
+def services(loads: Iterable[ModelLoad], known: Mapping[str, Services]) -> dict[str, Services]:
     """What these rows say of each model, and of the others what is known."""
     latest = {
         each.model: Services(each.service_seconds, each.service_costs, len(each.service_seconds))

@@ -120,20 +120,22 @@ class QueueView:
         above = sum(len(self._joined.places(each, models)) for each in Priority if each < level)
         return max(0, free - above - models.jobs_above(level))
 
-    def ahead(self, models: ModelSet, spec: JobSpec) -> float:
-        """Work before a job if it joined now.
+    def ahead(self, models: ModelSet, spec: JobSpec) -> tuple[float, float]:
+        """Jobs and work before a job if it joined now.
 
         By its flow's last fair tag, so that a flood is refused and not those whom it would delay.
         Other flows will put more before that tag.
         """
         level = spec.level
         last_tag = self._joined.last_tag(spec.flow_id, level)
-        _, work = models.ahead(level, last_tag)
+        jobs, work = models.ahead(level, last_tag)
         tag = max([last_tag, *(line.clock for line in models.lines[level])])
         since = bisect_right(self._joined.places(level, models), (tag, LAST))
         rate = _rate(models, level)
         until_tag = rate * self._level_clocks.seconds_to(level, last_tag)
-        return max(0.0, max(work + since, until_tag) - rate * self.age)
+        started = rate * self.age
+        most = max(work + since, until_tag)
+        return max(0.0, jobs + since - started), max(0.0, most - started)
 
 
 class _Joined:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from balancing.endpoints.registry import Target
 from scheduling.models import Priority, Status
@@ -53,11 +54,12 @@ def row(level: Priority = Priority.NORMAL, queued: int = 0, **fields: Any) -> tu
         **fields,
     }
     known = 0 if values["service"] == 0 else 5
-    values["service"], service = _several(values["service"], known), values["service"]
+    values["service"] = _several(values["service"], known)
     values["service_cost"] = _several(values["service_cost"], known)
     values["costs"] = values["costs"] or [10.0] * len(values["tags"])
-    values["ids"] = values["ids"] or [f"{place:032x}" for place in range(len(values["tags"]))]
+    values["ids"] = values["ids"] or [str(UUID(int=n)) for n in range(len(values["tags"]))]
     # They began one after the other, so that a slot frees each quarter of a job.
+    service = sum(values["service"]) / max(1, len(values["service"]))
     steps = [service * place / values["processing"] for place in range(values["processing"])]
     values["ages"] = steps if values["ages"] is None else values["ages"]
     values["running_costs"] = values["running_costs"] or [10.0] * len(values["ages"])
@@ -69,8 +71,10 @@ def _several(value: Any, times: int) -> list[float]:
     return value if isinstance(value, list) else [value] * times
 
 
-def load(*rows: tuple[Any, ...], pauses: Pauses = NONE, endpoints: Any = None) -> QueueLoad:
-    return QueueLoad.of_rows(rows, endpoints or [endpoint()], pauses.levels)
+def load(
+    *rows: tuple[Any, ...], pauses: Pauses = NONE, endpoints: Any = None, **fields: Any
+) -> QueueLoad:
+    return QueueLoad.of_rows(rows, endpoints or [endpoint()], pauses.levels, **fields)
 
 
 def seeing(
