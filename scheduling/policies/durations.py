@@ -25,7 +25,7 @@ from math import log, sqrt
 # The newest so many are compared with the rest; so many standard deviations are no chance.
 NEWEST, APART = (5, 10, 20, 40, 80), 3.5
 # No job is expected to be shorter than this part of the mean.
-LEAST_PART = 0.05
+LEAST_PART = 0.01
 # How many times slower everything may have become, and the least chance of an age.
 SLOWER, LEAST_CHANCE = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0), 1e-6
 

@@ -52,7 +52,7 @@ def between(known: float, at_pace: float) -> float:
     """
     if at_pace <= known:
         return known
-    return max(known, 0.5) ** (1 - PACE_PART) * at_pace**PACE_PART
+    return float(max(known, 0.5) ** (1 - PACE_PART) * at_pace**PACE_PART)
 
 
 def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSetLoad:

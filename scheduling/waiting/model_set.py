@@ -22,7 +22,7 @@ from scheduling.policies.waiting import LevelLoad, ModelSetLoad, slots_that_work
 
 STANDING_SECONDS = 2.0
 # The columns of `sql/load.sql` that are arrays; an empty one may be null.
-_ARRAYS = frozenset({3, 4, 5, 8, 9, 12, 13})
+_ARRAYS = (3, 4, 5, 8, 9, 12, 13)
 # A place in a level: a fair tag, and the id as text, because tags may be alike.
 Place = tuple[float, str]
 # Behind every id.
@@ -59,8 +59,10 @@ class ModelLoad:
 
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> ModelLoad:
-        values = [tuple(each or ()) if place in _ARRAYS else each for place, each in enumerate(row)]
-        return cls(Priority(row[0]), *values[1:15])
+        values: list[Any] = [Priority(row[0]), *row[1:15]]
+        for place in _ARRAYS:
+            values[place] = tuple(values[place] or ())
+        return cls(*values)
 
 
 @dataclass(frozen=True, slots=True)

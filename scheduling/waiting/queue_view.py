@@ -113,9 +113,12 @@ class QueueView:
         return max(0, waiting) + 1, between(work + since, until_tag)
 
     def _started(self, models: ModelSet, level: Priority) -> int:
-        """Jobs of a level for which slots were free; those of higher levels take theirs first."""
+        """Jobs of a level for which slots were free; those of higher levels take theirs first.
+
+        Where nothing runs and nothing has ended, perhaps nobody works.
+        """
         free = free_slots(models.load, int(level))
-        if not free:
+        if not free or not (models.load.processing or models.durations):
             return 0
         above = sum(len(self._joined.places(each, models)) for each in Priority if each < level)
         return max(0, free - above - models.jobs_above(level))

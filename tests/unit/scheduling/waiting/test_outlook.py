@@ -48,8 +48,7 @@ def test_a_waiting_job_is_told_its_place_in_fair_order_and_its_wait() -> None:
 
 def test_five_behind_four_busy_slots_wait_for_what_is_left() -> None:
     """They were told position 1 and no wait. Four began a second ago, of jobs of eight."""
-    waiting = {"tags": [0.0] * 5, "service": 8.0, "ages": [1.0] * 4}
-    seen = seeing(row(queued=5, **waiting))
+    seen = seeing(row(queued=5, tags=[0.0] * 5, service=8.0, ages=[1.0] * 4))
 
     found = [told(seen, 0.0, UUID(int=place)) for place in range(5)]
 
@@ -83,7 +82,7 @@ def test_the_wait_goes_on_between_two_looks_and_the_place_does_not(clock: Clock)
     seen = looked_at(clock)
     stored(seen, job(), tag=20.0)
 
-    assert told(seen, 20.0, NEXT) == Outlook(5, 1.25)
+    assert told(seen, 20.0) == Outlook(5, 1.25)
     assert told(seen, 30.0, NEXT) == Outlook(6, 1.5)
     clock.go_on(0.5)
     assert told(seen, 30.0, NEXT) == Outlook(6, 1.0)

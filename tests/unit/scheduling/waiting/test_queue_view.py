@@ -118,7 +118,7 @@ def test_jobs_of_five_tenants_that_come_at_once_have_five_positions(clock: Clock
 
     assert positions(seen, joined(seen, *[0.0] * 5)) == [1, 2, 3, 4, 5]
     clock.go_on(0.9)
-    assert positions(seen, joined(seen, 0.0)) == [6], "no position falls by the mere time"
+    assert positions(seen, joined(seen, 1.0), 1.0) == [6], "no position falls by the mere time"
 
 
 def test_those_for_whom_slots_were_free_are_no_longer_counted(clock: Clock) -> None:
