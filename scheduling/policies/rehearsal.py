@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from scheduling.policies.durations import Durations
 
@@ -73,7 +73,7 @@ class Starts:
 
 def rehearse(
     running: Sequence[Running],
-    waiting: Sequence[Waiting],
+    waiting: Iterable[Waiting],
     typical: Sequence[Waiting],
     *,
     slots: int,
@@ -87,7 +87,7 @@ def rehearse(
     """
     step = -(-max(slots, len(running)) // MOST_SLOTS)
     places = max(LEAST_PLACES, GENERATIONS * max(1, slots // step))
-    queue = list(waiting[: places * step])
+    queue = list(islice(waiting, places * step))
     queue += rng.choices(typical, k=places * step - len(queue))
     work = tuple(accumulate((each.size for each in queue), initial=0.0))[:-1:step]
     ran = sorted(running, key=lambda each: each.age)[::step]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import merge
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from scheduling.models import Priority
@@ -127,7 +128,7 @@ class Line:
             return self.queued > found > 0
         return self.places[found] == place
 
-    def waiting(self) -> Iterable[tuple[Place, float, float, Durations | None]]:
+    def waiting(self) -> Iterator[tuple[Place, float, float, Durations | None]]:
         """Place, cost, size and durations of each known job, in fair order."""
         sizes = (after - before for before, after in zip(self.work, self.work[1:], strict=False))
         for place, cost, size in zip(self.places, self.costs, sizes, strict=True):
@@ -206,18 +207,14 @@ class ModelSet:
         ]
         return rehearse(running, self._waiting(), typical, slots=slots, rng=random.Random(0))  # noqa: S311 - not for secrets
 
-    def _waiting(self) -> list[Waiting]:
+    def _waiting(self) -> Iterator[Waiting]:
         """What waits, in the order in which it starts as far as that is known."""
-        queue: list[Waiting] = []
+        other = next(iter(self.durations.values()))
         for level in Priority:
-            if not self.load.levels[level].queued:
-                continue
-            other = next(iter(self.durations.values()))
-            for _, cost, size, durations in merge(
-                *(line.waiting() for line in self.lines[level]), key=lambda each: each[0]
-            ):
-                queue.append(Waiting(durations or other, cost, size))
-        return queue
+            if self.load.levels[level].queued:
+                lines = (line.waiting() for line in self.lines[level])
+                for _, cost, size, durations in merge(*lines, key=itemgetter(0)):
+                    yield Waiting(durations or other, cost, size)
 
     def ahead(self, level: Priority, last_tag: float) -> tuple[int, float]:
         """Jobs and work of a level before the next job of a flow.
