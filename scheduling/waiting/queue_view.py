@@ -109,10 +109,17 @@ class QueueView:
         since = bisect_left(self._joined.places(level, models), place)
         # What the level starts until its clock gets to the tag, where its pace is known.
         until_tag = _rate(models, level) * self._level_clocks.seconds_to(level, place[0])
-        waiting = jobs + since - self._started(models, level)
-        return max(0, waiting) + 1, between(work + since, until_tag)
+        below = self._started_below(models, level, place[1])
+        waiting = jobs + since - self._started(models, level, below)
+        return max(0, waiting) + 1, between(work + since + below, until_tag)
 
-    def _started(self, models: ModelSet, level: Priority) -> int:
+    def _started_below(self, models: ModelSet, level: Priority, before_id: str) -> int:
+        """Jobs of lower levels that came earlier, and found a slot free."""
+        joined = (self._joined.places(each, models) for each in Priority if each > level)
+        earlier = sum(own < before_id for places in joined for _, own in places)
+        return min(earlier, free_slots(models.load, int(level))) if earlier else 0
+
+    def _started(self, models: ModelSet, level: Priority, below: int) -> int:
         """Jobs of a level for which slots were free; those of higher levels take theirs first.
 
         Where nothing runs and nothing has ended, perhaps nobody works.
@@ -121,7 +128,7 @@ class QueueView:
         if not free or not (models.load.processing or models.durations):
             return 0
         above = sum(len(self._joined.places(each, models)) for each in Priority if each < level)
-        return max(0, free - above - models.jobs_above(level))
+        return max(0, free - below - above - models.jobs_above(level))
 
     def ahead(self, models: ModelSet, spec: JobSpec) -> tuple[float, float]:
         """Jobs and work before a job if it joined now.

@@ -141,6 +141,21 @@ def test_higher_levels_take_free_slots_first_and_are_waited_for(clock: Clock) ->
     assert told.wait_seconds == pytest.approx(1.0), "the four of realtime run a second each"
 
 
+def test_lower_levels_that_came_earlier_have_the_free_slots(clock: Clock) -> None:
+    rows = row(Priority.NORMAL, processing=0), row(Priority.LOW, processing=0)
+    seen = seeing(*rows, clock=clock)
+    low = [job(level=Priority.LOW, id=UUID(int=number)) for number in range(4)]
+    later = job(level=Priority.LOW, id=UUID(int=2**128 - 1))
+    stored(seen, *low, later)
+
+    (first,) = joined(seen, 0.0)
+
+    told = seen.outlook(Priority.NORMAL, MODEL, 0.0, first)
+    assert told is not None
+    assert told.position == 1
+    assert told.wait_seconds == pytest.approx(1.0), "the four that came before run a second each"
+
+
 def test_a_level_at_its_own_limit_finds_no_free_slot() -> None:
     endpoints = [endpoint(slots=8)]
     rows = row(Priority.LOW, processing=2)
