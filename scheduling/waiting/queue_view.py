@@ -37,6 +37,7 @@ class QueueView:
         self.load = QueueLoad()
         self._level_clocks = _LevelClocks()
         self._joined = _Joined()
+        self._loads_now: dict[frozenset[str], ModelSetLoad] = {}
         self._read_at = float("-inf")
         self._cost_seconds = 0.0
 
@@ -82,23 +83,28 @@ class QueueView:
         self._read_at = self._clock()
         self._cost_seconds = cost_seconds
         self._joined.forget(self._read_at - cost_seconds, load)
+        self._loads_now.clear()
 
     def add(self, specs: Sequence[JobSpec], receipts: Sequence[Receipt]) -> None:
         """These jobs have been stored: they stand before the next ones."""
         now = self._clock()
+        self._loads_now.clear()
         for spec, receipt in zip(specs, receipts, strict=True):
             self._joined.add(spec, receipt, self.load.model_set(spec.model), now)
 
     def load_now(self, models: ModelSet) -> ModelSetLoad:
         """What waits and runs, with the jobs that joined since at every level."""
-        joined = [len(self._joined.places(level, models)) for level in Priority]
-        if not any(joined):
+        if not self._joined.count:
             return models.load
-        levels = tuple(
-            replace(each, queued=each.queued + more) if more else each
-            for each, more in zip(models.load.levels, joined, strict=True)
-        )
-        return replace(models.load, levels=levels)
+        known = self._loads_now.get(models.models)
+        if known is None:
+            joined = [len(self._joined.places(level, models)) for level in Priority]
+            levels = tuple(
+                replace(each, queued=each.queued + more) if more else each
+                for each, more in zip(models.load.levels, joined, strict=True)
+            )
+            known = self._loads_now[models.models] = replace(models.load, levels=levels)
+        return known
 
     def before(self, models: ModelSet, level: Priority, place: Place) -> tuple[int, float]:
         """The position of a job that waits at a place, and the work before it.
@@ -108,7 +114,8 @@ class QueueView:
         jobs, work = models.before(level, place)
         since = bisect_left(self._joined.places(level, models), place)
         # What the level starts until its clock gets to the tag, where its pace is known.
-        until_tag = _rate(models, level) * self._level_clocks.seconds_to(level, place[0])
+        seconds = self._level_clocks.seconds_to(level, place[0])
+        until_tag = _rate(models, level) * seconds if seconds else 0.0
         below = self._started_below(models, level, place[1])
         waiting = jobs + since - self._started(models, level, below)
         return max(0, waiting) + 1, between(work + since + below, until_tag)
