@@ -70,8 +70,7 @@ def test_five_behind_four_busy_slots_are_told_the_truth(stack: Stack, fake: Runn
     assert [each["position"] for each in told] == [1, 2, 3, 4, 5]
     waits = [each["estimated_wait"] for each in told]
     assert all(wait > 0 for wait in waits)
-    assert waits == sorted(waits)
-    assert waits[-1] >= 0.5, "behind two rounds of jobs of a second"
+    assert waits[-1] >= 1.5 * waits[0], "four free together, and the fifth is behind a whole job"
     time.sleep(LOOK_SECONDS)
     later = [seen(stack, each)["position"] for each in told]
     assert later == [1, 2, 3, 4, 5], "a position does not fall by waiting"
