@@ -15,7 +15,9 @@ from stores.postgres import Database, fetch, read
 
 # Primary key of scheduling_job.
 _STATE = """
-select id, status, held_reason, level, model, fair_tag from scheduling_job where id = %(id)s
+select id, status, case when held_reason = 'due' and attempts > 0 then 'backoff'
+                        else held_reason end, level, model, fair_tag
+  from scheduling_job where id = %(id)s
 """
 # Primary keys of scheduling_job and scheduling_jobresult.
 _ENDED = """
@@ -44,7 +46,7 @@ _BODY = "select convert_to(body, 'UTF8') from scheduling_jobresult where job_id 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A job as whoever follows it needs it."""
+    """A job as whoever follows it needs it; a retry that is not yet due is held for `backoff`."""
 
     id: UUID
     status: Status

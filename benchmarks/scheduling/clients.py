@@ -133,8 +133,13 @@ class _Clients:
             if not self._is_fine(record, response.status, body, accepted=201):
                 return
         message = orjson.loads(body)["data"]
-        record.promises.append(Promise(self._now(), message["estimated_wait"], "estimated_wait"))
+        self._note(record, message["estimated_wait"], "estimated_wait")
         await self._follow(record, message["id"], headers)
+
+    def _note(self, record: Record, seconds: float | None, way: str) -> None:
+        """A promise; null is none."""
+        if seconds is not None:
+            record.promises.append(Promise(self._now(), seconds, way))
 
     async def _follow(self, record: Record, name: str, headers: Mapping[str, str]) -> None:
         """The message's events to the last one; the first tells what to expect."""
@@ -144,9 +149,9 @@ class _Clients:
             async for line in response.content:
                 if line.startswith(b"event: "):
                     event = line[7:].strip()
-                elif event == b"queued" and b'"eta"' in line and len(record.promises) == 1:
+                elif event == b"queued" and b'"eta"' in line and len(record.promises) <= 1:
                     eta = orjson.loads(line.removeprefix(b"data: "))["eta"]
-                    record.promises.append(Promise(self._now(), eta, "/events eta"))
+                    self._note(record, eta, "/events eta")
         record.answered = self._now()
         if event != b"completed":
             record.error = f"the events ended with {event!r}"

@@ -6,11 +6,12 @@ The real `scheduling.waiting.admission.Admission` decides, on a virtual clock, b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from uuid import UUID
 
 from balancing.endpoints.registry import Target
-from benchmarks.simulation.jobs import Job
+from benchmarks.simulation.jobs import MODEL, Job, model_of
 from benchmarks.simulation.looks import Looks
 from benchmarks.simulation.queues import Levels
 from scheduling.errors import QueueFull
@@ -21,7 +22,6 @@ from scheduling.specs import JobSpec, Receipt
 from scheduling.waiting.admission import Admission
 from scheduling.waiting.queue_load import QueueLoad
 
-MODEL = "simulated"
 _NOBODY = UUID(int=0)
 _LOOK_SECONDS = 0.002
 
@@ -44,14 +44,18 @@ class Open:
 
 
 class Admitting:
-    """One web process's door."""
+    """One web process's door.
 
-    def __init__(self, queue: Levels, *, slots: int) -> None:
-        self._slots = slots
+    Args:
+        slots: of the endpoints, now or at a moment.
+    """
+
+    def __init__(self, queue: Levels, *, slots: int | Callable[[float], int]) -> None:
+        self._slots = slots if callable(slots) else lambda _: slots
         self._now = 0.0
         self._admission = Admission(clock=lambda: self._now)
         self._flows: dict[str, int] = {}
-        self._looks = Looks(queue, MODEL)
+        self._looks = Looks(queue)
 
     def admits(self, job: Job, now: float) -> bool:
         self._now = now
@@ -69,29 +73,38 @@ class Admitting:
     def joined(self, job: Job, now: float) -> None:
         self._looks.joined(job, now)
         spec = self._spec(job)
-        self._admission.record([spec], [Receipt(spec.id, Status.QUEUED, "", job.tag)])
+        self._admission.record([spec], [Receipt(job.id, Status.QUEUED, "", job.tag)])
+        told = self._admission.outlook(spec.level, spec.model, job.tag, job.id)
+        if told is not None:
+            job.told_position, job.told_wait = told.position or 0, told.wait_seconds
 
     def started(self, job: Job, now: float) -> None:
         del now
         self._looks.started(job)
 
     def ended(self, job: Job, now: float) -> None:
+        self._now = now
+        if self._admission.is_due:
+            self._look()
         self._looks.ended(job, now)
 
     def _spec(self, job: Job) -> JobSpec:
-        return _spec(job.level, self._flows.setdefault(job.flow, len(self._flows)))
+        flow = self._flows.setdefault(job.flow, len(self._flows))
+        return _spec(job.level, model_of(job.flow), flow)
 
     def _look(self) -> None:
         rows = self._looks.rows(self._now)
-        load = QueueLoad.of_rows(rows, [_endpoint(self._slots)], frozenset())
+        endpoint = _endpoint(self._slots(self._now), self._looks.models)
+        known = self._admission.queue.load.services
+        load = QueueLoad.of_rows(rows, [endpoint], frozenset(), known=known)
         self._admission.queue.update(NONE, load, cost_seconds=_LOOK_SECONDS)
 
 
 @lru_cache(maxsize=4096)
-def _spec(level: str, flow: int) -> JobSpec:
+def _spec(level: str, model: str, flow: int) -> JobSpec:
     return JobSpec(
         level=Priority(LEVELS.index(level)),
-        model=MODEL,
+        model=model,
         body="",
         flow_id=flow,
         tenant_id=_NOBODY,
@@ -101,5 +114,5 @@ def _spec(level: str, flow: int) -> JobSpec:
 
 
 @lru_cache(maxsize=8)
-def _endpoint(slots: int) -> Target:
-    return Target(1, MODEL, "", frozenset({MODEL}), "", 1.0, slots, "enabled")
+def _endpoint(slots: int, models: frozenset[str]) -> Target:
+    return Target(1, MODEL, "", models, "", 1.0, slots, "enabled")

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from benchmarks.traces import Arrival
+
+MODEL = "simulated"
+
+
+def model_of(flow: str) -> str:
+    """The model that a flow asks for: "fast/a-1" asks for "fast", other flows for `MODEL`."""
+    model, slash, _ = flow.partition("/")
+    return model if slash else MODEL
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +24,8 @@ class Job:
         number: its place among all arrivals; ties are broken by it.
         cost, tag, settled: as in `scheduling/policies/fairness.py`.
         estimated_wait: what admission expected when it was submitted; None if it did not say.
+        told_position, told_wait: what it was told once it was stored; 0 and None if nothing.
+        place: its true place then among those that waited at its level; 0 if it started at once.
     """
 
     number: int
@@ -25,6 +36,15 @@ class Job:
     settled: float = 0.0
     started_at: float = 0.0
     estimated_wait: float | None = None
+    told_position: int = 0
+    told_wait: float | None = None
+    place: int = 0
+    best_wait: float = 0.0
+
+    @property
+    def id(self) -> UUID:
+        """In order of submission, as version 7 is."""
+        return UUID(int=self.number)
 
     @property
     def submitted_at(self) -> float:

@@ -150,7 +150,7 @@ def _read_chunk(exchange: Exchange, chunk: dict[str, Any], show: Show) -> None:
 
 
 def _read_event(exchange: Exchange, event: str, data: dict[str, Any]) -> None:
-    if event == "queued" and "position" in data:
+    if event == "queued" and data.get("position"):
         exchange.queued(int(data["position"]), data["eta"])
     elif event == "started":
         exchange.started = True

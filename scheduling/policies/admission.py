@@ -13,9 +13,10 @@ Source: the refusal with a retry time from the same figures follows RFC 9110 (Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from scheduling.policies.rehearsal import Starts
 from scheduling.policies.waiting import ModelSetLoad, seconds_to_start, wait_seconds
 
 SHORTEST_RETRY_SECONDS = 1.0
@@ -37,7 +38,14 @@ class Verdict:
 
 
 def decide(
-    load: ModelSetLoad, level: int, *, ahead: float, limit_seconds: float, floors: Sequence[float]
+    load: ModelSetLoad,
+    level: int,
+    *,
+    ahead: float,
+    limit_seconds: float,
+    floors: Sequence[float],
+    jobs_ahead: float | None = None,
+    starts: Callable[[], Starts | None] | None = None,
 ) -> Verdict:
     """Whether a request may join.
 
@@ -46,12 +54,17 @@ def decide(
         ahead: work of its level before it, in jobs by size.
         limit_seconds: the longest wait at which it is admitted.
         floors: each level's assured share of picks, highest level first.
+        jobs_ahead: how many jobs that work is, where it is known.
+        starts: when the next slots free, where that is known.
     """
-    wait = wait_seconds(load, level, ahead=ahead, floors=floors)
-    careful = wait_seconds(load, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds)
+    wait = wait_seconds(load, level, ahead=ahead, floors=floors, starts=starts)
+    careful = wait_seconds(
+        load, level, ahead=ahead, floors=floors, horizon_seconds=limit_seconds, starts=starts
+    )
     if wait is None or careful is None:
         return Verdict(True, 0.0)
-    if careful <= limit_seconds or ahead < max(1, load.slots):
+    fewest = ahead if jobs_ahead is None else min(ahead, jobs_ahead)
+    if careful <= limit_seconds or fewest < max(1, load.slots):
         return Verdict(True, wait)
     # It is admitted once the wait is below the limit, or once fewer wait than there are slots.
     fewer = seconds_to_start(load, level, work=ahead - max(1, load.slots) + 1, floors=floors)

@@ -13,7 +13,9 @@ from scheduling.policies.waiting import LevelLoad, ModelSetLoad
 
 # How long figures are averaged over, and how long a clock must have been watched.
 STEADY_SECONDS = 60.0
-LEAST_PACE_SECONDS = 5.0
+PACE_SECONDS, LEAST_PACE_SECONDS = 30.0, 5.0
+# How much the clock's pace counts beside what is known, as a part of a geometric mean.
+PACE_PART = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Pace:
     seconds: float = 0.0
 
     def after(self, moved: float, seconds: float) -> Pace:
-        kept = exp(-seconds / STEADY_SECONDS)
+        kept = exp(-seconds / PACE_SECONDS)
         return Pace(self.moved * kept + moved, self.seconds * kept + seconds)
 
     def seconds_to(self, distance: float) -> float:
@@ -38,6 +40,19 @@ class Pace:
         if self.seconds < LEAST_PACE_SECONDS or self.moved <= 0:
             return 0.0
         return max(0.0, distance) * self.seconds / self.moved
+
+
+def between(known: float, at_pace: float) -> float:
+    """The work that a job will see start before it.
+
+    Args:
+        known: what stands before it now; others may put more there.
+        at_pace: what starts until its level's clock gets to its tag, at the clock's latest pace.
+            Work that came and went by chance is in it. So neither is right: the truth lies between.
+    """
+    if at_pace <= known:
+        return known
+    return float(max(known, 0.5) ** (1 - PACE_PART) * at_pace**PACE_PART)
 
 
 def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSetLoad:
@@ -59,6 +74,7 @@ def steadied(now: ModelSetLoad, before: ModelSetLoad, seconds: float) -> ModelSe
             mean(level.finished_per_second, was.finished_per_second),
             mean(level.arriving_per_second, was.arriving_per_second),
             level.most_running,
+            level.running,
         )
         for level, was in zip(now.levels, before.levels, strict=True)
     )

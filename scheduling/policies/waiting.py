@@ -16,13 +16,19 @@ estimate takes the rate that is left when chance goes against the level for that
 
 Work is counted in jobs by size: a job of the set's mean service time has size 1. A request starts
 with the slot that frees after all work before it has started, and at once while a slot is free.
+
+Near the head of the queue a rate is not enough: it matters for how long the running jobs have run.
+There the rehearsal says when the slots free (`rehearsal.py`). The fluid says how much work starts
+before a request, and the rehearsal when so much has started.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from scheduling.policies.rehearsal import Starts
 
 # What rates are counted over.
 WINDOW_SECONDS = 15
@@ -42,12 +48,14 @@ class LevelLoad:
         finished_per_second: jobs that ended.
         arriving_per_second: jobs that arrived, bursts left out.
         most_running: the level's own limit of slots; 0 is none.
+        running: its jobs that run.
     """
 
     queued: float = 0.0
     finished_per_second: float = 0.0
     arriving_per_second: float = 0.0
     most_running: int = 0
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +85,21 @@ def total_rate(load: ModelSetLoad) -> float | None:
     counted = sum(level.finished_per_second for level in load.levels)
     if load.service_seconds <= 0:
         return counted or None
-    running = load.processing if load.standing else max(load.processing, load.slots)
     sure = counted - math.sqrt(counted / WINDOW_SECONDS)
-    return max(sure, max(1, running) / load.service_seconds)
+    return max(sure, max(1, slots_that_work(load)) / load.service_seconds)
+
+
+def slots_that_work(load: ModelSetLoad) -> int:
+    """The slots that will be taken while work waits."""
+    return min(load.processing, load.slots) if load.standing else load.slots
+
+
+def free_slots(load: ModelSetLoad, level: int) -> int:
+    """Slots that a job of this level finds free; none while work waits although some look free."""
+    if load.standing:
+        return 0
+    free, own = load.slots - load.processing, load.levels[level]
+    return max(0, min(free, own.most_running - own.running) if own.most_running else free)
 
 
 def level_rate(
@@ -134,6 +154,7 @@ def wait_seconds(
     ahead: float,
     floors: Sequence[float],
     horizon_seconds: float | None = None,
+    starts: Callable[[], Starts | None] | None = None,
 ) -> float | None:
     """How long until a request starts.
 
@@ -142,16 +163,22 @@ def wait_seconds(
         ahead: work of its level before it, in jobs by size.
         floors: each level's assured share of picks, highest level first.
         horizon_seconds: as in `level_rate`; without it the wait is the expected one.
+        starts: when the next slots free, where that is known.
 
     Returns:
         Seconds; 0 while a slot is free for the request; None when nothing is known yet.
     """
     before = ahead + sum(each.queued for each in load.levels[:level])
-    if not load.standing and before < load.slots - load.processing:
+    free = free_slots(load, level)
+    if before < min(free, 1 if starts else free):
         return 0.0
-    return seconds_to_start(
+    seconds = seconds_to_start(
         load, level, work=ahead + 1, floors=floors, horizon_seconds=horizon_seconds
     )
+    rate, known = total_rate(load), starts() if starts else None
+    if seconds is None or rate is None or known is None or _has_own_most(load, level):
+        return seconds
+    return known.after(max(0.0, seconds * rate - 1), rate)
 
 
 def _arriving_above(load: ModelSetLoad, level: int) -> float:
@@ -170,6 +197,10 @@ def _owed(load: ModelSetLoad, level: int, floors: Sequence[float]) -> float:
     """The share of picks that the floors of lower levels with work assure them."""
     lower = zip(load.levels[level + 1 :], floors[level + 1 :], strict=True)
     return sum(floor for each, floor in lower if each.queued)
+
+
+def _has_own_most(load: ModelSetLoad, level: int) -> bool:
+    return 0 < load.levels[level].most_running < load.slots
 
 
 def _own_most(load: ModelSetLoad, level: int, otherwise: float) -> float:

@@ -150,7 +150,9 @@ def _known(figures: Iterable[float | None]) -> list[float]:
 def _wait(models: ModelSet, level: Priority) -> float | None:
     """The wait of a job that joined the level's end now."""
     ahead = models.load.levels[level].queued
-    return wait_seconds(models.load, int(level), ahead=ahead, floors=floors())
+    return wait_seconds(
+        models.load, int(level), ahead=ahead, floors=floors(), starts=lambda: models.starts
+    )
 
 
 def _endpoint(endpoint: Target, in_use: int | None) -> EndpointCapacity:

@@ -1,11 +1,13 @@
 -- What waits and how fast it goes, by level and model: the figures of every estimated wait.
 --
+-- Of the jobs that wait: fair tags, costs and ids in fair order; of those that run: ages and costs;
+-- of the latest that ended: seconds and costs, the newest first.
 -- A burst is no rate. Arrivals are counted over twice the window, in three parts of equal length,
 -- and the middle one of the three counts is taken. Where more jobs ended or arrived than are
 -- counted, the window is the time that the counted ones span. Other counts stop at a cap.
 -- Indexes job_claim, job_held, job_leases, job_finished, job_created.
 with queued as materialized (
-    select l.level, m.model, q.jobs, h.tags, h.costs, h.oldest
+    select l.level, m.model, q.jobs, h.tags, h.costs, h.ids, h.oldest
       from unnest(array[0, 1, 2, 3]::smallint[]) as l(level)
      cross join unnest(%(models)s::text[]) as m(model)
      cross join lateral (
@@ -14,18 +16,22 @@ with queued as materialized (
                     where j.status = 'queued' and j.level = l.level and j.model = m.model
                     limit %(cap)s) counted) q
      cross join lateral (
-           select coalesce(array_agg(head.fair_tag order by head.fair_tag), '{}') as tags,
-                  coalesce(array_agg(head.cost order by head.fair_tag), '{}') as costs,
-                  coalesce(extract(epoch from now() - min(head.updated_at)), 0)::double precision
+           select array_agg(head.fair_tag order by head.fair_tag, head.id) as tags,
+                  array_agg(head.cost order by head.fair_tag, head.id) as costs,
+                  array_agg(head.id::text order by head.fair_tag, head.id) as ids,
+                  coalesce(extract(epoch from now() - min(head.updated_at)), 0)::float8
                       as oldest
-             from (select j.fair_tag, j.cost, j.updated_at
+             from (select j.fair_tag, j.id, j.cost, j.updated_at
                      from scheduling_job j
                     where j.status = 'queued' and j.level = l.level and j.model = m.model
                     order by j.fair_tag, j.id
                     limit %(heads)s) head) h
 ),
 running as materialized (
-    select j.level, j.model, count(*) as jobs
+    select j.level, j.model, count(*) as jobs,
+           (array_agg(extract(epoch from now() - j.started_at)::float8))[:%(heads)s]
+               as ages,
+           (array_agg(j.cost))[:%(heads)s] as costs
       from scheduling_job j
      where j.status = 'processing' and j.lease_expires_at is not null
      group by j.level, j.model
@@ -70,8 +76,10 @@ arrived as materialized (
              group by n.level, n.model, s.seconds) t
 ),
 service as materialized (
-    select latest.model, avg(latest.seconds) as seconds, avg(latest.cost) as cost
-      from (select j.model, j.cost, extract(epoch from j.finished_at - j.started_at) as seconds
+    select latest.model, array_agg(latest.seconds order by latest.finished_at desc) as seconds,
+           array_agg(latest.cost order by latest.finished_at desc) as costs
+      from (select j.model, j.cost, j.finished_at,
+                   extract(epoch from j.finished_at - j.started_at)::float8 as seconds
               from scheduling_job j
              where j.finished_at is not null and j.status = 'completed'
              order by j.finished_at desc
@@ -87,15 +95,16 @@ held as materialized (
                     where j.status = 'held' and j.level = l.level limit %(cap)s) h) counted
 ),
 newest as materialized (
-    select coalesce(avg(octet_length(p.body)), 0)::double precision as bytes
+    select coalesce(avg(octet_length(p.body)), 0)::float8 as bytes
       from (select j.id, j.status from scheduling_job j order by j.created_at desc limit 200) j
       join scheduling_jobpayload p on p.job_id = j.id
      where j.status in ('queued', 'held')
 )
-select q.level, q.model, q.jobs, q.tags, q.costs, q.oldest, coalesce(r.jobs, 0),
-       (coalesce(e.jobs, 0) / span.seconds)::double precision,
-       coalesce(a.per_second, 0)::double precision,
-       coalesce(s.seconds, 0)::double precision, coalesce(s.cost, 0)::double precision,
+select q.level, q.model, q.jobs, q.tags, q.costs, q.ids, q.oldest, coalesce(r.jobs, 0),
+       r.ages, r.costs,
+       (coalesce(e.jobs, 0) / span.seconds)::float8,
+       coalesce(a.per_second, 0)::float8,
+       s.seconds, s.costs,
        c.virtual_time, held.jobs, newest.bytes
   from queued q
   join scheduling_levelclock c on c.level = q.level

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 
@@ -82,17 +83,20 @@ class Admission:
         # What is due later joins no queue now; what joins a paused level waits for an operator.
         if models is None or spec.due_at is not None or self.queue.pauses.stops(spec.level):
             return Verdict(True, 0.0)
+        jobs, work = self.queue.ahead(models, spec)
         return decide(
-            models.load,
+            self.queue.load_now(models),
             int(spec.level),
-            ahead=self.queue.ahead(models, spec),
+            ahead=work,
+            jobs_ahead=jobs,
             limit_seconds=longest_wait_seconds(spec.level),
             floors=floors(),
+            starts=lambda: models.starts,
         )
 
-    def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+    def outlook(self, level: Priority, model: str, fair_tag: float, job_id: UUID) -> Outlook | None:
         """Place and wait of a queued job; None when nothing is known of them."""
-        return outlook_of(self.queue, level, model, fair_tag)
+        return outlook_of(self.queue, level, model, fair_tag, job_id)
 
     def _check_caps(self, specs: Sequence[JobSpec]) -> None:
         config, waiting = configuration().scheduling, self.queue.waiting
@@ -122,7 +126,7 @@ def current() -> Admission:
     with connection.cursor() as cursor:
         cursor.execute(WATCH)
         pauses, busy = _watched(cursor.fetchone())
-        if busy:
+        if busy or found.queue.is_new:
             cursor.execute(LOAD, parameters(_models(endpoints)))
             rows = cursor.fetchall()
     _update(found.queue, pauses, rows, endpoints, began)
@@ -140,7 +144,10 @@ async def refresh(admission: Admission, database: Database, endpoints: Sequence[
     if busy and not admission.queue.is_affordable:
         admission.queue.pauses = pauses
         return
-    rows = await read(database.relaxed, LOAD, parameters(_models(endpoints))) if busy else []
+    rows: list[tuple[Any, ...]] = []
+    # At first even an idle queue is read: it tells how long jobs take.
+    if busy or admission.queue.is_new:
+        rows = await read(database.relaxed, LOAD, parameters(_models(endpoints)))
     _update(admission.queue, pauses, rows, endpoints, began)
 
 
@@ -151,7 +158,8 @@ def _update(
     endpoints: Iterable[Target],
     began: float,
 ) -> None:
-    load = QueueLoad.of_rows(rows, endpoints, pauses.levels, most_running())
+    known = queue.load.services
+    load = QueueLoad.of_rows(rows, endpoints, pauses.levels, most_running(), known)
     queue.update(pauses, load, cost_seconds=time.monotonic() - began)
 
 

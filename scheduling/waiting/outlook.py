@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from scheduling.models import Priority
 from scheduling.policies.waiting import wait_seconds
 from scheduling.waiting.level_settings import floors
 from scheduling.waiting.queue_view import QueueView
 
+LEAST_LEFT = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What a waiting job is told.
 
-    `position` 1 is next; 0 means that it does not wait. `wait_seconds` is an estimate, None while
-    there is nothing to estimate by: nothing has ended yet, or the level is paused.
+    Attributes:
+        position: its place in fair order among the jobs that wait at its level for the same
+            endpoints; 1 is next.
+        wait_seconds: an estimate; None while there is nothing to estimate by: nothing has ended
+            yet, or the level is paused.
+        is_paused: whether its level is.
     """
 
     position: int
     wait_seconds: float | None
+    is_paused: bool = False
 
 
-def outlook_of(queue: QueueView, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+def outlook_of(
+    queue: QueueView, level: Priority, model: str, fair_tag: float, job_id: UUID
+) -> Outlook | None:
     """Place and wait of a queued job; None when no endpoint serves it or the view is old."""
     models = queue.load.model_set(model)
     if models is None or queue.is_old:
         return None
-    jobs, work = queue.before(models, level, fair_tag)
-    position = max(1, round(jobs) + 1)
+    position, work = queue.before(models, level, (fair_tag, str(job_id)))
     if queue.pauses.stops(level):
-        return Outlook(position, None)
-    wait = wait_seconds(models.load, int(level), ahead=work, floors=floors())
-    return Outlook(position, None if wait is None else round(max(0.0, wait - queue.age), 2))
+        return Outlook(position, None, is_paused=True)
+    load = queue.load_now(models)
+    wait = wait_seconds(load, int(level), ahead=work, floors=floors(), starts=lambda: models.starts)
+    return Outlook(position, None if wait is None else round(_left(wait, queue.age), 2))
+
+
+def _left(wait: float, age: float) -> float:
+    """What is left of a wait told by a view of this age: not nothing while the job waits."""
+    return max(wait - age, LEAST_LEFT * wait)

@@ -33,6 +33,7 @@ from conversations.streams.waiter import Entry, Waiter
 from llmqueue_project.config import configuration
 from scheduling import job_state
 from scheduling.errors import Maintenance, QueueFull
+from scheduling.job_state import JobState
 from scheduling.models import Priority
 from scheduling.specs import JobSpec, Receipt
 from scheduling.submit import estimates
@@ -194,9 +195,16 @@ class Backend:
             raise Refusal(502, "answer_removed", "the answer has been removed")
         return body
 
-    def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+    def outlook(self, level: Priority, model: str, fair_tag: float, job_id: UUID) -> Outlook | None:
         """Position and wait of a queued job, at most a second or so old."""
-        return self._admission.outlook(level, model, fair_tag)
+        return self._admission.outlook(level, model, fair_tag, job_id)
+
+    async def state(self, job_id: UUID) -> JobState | None:
+        """How a job stands in the database; None if that cannot be told now."""
+        try:
+            return await job_state.state_of(self.database, job_id)
+        except psycopg.OperationalError:
+            return None
 
     def _hear(self, message: bytes) -> None:
         news = json.loads(message)

@@ -17,6 +17,7 @@ from conversations.doors.lean.refusals import Refusal, of_end
 from conversations.doors.lean.wire import Exchange
 from conversations.doors.openai.request import Completion
 from conversations.streams.waiter import Entry, Waiter
+from scheduling.job_state import JobState
 from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED, USAGE
 from scheduling.specs import JobSpec, Receipt
@@ -25,6 +26,8 @@ from scheduling.waiting.outlook import Outlook
 # A worker, or the sweep of one, ends a job at its deadline. After this nobody is left who would.
 GRACE_SECONDS = 5.0
 TIME_IS_UP = {"status": Status.TIMEOUT, "code": "timeout", "message": "the request's time was up"}
+# Of so many comments one is preceded by a look whether the job is still held.
+HELD_TICKS = 5
 
 
 class Jobs(Protocol):
@@ -33,11 +36,14 @@ class Jobs(Protocol):
     def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
         """The entries of a job up to its end; an empty list means that it is time for a comment."""
 
-    def outlook(self, level: Priority, model: str, fair_tag: float) -> Outlook | None:
+    def outlook(self, level: Priority, model: str, fair_tag: float, job_id: UUID) -> Outlook | None:
         """Position and wait of a queued job."""
 
     async def stored_body(self, job_id: UUID) -> bytes:
         """The stored answer of a completed job."""
+
+    async def state(self, job_id: UUID) -> JobState | None:
+        """How a job stands in the database."""
 
     async def cancel(self, job_id: UUID) -> None:
         """End a job that nobody waits for any more."""
@@ -70,6 +76,8 @@ class Reply:
         self._over_at = time.monotonic() + _seconds_to(submitted.spec.deadline_at) + GRACE_SECONDS
         self._speaking = 0
         self._started: dict[str, Any] | None = None
+        self._held_reason = self._receipt.held_reason
+        self._ticks = 0
 
     async def whole(self) -> None:
         async for entries in self._jobs.entries(self._waiter):
@@ -103,6 +111,7 @@ class Reply:
             elif not entries:
                 if await self._is_over():
                     return
+                await self._look_whether_held()
                 await self._write(sse.comment(self._waiting()))
             if entries and entries[-1].event == FINAL:
                 await self._finish_stream(orjson.loads(entries[-1].data))
@@ -135,20 +144,28 @@ class Reply:
     def _passes(self, entry: Entry) -> bool:
         return entry.event == DELTA or (entry.event == USAGE and self._request.wants_usage)
 
+    async def _look_whether_held(self) -> None:
+        """Nothing announces that a held job may run now: it is looked up now and then."""
+        self._ticks += 1
+        if self._held_reason and self._started is None and not self._ticks % HELD_TICKS:
+            state = await self._jobs.state(self._spec.id)
+            self._held_reason = state.held_reason if state else self._held_reason
+
     def _waiting(self) -> str:
         if self._started is not None:
             return "processing"
-        if self._receipt.held_reason:
-            return f"held reason={self._receipt.held_reason}"
+        if self._held_reason:
+            return f"held reason={self._held_reason}"
         outlook = self._outlook()
         if outlook is None:
             return "queued"
         eta = "" if outlook.wait_seconds is None else f" eta={outlook.wait_seconds:.1f}s"
-        return f"queued position={outlook.position}{eta}"
+        paused = " reason=paused" if outlook.is_paused else ""
+        return f"queued position={outlook.position}{eta}{paused}"
 
     def _outlook(self) -> Outlook | None:
         spec, tag = self._spec, self._receipt.fair_tag
-        return self._jobs.outlook(spec.level, spec.model, tag)
+        return self._jobs.outlook(spec.level, spec.model, tag, spec.id)
 
     async def _write(self, body: bytes) -> None:
         if not self._exchange.begun:
@@ -166,7 +183,7 @@ class Reply:
             headers.append(("x-llmqueue-queue-ms", str(end["queue_ms"])))
         if end.get("endpoint"):
             headers.append(("x-llmqueue-endpoint", end["endpoint"]))
-        if not end and not self._receipt.held_reason and (outlook := self._outlook()):
+        if not end and not self._held_reason and (outlook := self._outlook()):
             headers += _outlook_headers(outlook)
         if end.get("model"):
             name = end["model"].encode("ascii", "replace").decode()

@@ -25,11 +25,13 @@ from conversations.doors.rest.protocol.lean_errors import RestErrors
 from conversations.streams.waiter import START, Entry, Mark, Waiter
 from scheduling import job_state
 from scheduling.job_state import JobState
-from scheduling.models import Status
+from scheduling.models import Held, Status
 from scheduling.outbox import DELTA, FINAL, RESET, STARTED
 from stores.postgres import read
 
 # Both numbers fit into 64 bits: Valkey refuses stream ids with larger ones.
+# Of so many events one is preceded by a look whether the job is still held.
+HELD_TICKS = 5
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 JOB_OF_MESSAGE = """
 select job_id from conversations_message
@@ -86,7 +88,7 @@ def _resume_mark(value: str) -> Mark:
 
 async def _follow(backend: Backend, exchange: Exchange, waiter: Waiter, job: JobState) -> None:
     waiting = job.status in (Status.QUEUED, Status.HELD)
-    events = Events(waiter.mark)
+    events, ticks = Events(waiter.mark), 0
     if waiting:
         await exchange.write(_queued(backend, job))
     async for entries in backend.entries(waiter):
@@ -94,6 +96,10 @@ async def _follow(backend: Backend, exchange: Exchange, waiter: Waiter, job: Job
             waiting = False
             await exchange.write(events.render(entries))
         elif waiting:
+            ticks += 1
+            # Nothing announces that a held job may run now.
+            if job.held_reason and not ticks % HELD_TICKS:
+                job = await backend.state(job.id) or job
             await exchange.write(_queued(backend, job))
         else:
             await exchange.write(sse.comment("processing"))
@@ -101,11 +107,13 @@ async def _follow(backend: Backend, exchange: Exchange, waiter: Waiter, job: Job
 
 
 def _queued(backend: Backend, job: JobState) -> bytes:
-    state: dict[str, Any] = {"priority": job.level.queue}
+    state: dict[str, Any] = {"priority": job.level.queue, "position": None, "eta": None}
     if job.held_reason:
         state["held"] = job.held_reason
-    elif outlook := backend.outlook(job.level, job.model, job.fair_tag):
+    elif outlook := backend.outlook(job.level, job.model, job.fair_tag, job.id):
         state |= {"position": outlook.position, "eta": outlook.wait_seconds}
+        if outlook.is_paused:
+            state["held"] = Held.PAUSED
     return sse.event(_json(**state), name="queued")
 
 

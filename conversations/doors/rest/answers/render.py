@@ -13,7 +13,7 @@ from conversations.dialogue import history
 from conversations.doors.rest.protocol import ids, statuses
 from conversations.models import Conversation, Message
 from llmqueue_project.config import configuration
-from scheduling.models import Attempt, Job, Priority, Status
+from scheduling.models import Attempt, Held, Job, Priority, Status
 from scheduling.waiting import admission
 from scheduling.waiting.admission import Admission
 from scheduling.waiting.outlook import Outlook
@@ -48,7 +48,7 @@ def outlook_of(job: Job | None, known: Admission | None) -> Outlook | None:
     """Place and wait of a queued job; None if it does not wait or nothing is known."""
     if job is None or known is None or not _is_queued(job):
         return None
-    return known.outlook(job.priority, job.model, job.fair_tag)
+    return known.outlook(job.priority, job.model, job.fair_tag, job.pk)
 
 
 def _is_queued(job: Job | None) -> bool:
@@ -131,7 +131,7 @@ def _updated_at(row: Message) -> datetime:
 def _request(job: Job, outlook: Outlook | None) -> dict[str, Any]:
     return {
         "status": statuses.shown(job.status),
-        "held_reason": job.held_reason or None,
+        "held_reason": _held_reason(job, outlook),
         "cancel_requested": job.cancel_requested,
         "queue_name": job.priority.queue,
         "priority": job.priority.label,
@@ -139,8 +139,7 @@ def _request(job: Job, outlook: Outlook | None) -> dict[str, Any]:
         "model": job.model,
         "retry_count": max(0, job.attempts - 1),
         "max_retries": max(0, job.max_attempts - 1),
-        "position": outlook.position if outlook else 0,
-        "estimated_wait": outlook.wait_seconds if outlook else 0.0,
+        **_place(job, outlook),
         "scheduled_at": instant(job.due_at),
         "deadline_at": instant(job.deadline_at),
         "started_at": instant(job.started_at),
@@ -150,6 +149,24 @@ def _request(job: Job, outlook: Outlook | None) -> dict[str, Any]:
         "timings": _timings(job),
         "error": _error(job.error_code, job.error_message) if job.status in _UNHAPPY else None,
     }
+
+
+def _held_reason(job: Job, outlook: Outlook | None) -> str | None:
+    """Why it may not run yet: a retry waits for its time, and a level may be paused."""
+    if job.held_reason == Held.DUE and job.attempts:
+        return "backoff"
+    if job.held_reason:
+        return job.held_reason
+    return str(Held.PAUSED) if outlook and outlook.is_paused else None
+
+
+def _place(job: Job, outlook: Outlook | None) -> dict[str, Any]:
+    """Position and wait: unknown while it is held, nothing once it runs."""
+    if outlook is not None:
+        return {"position": outlook.position, "estimated_wait": outlook.wait_seconds}
+    if job.status in (Status.QUEUED, Status.HELD):
+        return {"position": None, "estimated_wait": None}
+    return {"position": 0, "estimated_wait": 0.0}
 
 
 _UNHAPPY = (Status.FAILED, Status.TIMEOUT, Status.CANCELLED)

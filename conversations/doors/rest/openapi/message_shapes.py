@@ -99,7 +99,9 @@ class Message(serializers.Serializer[Any]):
     model = serializers.CharField(allow_null=True)
     retry_count = serializers.IntegerField(allow_null=True)
     max_retries = serializers.IntegerField(allow_null=True)
-    position = serializers.IntegerField(allow_null=True, help_text="1 is next, 0 not waiting")
+    position = serializers.IntegerField(
+        allow_null=True, help_text="1 is next, 0 not waiting; null while held or not known"
+    )
     estimated_wait = serializers.FloatField(
         allow_null=True, help_text="seconds; null while there is nothing to estimate by"
     )

@@ -44,7 +44,9 @@ class Messages(Resource):
         draft = drafts.message(self.document)
         row = services.send(caller=self.caller, draft=draft, request_id=self.request_id)
         shown = render.messages([row])[0]
-        headers = {"X-LLMQueue-Position": str(shown["position"])}
+        headers = {}
+        if shown["position"] is not None:
+            headers["X-LLMQueue-Position"] = str(shown["position"])
         if shown["estimated_wait"] is not None:
             headers["X-LLMQueue-Estimated-Wait"] = f"{shown['estimated_wait']:.1f}"
         return success(shown, 201, headers)

@@ -35,6 +35,7 @@ class QueueStatus(Resource):
             {
                 "queues": queues,
                 "size": sum(queue["size"] for queue in queues),
+                "held": sum(queue["held"] for queue in queues),
                 "processing": sum(queue["processing"] for queue in queues),
                 "slots": {"in_use": used, "total": slots},
                 "utilisation": _share(used, slots),
@@ -70,6 +71,7 @@ def _now(level: LevelSummary) -> dict[str, Any]:
         "queue_name": Priority(level.level).queue,
         "priority": Priority(level.level).label,
         "size": level.queued,
+        "held": level.held,
         "processing": level.processing,
         "oldest_wait": round(level.oldest_wait_seconds, 3),
         "average_wait": round(level.average_wait_seconds, 3),

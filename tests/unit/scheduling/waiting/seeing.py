@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from balancing.endpoints.registry import Target
 from scheduling.models import Priority, Status
@@ -38,8 +39,11 @@ def row(level: Priority = Priority.NORMAL, queued: int = 0, **fields: Any) -> tu
         "model": MODEL,
         "tags": [float(n) for n in range(min(queued, 1000))],
         "costs": None,
+        "ids": None,
         "oldest": 10.0,
         "processing": SLOTS,
+        "ages": None,
+        "running_costs": None,
         "finished": 0.0,
         "arriving": 0.0,
         "service": 1.0,
@@ -49,13 +53,28 @@ def row(level: Priority = Priority.NORMAL, queued: int = 0, **fields: Any) -> tu
         "bytes": 100.0,
         **fields,
     }
+    known = 0 if values["service"] == 0 else 5
+    values["service"] = _several(values["service"], known)
+    values["service_cost"] = _several(values["service_cost"], known)
     values["costs"] = values["costs"] or [10.0] * len(values["tags"])
+    values["ids"] = values["ids"] or [str(UUID(int=n)) for n in range(len(values["tags"]))]
+    # They began one after the other, so that a slot frees each quarter of a job.
+    service = sum(values["service"]) / max(1, len(values["service"]))
+    steps = [service * place / values["processing"] for place in range(values["processing"])]
+    values["ages"] = steps if values["ages"] is None else values["ages"]
+    values["running_costs"] = values["running_costs"] or [10.0] * len(values["ages"])
     model = values.pop("model")
     return (int(level), model, queued, *values.values())
 
 
-def load(*rows: tuple[Any, ...], pauses: Pauses = NONE, endpoints: Any = None) -> QueueLoad:
-    return QueueLoad.of_rows(rows, endpoints or [endpoint()], pauses.levels)
+def _several(value: Any, times: int) -> list[float]:
+    return value if isinstance(value, list) else [value] * times
+
+
+def load(
+    *rows: tuple[Any, ...], pauses: Pauses = NONE, endpoints: Any = None, **fields: Any
+) -> QueueLoad:
+    return QueueLoad.of_rows(rows, endpoints or [endpoint()], pauses.levels, **fields)
 
 
 def seeing(

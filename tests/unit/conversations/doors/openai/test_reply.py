@@ -12,10 +12,11 @@ import pytest
 
 from conversations.doors.lean.wire import Exchange
 from conversations.doors.openai.errors import OpenAIErrors
-from conversations.doors.openai.reply import Reply, Submitted
+from conversations.doors.openai.reply import HELD_TICKS, Reply, Submitted
 from conversations.doors.openai.request import parse
 from conversations.streams.waiter import Entry, Waiter
-from scheduling.models import Api, Status
+from scheduling.job_state import JobState
+from scheduling.models import Api, Priority, Status
 from scheduling.outbox import RESET, USAGE
 from scheduling.specs import Receipt
 from scheduling.waiting.outlook import Outlook
@@ -29,16 +30,20 @@ class StubJobs:
     def __init__(self, *batches: list[Entry]) -> None:
         self.batches = batches
         self.cancelled: list[UUID] = []
+        self.known_state: JobState | None = None
 
     async def entries(self, waiter: Waiter) -> AsyncIterator[list[Entry]]:
         for batch in self.batches:
             yield batch
 
-    def outlook(self, level: object, model: str, fair_tag: float) -> Outlook:
+    def outlook(self, level: object, model: str, fair_tag: float, job_id: UUID) -> Outlook:
         return Outlook(3, 4.25)
 
     async def stored_body(self, job_id: UUID) -> bytes:
         return b'{"large":1}'
+
+    async def state(self, job_id: UUID) -> JobState | None:
+        return self.known_state
 
     async def cancel(self, job_id: UUID) -> None:
         self.cancelled.append(job_id)
@@ -79,6 +84,8 @@ async def answer(
     *batches: list[Entry],
     early_headers_seconds: float = 0.0,
     seconds_left: float = 60.0,
+    held: str = "",
+    state: JobState | None = None,
     **fields: Any,
 ) -> tuple[Response, StubJobs]:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
@@ -86,7 +93,8 @@ async def answer(
     deadline = datetime.now(UTC) + timedelta(seconds=seconds_left)
     job = spec(1, request_id="r1", deadline_at=deadline)
     jobs, response = StubJobs(*batches), Response()
-    receipt = Receipt(job.id, Status.QUEUED, "", 0.0)
+    jobs.known_state = state
+    receipt = Receipt(job.id, Status.HELD if held else Status.QUEUED, held, 0.0)
     exchange = Exchange({}, never, response.send, errors=OpenAIErrors())
     submitted = Submitted(request, job, receipt, Waiter(job.id), early_headers_seconds)
     reply = Reply(jobs, exchange, submitted)
@@ -200,6 +208,15 @@ class TestStream:
         response, _ = await answer([], [started()], [], [delta(2), final()], stream=True)
 
         assert response.lines[:2] == [": queued position=3 eta=4.2s", ": processing"]
+
+    async def test_what_is_held_says_why_and_claims_nothing_until_it_may_run(self) -> None:
+        state = JobState(UUID(int=1), Status.QUEUED, "", Priority.NORMAL, "m", 0.0)
+        ticks: list[list[Entry]] = [[]] * HELD_TICKS
+        response, _ = await answer(*ticks, [final()], held="paused", state=state, stream=True)
+
+        assert "x-llmqueue-position" not in response.headers
+        assert response.lines[: HELD_TICKS - 1] == [": held reason=paused"] * (HELD_TICKS - 1)
+        assert response.lines[HELD_TICKS - 1] == ": queued position=3 eta=4.2s"
 
     @pytest.mark.parametrize(("asked", "count"), [(True, 1), (False, 0)])
     async def test_usage_goes_to_whom_asked_for_it(self, asked: bool, count: int) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
 import orjson
 import pytest
 
 from conversations.doors.rest import events
-from conversations.streams.waiter import START, Entry, Mark
+from conversations.streams.waiter import START, Entry, Mark, Waiter
+from scheduling.job_state import JobState
+from scheduling.models import Priority, Status
 from scheduling.outbox import DELTA, RESET
+from scheduling.waiting.outlook import Outlook
 from tests.unit.conversations.streams.entries import delta, failed, final, started
 
 
@@ -109,3 +116,44 @@ def test_where_a_client_resumes(value: str, mark: Mark) -> None:
 @pytest.mark.parametrize("value", ["².1", "1.²", "1." + "9" * 27, "9" * 27 + ".1"])
 def test_what_valkey_would_not_take_is_no_mark(value: str) -> None:
     assert events._resume_mark(value) == START
+
+
+class StubBackend:
+    """A job that is held for some ticks, and then queued."""
+
+    def __init__(self, *batches: list[Entry]) -> None:
+        self.batches = batches
+        self.looked = 0
+
+    async def entries(self, _waiter: Waiter) -> AsyncIterator[list[Entry]]:
+        for batch in self.batches:
+            yield batch
+
+    async def state(self, job_id: UUID) -> JobState:
+        self.looked += 1
+        return JobState(job_id, Status.QUEUED, "", Priority.NORMAL, "m", 1.0)
+
+    def outlook(self, level: Priority, model: str, fair_tag: float, job_id: UUID) -> Outlook:
+        return Outlook(2, 1.5)
+
+
+class Written:
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    async def write(self, body: bytes, *, more: bool = True) -> None:
+        for line in body.decode().splitlines():
+            if line.startswith("data: "):
+                self.events.append(orjson.loads(line[6:]))
+
+
+async def test_what_is_held_says_why_and_claims_nothing_until_it_may_run() -> None:
+    backend, written = StubBackend(*([[]] * events.HELD_TICKS)), Written()
+    held = JobState(UUID(int=1), Status.HELD, "backoff", Priority.NORMAL, "m", 1.0)
+
+    await events._follow(backend, written, Waiter(held.id), held)  # type: ignore[arg-type]
+
+    silent = {"priority": "normal", "position": None, "eta": None, "held": "backoff"}
+    assert written.events[:-1] == [silent] * events.HELD_TICKS
+    assert written.events[-1] == {"priority": "normal", "position": 2, "eta": 1.5}
+    assert backend.looked == 1
