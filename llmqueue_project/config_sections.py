@@ -255,8 +255,8 @@ class BalancingConfig(Section):
         0.5, ge=0, le=1, description="most of the endpoints of a model that may be ejected at once"
     )
     learn_limits: bool = Field(
-        True,
-        description="give an endpoint fewer slots while it finishes more tokens a second with them;"
+        False,
+        description="true: give an endpoint fewer slots while it finishes more tokens a second with them;"
         " false: always `max_concurrent`",
     )
     probe_seconds: float = Field(

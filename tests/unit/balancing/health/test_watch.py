@@ -18,12 +18,16 @@ from balancing.live.slots import Slots
 from balancing.live.state import CallOutcome, Ending, Live, live_key
 from balancing.live.store import Fields, LiveStore, Work
 from balancing.policies.goodput import Look
+from llmqueue_project.config import configuration
 from tests.unit.balancing.health.conftest import Server
 
 
 class TestWatch:
     @pytest.fixture
-    async def watch(self, valkey: Redis, server: Server) -> AsyncIterator[Watch]:
+    async def watch(
+        self, valkey: Redis, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[Watch]:
+        monkeypatch.setattr(configuration().balancing, "learn_limits", True)
         view = EndpointView()
         view.update_targets([server.target()])
         made = Watch(LiveStore(valkey), view, worker="w", clock=itertools.count(0, 60).__next__)
