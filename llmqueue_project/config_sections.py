@@ -256,7 +256,7 @@ class BalancingConfig(Section):
     )
     learn_limits: bool = Field(
         False,
-        description="true: give an endpoint fewer slots while it finishes more tokens a second with them;"
+        description="give an endpoint fewer slots while it finishes more tokens a second so;"
         " false: always `max_concurrent`",
     )
     probe_seconds: float = Field(
