@@ -183,5 +183,5 @@ def _undeclared(named: set[str], prune: bool) -> list[Change]:
     changes = [Change(Action.PRUNED if prune else Action.LEFT, row.name) for row in rows]
     if prune:
         for row in rows:
-            services.delete(row.pk)
+            services.delete(endpoint_id=row.pk)
     return changes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from copy import copy
 from enum import Enum
 from typing import Any
@@ -92,8 +92,13 @@ def _require_credential(
         raise ValidationError({"api_key_variable": RESTATE})
 
 
-def delete(*endpoint_ids: int) -> None:
-    """Delete endpoints, or groups with their members; requests that run there finish."""
+def delete(*, endpoint_id: int) -> None:
+    """Delete an endpoint, or a group with its members; requests that run there finish."""
+    delete_all([endpoint_id])
+
+
+def delete_all(endpoint_ids: Iterable[int]) -> None:
+    """Delete endpoints as `delete` does each."""
     Endpoint.objects.filter(pk__in=endpoint_ids).delete()
     registry.expire()
 

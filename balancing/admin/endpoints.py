@@ -228,10 +228,10 @@ class EndpointAdmin(ObjectActions, ListAdmin):
         services.announce(endpoint_id=obj.pk)
 
     def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
-        services.delete(obj.pk)
+        services.delete(endpoint_id=obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
-        services.delete(*queryset.values_list("pk", flat=True))
+        services.delete_all(queryset.values_list("pk", flat=True))
 
     def changeform_view(
         self,

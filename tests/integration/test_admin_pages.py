@@ -223,7 +223,7 @@ def test_an_attempt_keeps_the_name_of_an_endpoint_that_is_gone(operator: Client)
         ended_at=timezone.now(),
         spent_micros=1_500,
     )
-    services.delete(row.pk)
+    services.delete(endpoint_id=row.pk)
 
     text = page(operator, "scheduling_job_change", ended.pk)
 

@@ -226,7 +226,7 @@ class TestAddresses:
         pool = group()
         look(FakeResolver(ONE))
 
-        services.delete(pool.pk)
+        services.delete(endpoint_id=pool.pk)
 
         assert not Endpoint.objects.exists()
 

@@ -26,7 +26,7 @@ def row(db: None) -> Endpoint:
     [
         (lambda row: services.change(row, {"model_names": ["n"]}), ["n"]),
         (lambda row: services.disable(endpoint_id=row.pk), []),
-        (lambda row: services.delete(row.pk), []),
+        (lambda row: services.delete(endpoint_id=row.pk), []),
     ],
 )
 def test_a_change_is_known_at_once(

@@ -146,7 +146,7 @@ class OneEndpoint(Resource):
     def delete(self, _request: Request, endpoint_id: int) -> Response:
         """Forget an endpoint; requests that run on it finish."""
         row = _find(endpoint_id)
-        balancing.delete(row.pk)
+        balancing.delete(endpoint_id=row.pk)
         return success({"id": endpoint_id, "deleted": True})
 
 
