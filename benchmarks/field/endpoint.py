@@ -22,7 +22,7 @@ from benchmarks.field.ways import FAILING, LASTING, ODD, Asked, Way, well
 
 # Of the calls that are answered badly, so many get no answer at all: more would eject the endpoint
 # for most of the time, and nothing would be tried.
-FAILING_SHARE = 0.15
+FAILING_SHARE = 0.05
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 MARK = re.compile(r"mark-[0-9a-f]+")
 
