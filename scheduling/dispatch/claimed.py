@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import math
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 
 @dataclass(slots=True)
 class Claimed:
-    """A job under this worker's lease, in the order of `sql/claim.sql`'s columns."""
+    """A job under this worker's lease, in the order of `sql/claim.sql`'s columns.
+
+    Instants are PostgreSQL's, which one clock for all hosts judges by: `started_at` is that of the
+    claim, and this host only counts the seconds since then.
+    """
 
     id: UUID
     level: int
@@ -31,6 +37,18 @@ class Claimed:
     affinity: str
     allow_fallback: bool
     body: str
+    claimed_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def now(self) -> datetime:
+        """PostgreSQL's time, as far as this host knows it."""
+        return self.started_at + timedelta(seconds=time.monotonic() - self.claimed_at)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline; infinite without one."""
+        deadline = self.deadline_at
+        return math.inf if deadline is None else (deadline - self.now).total_seconds()
 
     @property
     def lease(self) -> str:

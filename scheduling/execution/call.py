@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 
 import orjson
 
@@ -129,9 +127,7 @@ def prepare(job: Claimed, placement: Placement, config: BalancingConfig, rules: 
 
 
 def _seconds_left(job: Claimed) -> float:
-    if job.deadline_at is None:
-        return math.inf
-    seconds = job.deadline_at.timestamp() - time.time()
+    seconds = job.seconds_left
     if seconds <= 0:
         raise DeadlinePassed
     return seconds

@@ -80,7 +80,7 @@ class Outcomes:
             prompt_tokens=prompt,
             completion_tokens=completion,
             actual_cost=actual_cost(spent.prompt_tokens, spent.completion_tokens),
-            first_token_at=answer.first_token_at or run.first_token_at,
+            first_token_at=run.first_token_at or (job.now if answer.first_token_at else None),
             result=answer.body,
             text=answer.text,
         )

@@ -8,7 +8,6 @@ nothing, another endpoint can take over unseen.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from balancing.calls.answer import Answer, OnChunk, Piece
 from scheduling.execution.call import EndpointCall, start_of
@@ -76,7 +75,7 @@ class Race:
 
     def _spoke(self, call: EndpointCall) -> None:
         self.run.spoke = True
-        self.run.first_token_at = datetime.now(UTC)
+        self.run.first_token_at = self.run.job.now
         call.spoke()
 
     def _hold(self, call: EndpointCall, chunk: str, piece: Piece) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,8 +94,7 @@ class Run:
     @property
     def seconds_left(self) -> float:
         """Until the job's deadline; infinite without one."""
-        deadline = self.job.deadline_at
-        return math.inf if deadline is None else deadline.timestamp() - time.time()
+        return self.job.seconds_left
 
     def is_free(self, error: CallError) -> bool:
         """Whether an attempt that ended so is given back: a busy endpoint is nobody's fault."""
