@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
@@ -79,6 +79,7 @@ def parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
         # Bytes, which the driver sends as they are: text would be encoded on the event loop.
         "jobs": Json(orjson.dumps(specs), dumps=bytes),
         "max_attempts": configuration().scheduling.max_attempts,
+        "sent_at": datetime.now(UTC),
     }
 
 

@@ -17,7 +17,8 @@ from scheduling.dispatch.endings import FailedAttempt, Finish
 from scheduling.job_state import ended as job_state_ended
 from scheduling.job_state import stored_body
 from scheduling.models import Attempt, Priority, Status
-from scheduling.statements import SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
+from scheduling.specs import parameters
+from scheduling.statements import SUBMIT, SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
 from scheduling.sweep import Ended
 from stores.postgres import fetch
 from tests.hot_path import MODEL, Db, spec
@@ -213,6 +214,20 @@ class TestClaim:
         )
 
         assert await take(claims, 10) == []
+
+    @pytest.mark.parametrize("skew", [timedelta(seconds=-15), timedelta(seconds=15)])
+    async def test_d7_a_deadline_counts_by_the_databases_clock(
+        self, database: Db, skew: timedelta
+    ) -> None:
+        clock = datetime.now(UTC) + skew
+        job = spec(await database.flow(), deadline_at=clock + timedelta(seconds=10))
+
+        await fetch(database.pools.durable, SUBMIT, {**parameters([job]), "sent_at": clock})
+
+        ((left,),) = await database.rows(
+            "select extract(epoch from deadline_at - now())::float from scheduling_job"
+        )
+        assert 9 < left <= 10
 
     async def test_concurrent_claimers_never_share_a_job(self, database: Db) -> None:
         flow = await database.flow()
