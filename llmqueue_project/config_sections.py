@@ -20,7 +20,9 @@ class WebConfig(Section):
     """The doors."""
 
     allowed_hosts: list[str] = Field(
-        ["localhost", "127.0.0.1", "[::1]"], description="host names that clients may use"
+        ["localhost", "127.0.0.1", "[::1]"],
+        description="host names of admin, Flower and other pages; `/v1`, REST and `/metrics` are "
+        "called by any name",
     )
     csrf_trusted_origins: list[str] = Field(
         [], description='origins of admin, for example `["https://llm.example.com"]`'

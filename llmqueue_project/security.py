@@ -6,7 +6,8 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 
 from llmqueue_project.config import configuration
 
@@ -25,8 +26,22 @@ PAGES = "; ".join(
         "frame-ancestors 'self'",
     )
 )
+PROGRAMS = ("/api/v1/", "/metrics")
 UNKNOWN = "0.0.0.0"  # noqa: S104 - nothing listens there: it stands for no address
 DATA = "default-src 'none'; frame-ancestors 'none'"
+
+
+class HostOfPages(CommonMiddleware):
+    """Checks the name by which the site is called, but for programs.
+
+    A forged name turns links and redirects of pages. REST and `/metrics` have none, take a key or a
+    token, and are called by addresses of pods and by names of services, underscores included.
+    """
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if request.path_info.startswith(PROGRAMS):
+            return None
+        return super().process_request(request)
 
 
 class ContentSecurityPolicy:

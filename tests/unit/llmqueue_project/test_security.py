@@ -96,3 +96,11 @@ class TestLogin:
             for _ in range(configuration().web.login_failures - 1):
                 self.attempt("wrong")
             assert self.attempt("right") == 302
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("host", ["10.1.2.3:8000", "llm_queue:8000", "anything.example"])
+def test_e1_e2_programs_may_call_by_any_name_and_pages_may_not(client: Client, host: str) -> None:
+    assert client.get("/api/v1/messages", HTTP_HOST=host).json()["code"] == 1011
+    assert client.get("/metrics", HTTP_HOST=host).status_code == 200
+    assert client.get("/admin/", HTTP_HOST=host).status_code == 400
