@@ -18,6 +18,8 @@ from llmqueue_project.config import configuration
 
 # How long the endpoint may keep silent, or only ping, behind an answer that is complete.
 GRACE_SECONDS = 3.0
+# The same once the token counts have come.
+COUNTED_GRACE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from balancing.calls.answer import Answer, Piece
 from balancing.calls.chunks import chunks_of
 from balancing.calls.events import DONE, LARGE, Cutter, Event
 from balancing.calls.halves import Halves
-from balancing.calls.reading import GRACE_SECONDS, Body, Reading
+from balancing.calls.reading import COUNTED_GRACE_SECONDS, GRACE_SECONDS, Body, Reading
 from balancing.calls.refusals import error_inside, is_error
 from balancing.calls.soundness import holds_answer
 from balancing.calls.usage import take_usage
@@ -31,7 +31,8 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
     """Read a stream to its end; a client that asked for a whole answer gets it put together.
 
     Once the answer is finished, its end is not waited for long: `GRACE_SECONDS` without a further
-    piece of the answer are enough, whether the endpoint keeps silent, pings or breaks off.
+    piece of the answer are enough, whether the endpoint keeps silent, pings or breaks off. Behind
+    the token counts only the terminator can come, which lets the connection be used again.
 
     Raises:
         Broken: the stream ends before the answer, holds none, or has an unknown shape.
@@ -47,6 +48,8 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
                 await asyncio.sleep(0)
             if stream.take(event) and stream.finished:
                 ends_at = now() + GRACE_SECONDS
+            if stream.counted:
+                ends_at = min(ends_at, now() + COUNTED_GRACE_SECONDS)
             if stream.done:
                 return stream.end()
         data = await (body.read_until(ends_at) if stream.finished else body.read())
@@ -62,11 +65,13 @@ class Stream:
     Attributes:
         done: whether the endpoint has said that nothing follows.
         finished: whether the answer is complete: all choices that were asked for have an end.
+        counted: whether its token counts came after that: the last that a stream has to say.
     """
 
     def __init__(self, reading: Reading) -> None:
         self.done = False
         self.finished = False
+        self.counted = False
         # Pieces that had come when it was finished. If more follow, finish reasons say nothing.
         self._pieces = 0
         self._goes_on = False
@@ -155,6 +160,8 @@ class Stream:
                 self._answer.first_token_at = datetime.now(UTC)
             if not self._goes_on and (self.finished or not assembly.unfinished):
                 self._note_end(assembly)
+        elif self.finished and not chunk["choices"] and chunk.get("usage"):
+            self.counted = True
         if self._streamed:
             piece = Piece.CONTENT if spoke else _piece(chunk)
             if size > LARGE:

@@ -39,7 +39,7 @@ from benchmarks.report import Row
 from benchmarks.stack import Shape, llmqueue
 from llmqueue_project.embedded.ports import free_port
 
-SLOTS = 16
+SLOTS = 5
 GOOD, BAD = 2, 1
 ALONE_SECONDS, SOAK_SECONDS, SETTLED_SECONDS = 180.0, 900.0, 120.0
 MEMORY_SECONDS = 5.0

@@ -199,6 +199,22 @@ class TestBodies:
 
         assert answer.text == "hi"
 
+    async def test_behind_the_token_counts_nothing_is_waited_for(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """X16"""
+        monkeypatch.setattr("balancing.calls.stream.GRACE_SECONDS", 60)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {SSE}\r\n\r\n".encode()
+        usage = frames({"choices": [], "usage": {"prompt_tokens": 7}}, done=False)
+        pings = [step for _ in range(100) for step in (b": ping\n\n", 0.05)]
+
+        async with asyncio.timeout(2):
+            answer = await answered(
+                client, head + frames(DELTA, LAST, done=False) + usage, *pings, stream=True
+            )
+
+        assert (answer.text, answer.prompt_tokens) == ("hi", 7)
+
     async def test_usage_behind_the_finish_reason_is_waited_for(self, client: Client) -> None:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {SSE}\r\n\r\n".encode()
         usage = frames({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
