@@ -130,6 +130,7 @@ async def test_a_compressed_body(body: bytes, encoding: str) -> None:
         pytest.param(b"abcdef", "gzip, gzip", 415, id="twice"),
         pytest.param(gzip.compress(b"a" * 101), "gzip", 413, id="larger than the limit"),
         pytest.param(gzip.compress(b"a" * 50) * 3, "gzip", 413, id="larger in its parts"),
+        pytest.param(gzip.compress(b"") * 33, "gzip", 400, id="in endless empty parts"),
     ],
 )
 async def test_a_compressed_body_that_is_refused(body: bytes, encoding: str, status: int) -> None:
