@@ -79,7 +79,7 @@ class Client:
                 await self._send(target, outgoing, timeouts.connect) as response,
             ):
                 if not 200 <= response.status < 300:
-                    raise await _refusal(response, credential)
+                    raise await _refusal(response, credential, asked.body)
                 timer.accepted()
                 labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
                 reading = Reading(call, kind, on_chunk, timer)
@@ -187,11 +187,11 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def _refusal(response: aiohttp.ClientResponse, credential: str) -> CallError:
+async def _refusal(response: aiohttp.ClientResponse, credential: str, sent: str = "") -> CallError:
     text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
     headers = {name.lower(): value for name, value in response.headers.items()}
     host = response.url.host or ""
-    return error_of(Refusal(response.status, text, headers, host), credential)
+    return error_of(Refusal(response.status, text, headers, host), credential, sent=sent)
 
 
 def _describe(error: BaseException) -> str:

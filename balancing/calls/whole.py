@@ -99,7 +99,7 @@ def _answer_of(
             return _passed_on(skimmed, reading), []
     found = _object_in(data, broken)
     if is_error(found):
-        raise error_inside(found, tolerant.write(found))
+        raise error_inside(found, reading.call.body)
     whole = _translated(found, reading)
     if not holds_answer(whole, reading.call.api):
         raise Broken("empty_answer", "the endpoint's answer holds nothing that a client could use")
