@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -185,3 +187,27 @@ def test_a_stream_without_choices_is_an_empty_response() -> None:
 
     assert assembly.response()["choices"] == []
     assert assembly.text == ""
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda n: {"index": 0, "function": {"arguments": "0123456789"}},
+        lambda n: {"index": 0, "function": {"name": "f", "arguments": "01234567" if n else '"'}},
+        lambda n: {"index": 0, "id": f"call{n}", "function": {"name": "f", "arguments": "{}"}},
+    ],
+    ids=["long arguments", "the name in each piece", "many calls"],
+)
+def test_tool_calls_of_any_size_take_linear_time(made: Callable[[int], dict[str, Any]]) -> None:
+    """Kind 4: a call of a megabyte in small pieces holds nobody up."""
+    assembly = Assembly()
+
+    def seconds(count: int) -> float:
+        began = time.process_time()
+        for n in range(count):
+            assembly.feed(chunk(delta(tool_calls=[made(n)])))
+        return time.process_time() - began
+
+    few, many = seconds(5_000), seconds(40_000)
+
+    assert many < 8 * few * 3 + 0.1
