@@ -94,7 +94,7 @@ class Client:
         kind, credential = KINDS[target.access.kind], _credential(target)
         outgoing = kind.listing(target, credential)
         timer = CallTimer(timeouts)
-        with call_errors(timer):
+        with _kept_secret(target, credential), call_errors(timer):
             async with (
                 timer.timeout,
                 await self._send(target, outgoing, timeouts.connect) as response,
