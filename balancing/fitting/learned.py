@@ -155,8 +155,8 @@ def read_lessons(client: redis.Redis, *, now: float) -> list[Lesson]:
     Raises:
         redis.RedisError: Valkey is away.
     """
-    stored = client.hgetall(KEY)
-    return sorted((lesson for lesson in _lessons(stored) if now - lesson.since < DAY), key=lambda x: x.name)
+    found = _lessons(client.hgetall(KEY))
+    return sorted((lesson for lesson in found if now - lesson.since < DAY), key=lambda x: x.name)
 
 
 def forget(client: redis.Redis, endpoint_id: int) -> int:
@@ -165,5 +165,6 @@ def forget(client: redis.Redis, endpoint_id: int) -> int:
     Raises:
         redis.RedisError: Valkey is away.
     """
-    names = [lesson.name for lesson in _lessons(client.hgetall(KEY)) if lesson.endpoint_id == endpoint_id]
+    found = _lessons(client.hgetall(KEY))
+    names = [lesson.name for lesson in found if lesson.endpoint_id == endpoint_id]
     return client.hdel(KEY, *names) if names else 0

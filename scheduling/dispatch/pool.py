@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from balancing.choice.endpoint_view import EndpointView
 from balancing.endpoints import credentials
@@ -272,14 +272,6 @@ class EndpointPool:
     async def _free_group(self, endings: Sequence[Ending]) -> list[None]:
         try:
             verdicts = await self._slots.release(endings, cooldown_seconds=self._cooldown_seconds)
-        except ResponseError as error:
-            # What Valkey holds of one endpoint cannot be read: the others' slots are freed all the
-            # same, and that one's lapse with their leases.
-            if len(endings) == 1:
-                log.error("slots.not_freed", endpoint=endings[0].endpoint_id, error=str(error))
-            else:
-                for each in endings:
-                    await self._free_group([each])
         except RedisError as error:
             log.warning("slots.release_waits", slots=len(endings), error=str(error))
             self._unfreed.extend(endings)
