@@ -9,6 +9,8 @@ from balancing.kinds.tool_calls import ToolCalls
 Json = dict[str, Any]
 # Fields of a delta that say something about it, and nothing that a reader would miss.
 _LABELS = frozenset({"role", "name", "id", "type", "model", "provider"})
+# The same of a part of a list; which place it has in the message says nothing either.
+_PART_LABELS = _LABELS | {"index", "annotations"}
 # Strings of a streamed object that grow piece by piece: audio, a legacy function call, thoughts.
 _GROWING = frozenset({"data", "transcript", "arguments", "text", "thinking", "summary"})
 # What some servers send as the finish reason of a choice that goes on.
@@ -163,7 +165,11 @@ class _Choice:
         return spoke
 
     def _add_content(self, parts: list[Any]) -> bool:
-        """Content as a list of parts: text, and the reasoning of some models."""
+        """Content as a list of parts: text, and the reasoning of some models.
+
+        A part whose every text is empty says nothing.
+        """
+        spoke = False
         for part in parts:
             if not isinstance(part, dict):
                 raise TypeError("generated text is not text")
@@ -174,7 +180,8 @@ class _Choice:
                 self._add_other("reasoning_content", part["thinking"])
             elif isinstance(part.get("text"), str):
                 self._parts.append(part["text"])
-        return bool(parts)
+            spoke |= any(bool(value) for name, value in part.items() if name not in _PART_LABELS)
+        return spoke
 
     def _add_calls(self, parts: Any) -> bool:
         calls = self._calls = self._calls or ToolCalls()

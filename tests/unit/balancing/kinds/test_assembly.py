@@ -211,3 +211,19 @@ def test_tool_calls_of_any_size_take_linear_time(made: Callable[[int], dict[str,
     few, many = seconds(5_000), seconds(40_000)
 
     assert many < 8 * few * 3 + 0.1
+
+
+@pytest.mark.parametrize(
+    ("part", "spoke"),
+    [
+        ({"type": "text", "text": ""}, False),
+        ({"type": "text", "text": "", "index": 1, "annotations": []}, False),
+        ({"type": "text", "text": "a"}, True),
+        ({"type": "thinking", "thinking": "a"}, True),
+        ({"type": "thinking", "thinking": ""}, False),
+        ({"type": "image_url", "image_url": {"url": "data:x"}}, True),
+    ],
+)
+def test_a_part_without_a_word_is_no_speech(part: dict[str, Any], spoke: bool) -> None:
+    """Kind 3, X5: as with an empty text, another endpoint still takes over unseen."""
+    assert Assembly().feed(chunk(delta(content=[part]))) is spoke
