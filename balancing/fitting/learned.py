@@ -144,7 +144,7 @@ class Lessons:
         return self._clock() - lesson.since < DAY
 
 
-def _lessons(stored: Mapping[bytes, bytes]) -> list[Lesson]:
+def _lessons(stored: Mapping[bytes | str, bytes | str]) -> list[Lesson]:
     read = (Lesson.read(name, value) for name, value in stored.items())
     return [lesson for lesson in read if lesson is not None]
 

@@ -209,7 +209,8 @@ class _Choice:
         if completion:
             choice["text"] = self.text
             return choice
-        others = {name: "".join(parts) for name, parts in self._strings.items()} | self._others
+        strings = {name: "".join(parts) for name, parts in self._strings.items()}
+        others = strings | {name: _joined(value) for name, value in self._others.items()}
         content = self.text or (None if self._calls else "")
         choice["message"] = {"role": "assistant", "content": content, **others}
         if self._calls:
@@ -221,6 +222,17 @@ def _extend(whole: Json, part: Any) -> None:
     for name, value in part.items() if isinstance(part, dict) else ():
         if isinstance(value, list):
             whole.setdefault(name, []).extend(value)
+
+
+class _Pieces(list[str]):
+    """A string that grows; joined at the end, because each copy would be longer than the last."""
+
+
+def _joined(value: Any) -> Any:
+    """A value of `_others` with its strings whole: an object, or a list of objects."""
+    if isinstance(value, dict):
+        return {n: "".join(v) if isinstance(v, _Pieces) else v for n, v in value.items()}
+    return [_joined(each) for each in value] if isinstance(value, list) else value
 
 
 def _join(known: list[Any], item: Any) -> None:
@@ -240,7 +252,9 @@ def _join(known: list[Any], item: Any) -> None:
 def _grow(known: Json, part: Json) -> None:
     for name, value in part.items():
         before = known.get(name)
-        if name in _GROWING and isinstance(value, str) and isinstance(before, str):
-            known[name] = before + value
+        if name in _GROWING and isinstance(value, str) and isinstance(before, _Pieces):
+            before.append(value)
+        elif name in _GROWING and isinstance(value, str) and isinstance(before, str):
+            known[name] = _Pieces((before, value))
         elif value is not None:
             known[name] = value

@@ -190,22 +190,28 @@ def test_a_stream_without_choices_is_an_empty_response() -> None:
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("field", "made"),
     [
-        lambda n: {"index": 0, "function": {"arguments": "0123456789"}},
-        lambda n: {"index": 0, "function": {"name": "f", "arguments": "01234567" if n else '"'}},
-        lambda n: {"index": 0, "id": f"call{n}", "function": {"name": "f", "arguments": "{}"}},
+        ("tool_calls", lambda n: {"index": 0, "function": {"arguments": "0123456789"}}),
+        (
+            "tool_calls",
+            lambda n: {"index": 0, "function": {"name": "f", "arguments": "0123" if n else '"'}},
+        ),
+        ("tool_calls", lambda n: {"index": 0, "id": f"c{n}", "function": {"name": "f"}}),
+        ("reasoning_details", lambda n: {"index": 0, "type": "t", "text": "0123456789"}),
     ],
-    ids=["long arguments", "the name in each piece", "many calls"],
+    ids=["long arguments", "the name in each piece", "many calls", "long reasoning"],
 )
-def test_tool_calls_of_any_size_take_linear_time(made: Callable[[int], dict[str, Any]]) -> None:
+def test_answers_of_any_size_take_linear_time(
+    field: str, made: Callable[[int], dict[str, Any]]
+) -> None:
     """Kind 4: a call of a megabyte in small pieces holds nobody up."""
     assembly = Assembly()
 
     def seconds(count: int) -> float:
         began = time.process_time()
         for n in range(count):
-            assembly.feed(chunk(delta(tool_calls=[made(n)])))
+            assembly.feed(chunk({"index": 0, "delta": {field: [made(n)]}}))
         return time.process_time() - began
 
     few, many = seconds(5_000), seconds(40_000)
