@@ -2,7 +2,8 @@
 
 It looks at the status, at the provider's codes and at the text together; the first row that matches
 decides. Codes are set by the provider. Texts may repeat what the client sent, so they count only
-with the statuses that a row names, and with a 400 only from their beginning.
+with the statuses that a row names, and with a 400 only from their beginning; and words that the
+request holds itself never make an endpoint busy or used up.
 `docs/endpoint-errors.md` is this table for people.
 """
 
@@ -39,12 +40,14 @@ class Evidence:
         codes: the provider's codes, types and reasons, in lower case.
         text: its message, in lower case.
         wait_seconds: how long it asks to be left alone; 0 if it does not say.
+        sent: the body of the request.
     """
 
     status: int
     codes: frozenset[str] = frozenset()
     text: str = ""
     wait_seconds: float = 0.0
+    sent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,13 @@ class Row:
             return False
         if self.needs_long and 0.0 < seen.wait_seconds < LONG_WAIT_SECONDS:
             return False
-        return self.texts.search(seen.text) is not None
+        found = self.texts.search(seen.text)
+        if found is None:
+            return False
+        # A client's own words say nothing of the endpoint. An error that repeats them must not
+        # take it from the others.
+        is_the_endpoints = self.fault in (Fault.BUSY, Fault.QUOTA)
+        return not is_the_endpoints or found.group() not in seen.sent.lower()
 
 
 def _any(*patterns: str) -> re.Pattern[str]:

@@ -15,7 +15,7 @@ from llmqueue_project import logging as llmqueue_logging
 from llmqueue_project.config import ROOT, configuration
 from llmqueue_project.misconfigured import Misconfigured
 from llmqueue_project.unfold_site import UNFOLD as UNFOLD
-from stores.postgres_address import parameters
+from stores.postgres_address import BadAddress, parameters
 
 try:
     CONFIG = configuration()
@@ -95,7 +95,10 @@ TEMPLATES = [
 
 def database(url: str, pool_size: int) -> dict[str, Any]:
     """Django's connection settings of a `postgresql://` URL; what else it holds is for libpq."""
-    options = parameters(url)
+    try:
+        options = parameters(url)
+    except BadAddress as error:
+        raise SystemExit(f"llmqueue cannot start: DATABASE_URL: {error}") from None
     named = {
         setting: str(options.pop(parameter, ""))
         for setting, parameter in (

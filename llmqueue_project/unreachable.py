@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import psycopg
@@ -19,6 +20,8 @@ SERVER_ERRORS = (
     ValkeyTimeoutError,
 )
 PATIENCE_SECONDS = 3
+_HOST = r"(?:\[[^\]@/]*\]|[\w.%-]*)(?::\d*)?"
+_HOSTS = re.compile(rf"{_HOST}(?:,{_HOST})*", re.ASCII)
 
 
 def missing_server(error: Exception) -> str:
@@ -38,8 +41,13 @@ def missing_server(error: Exception) -> str:
 
 
 def _address(url: str, default_port: int) -> str:
-    """Host, port and path of a URL, without its user, password and query."""
+    """Host, port and path of a URL, without its user, password and query.
+
+    Where a password has a `/`, `?` or `#` that is not quoted, nobody can tell it from the rest.
+    """
     parts = urlsplit(url)
     _, _, host = parts.netloc.rpartition("@")
+    if not _HOSTS.fullmatch(host) or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return "an address that cannot be read"
     port = "" if ":" in host.rpartition("]")[2] or "," in host else f":{default_port}"
     return f"{host or 'localhost'}{port}{parts.path}"

@@ -110,6 +110,10 @@ class Sweeper:
         self._tickets = TopUp(queues)
         self._pause_checks = _PauseChecks()
 
+    def spare_leases(self) -> None:
+        """PostgreSQL was away: leave leases alone for a while."""
+        self._leases_from = self._clock() + self._grace_seconds
+
     async def once(self) -> list[Ended]:
         """One round; the jobs that ended in it. None while another worker holds the lock.
 
@@ -119,7 +123,7 @@ class Sweeper:
         try:
             found = await self._round()
         except psycopg.OperationalError:
-            self._leases_from = self._clock() + self._grace_seconds
+            self.spare_leases()
             raise
         if found is None:
             return []

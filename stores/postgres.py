@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 READ_PATIENCE_SECONDS = 3.0
 # A statement of the hot path takes milliseconds. After so long the server is frozen or gone.
 SILENT_SECONDS = 10.0
+# One of the sweep may move all jobs of a pause: half a million take a minute.
+SWEEP_SECONDS = 120.0
 # How long a statement waits for a free connection, and the shortest time that it gets itself.
 POOL_SECONDS, LEAST_SECONDS = 5.0, 0.5
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
@@ -71,6 +73,8 @@ class Database:
     async def transaction(self) -> AsyncIterator[Run]:
         """One durable transaction of several statements: `await run(STATEMENT, limit=5)`.
 
+        Each may take `SWEEP_SECONDS`: what is ended too early is begun again, and never done.
+
         Raises:
             psycopg.OperationalError: the server is away.
         """
@@ -78,7 +82,7 @@ class Database:
 
             async def run(statement: str, **values: Any) -> list[tuple[Any, ...]]:
                 return await _execute(
-                    self.durable, connection, statement, values or None, SILENT_SECONDS
+                    self.durable, connection, statement, values or None, SWEEP_SECONDS
                 )
 
             yield run

@@ -40,4 +40,7 @@ def parameters(url: str) -> dict[str, Any]:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise BadAddress("it is no address that libpq takes") from None
+    if not set(str(given.get("port", ""))) <= set("0123456789,"):
+        # libpq would repeat the beginning of a password that holds a slash.
+        raise BadAddress("its port is no number: is a character of the password not quoted?")
     return {**DEAD_AFTER, "application_name": "llmqueue", **given}

@@ -6,6 +6,7 @@ generating. Redirects are refused, because a credential must not follow one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ import orjson
 
 from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.connection import Stale, use
+from balancing.calls.events import LARGE
 from balancing.calls.reader import read_answer
 from balancing.calls.reading import Body, Reading, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
@@ -68,8 +70,11 @@ class Client:
             Unavailable, TimedOut, Broken: another attempt may succeed.
         """
         kind, credential = KINDS[target.access.kind], _credential(target)
-        asked = upstream(target, call)
-        outgoing = _request(kind, target, asked, credential)
+        if len(call.body) > LARGE:
+            # To translate a hundred thousand messages takes a second.
+            asked, outgoing = await asyncio.to_thread(_written, kind, target, call, credential)
+        else:
+            asked, outgoing = _written(kind, target, call, credential)
         call = replace(call, model=asked.model) if asked.model else call
         timeouts = call.timeouts.at(target.access, streamed=call.stream)
         timer = CallTimer(timeouts)
@@ -79,7 +84,7 @@ class Client:
                 await self._send(target, outgoing, timeouts.connect) as response,
             ):
                 if not 200 <= response.status < 300:
-                    raise await _refusal(response, credential)
+                    raise await _refusal(response, credential, asked.body)
                 timer.accepted()
                 labelled = "event-stream" in response.headers.get("Content-Type", "").lower()
                 reading = Reading(call, kind, on_chunk, timer)
@@ -94,7 +99,7 @@ class Client:
         kind, credential = KINDS[target.access.kind], _credential(target)
         outgoing = kind.listing(target, credential)
         timer = CallTimer(timeouts)
-        with call_errors(timer):
+        with _kept_secret(target, credential), call_errors(timer):
             async with (
                 timer.timeout,
                 await self._send(target, outgoing, timeouts.connect) as response,
@@ -127,6 +132,14 @@ class Client:
             except Stale:
                 continue
         return await self._session.request(method, outgoing.url, **options)
+
+
+def _written(
+    kind: EndpointKind, target: Target, call: Call, credential: str
+) -> tuple[Call, Outgoing]:
+    """The call as the endpoint is asked, and its HTTP request."""
+    asked = upstream(target, call)
+    return asked, _request(kind, target, asked, credential)
 
 
 def _request(kind: EndpointKind, target: Target, call: Call, credential: str) -> Outgoing:
@@ -187,11 +200,11 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
         raise Broken("broken", f"the endpoint's answer broke off: {_describe(error)}") from None
 
 
-async def _refusal(response: aiohttp.ClientResponse, credential: str) -> CallError:
+async def _refusal(response: aiohttp.ClientResponse, credential: str, sent: str = "") -> CallError:
     text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
     headers = {name.lower(): value for name, value in response.headers.items()}
     host = response.url.host or ""
-    return error_of(Refusal(response.status, text, headers, host), credential)
+    return error_of(Refusal(response.status, text, headers, host), credential, sent=sent)
 
 
 def _describe(error: BaseException) -> str:

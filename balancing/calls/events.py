@@ -22,6 +22,8 @@ LARGE = 1024 * 1024
 # A line of an event stream. An unknown field may stand before it.
 _FIELD = re.compile(rb"(?:^|[\r\n])(?:data|event|id|retry|error)?:")
 _UNDECIDED_BYTES = 4096
+# Lines of one event that are tried as events of their own: more are none.
+MOST_APART = 1000
 
 
 class Event(NamedTuple):
@@ -148,11 +150,8 @@ class EventLines(_Lines):
         if not any(lines):
             return []
         event = _event(b"\n".join(lines), name)
-        if event.found is None and len(lines) > 1:
-            # A server that leaves out the blank lines.
-            apart = [_event(line, name) for line in lines if line]
-            if all(e.found is not None or e.payload == DONE for e in apart):
-                return apart
+        if event.found is None and 1 < len(lines) <= MOST_APART:
+            return _apart(lines, name) or [event]
         return [event]
 
 
@@ -202,6 +201,17 @@ def is_chunk(found: Any) -> bool:
         return False
     named = str(found.get("object")).endswith(".chunk")
     return named or any(isinstance(c, dict) and "delta" in c for c in choices)
+
+
+def _apart(lines: list[bytes], name: bytes) -> list[Event]:
+    """The lines as events, of a server that leaves out the blank lines; none if one is no event."""
+    events = []
+    for line in filter(None, lines):
+        event = _event(line, name)
+        if event.found is None and event.payload != DONE:
+            return []
+        events.append(event)
+    return events
 
 
 def _value(text: bytes) -> bytes:

@@ -12,6 +12,8 @@ from balancing.calls import tolerant
 
 Json = dict[str, Any]
 _Place = tuple[Any, ...]
+# More choices and fields than this are not cut at once; a chunk looks through all that wait.
+MOST_WAITING = 100
 
 
 class Halves:
@@ -57,7 +59,8 @@ class Halves:
                 text = before
             else:
                 continue
-            if not is_last and "\ud800" <= text[-1:] <= "\udbff":
+            is_cut = not is_last and "\ud800" <= text[-1:] <= "\udbff"
+            if is_cut and len(self.waiting) < MOST_WAITING:
                 self.waiting[*place, name] = text[-1]
                 text = text[:-1]
             fields[name] = text

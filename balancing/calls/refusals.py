@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from balancing.calls import tolerant
 from balancing.calls.waits import told_seconds
 from balancing.errors import QUOTA_SECONDS, Busy, CallError, Exhausted, Refused, Unavailable
 from balancing.faults import Evidence, Fault, fault_of
@@ -55,23 +56,31 @@ class Refusal:
     host: str = ""
 
 
-def error_of(refusal: Refusal, credential: str = "") -> CallError:
-    """The error to raise. Its texts never hold the credential, even if the server repeats it."""
+def error_of(refusal: Refusal, credential: str = "", *, sent: str = "") -> CallError:
+    """The error to raise. Its texts never hold the credential, even if the server repeats it.
+
+    Args:
+        sent: the body of the request.
+    """
     found, text = _parsed(refusal.text)
     message = _message(refusal.status, text)
-    error = _Report(refusal.status, found, message, refusal.headers).error()
+    error = _Report(refusal.status, found, message, refusal.headers, sent).error()
     return discreet(error, (credential,), refusal.host)
 
 
-def error_inside(found: Any, text: str) -> CallError:
+def error_inside(found: Any, sent: str = "") -> CallError:
     """The error to raise for an error object inside an answer that began well (200).
 
     Args:
-        text: what was sent, as it came; it is not passed on.
+        sent: the body of the request.
     """
-    del text
+    try:
+        # It may be nested deeper than JSON is written, and hold halves of characters.
+        found = orjson.loads(tolerant.write(found))
+    except (TypeError, RecursionError):
+        found = None
     message = text_of(found) or "the endpoint reports an error without a text"
-    return discreet(_Report(0, found, message, {}).error())
+    return discreet(_Report(0, found, message, {}, sent).error())
 
 
 def discreet(error: CallError, secrets: Collection[str] = (), host: str = "") -> CallError:
@@ -109,11 +118,12 @@ class _Report:
     found: Any
     message: str
     headers: Mapping[str, str]
+    sent: str
 
     def error(self) -> CallError:
         text, status = self.message.lower(), status_of(self.status, self.found)
         wait = told_seconds(self.headers, self.found, text, status=status)
-        fault = fault_of(Evidence(status, codes_of(self.found), text, wait))
+        fault = fault_of(Evidence(status, codes_of(self.found), text, wait, self.sent))
         if fault is Fault.CLIENT:
             return self._refused(status)
         code = f"http_{status}" if status else "endpoint_error"

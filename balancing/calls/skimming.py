@@ -64,6 +64,14 @@ def skim(data: Data) -> Skimmed | None:
         return None
 
 
+def is_whole(data: Data) -> bool:
+    """Whether brackets and strings are closed, and nothing follows; no value is read."""
+    try:
+        return _skip_blank(data, _end_of_value(data, _skip_blank(data, 0))) == len(data)
+    except (ValueError, IndexError):
+        return False
+
+
 def _has_vectors(data: Data, skimmed: Skimmed) -> bool:
     if "data" not in skimmed.members or "error" in skimmed.members:
         return False

@@ -92,7 +92,7 @@ class Stream:
         elif type(event.found) is dict:
             found, odd, size = event.found, event.odd, len(event.payload)
             if event.name == b"error" and (self._translator is None or "type" not in found):
-                raise error_inside(found, tolerant.write(found))
+                raise error_inside(found, self._reading.call.body)
         else:
             return self._take_other(event)
         if self._translator is None:
@@ -109,7 +109,8 @@ class Stream:
             self.done = True
         elif event.name == b"error":
             text = event.payload.decode("utf-8", "replace")
-            raise error_inside(text if event.found is None else event.found, text)
+            found = text if event.found is None else event.found
+            raise error_inside(found, self._reading.call.body)
         elif event.payload != b"null":
             what = "JSON" if event.found is None else "an object"
             raise Broken("malformed", f"the endpoint sent a chunk that is not {what}")
@@ -129,7 +130,7 @@ class Stream:
     def _take_odd(self, chunk: Json, *, odd: bool) -> bool:
         """A chunk without choices, an error, or a whole answer."""
         if is_error(chunk):
-            raise error_inside(chunk, tolerant.write(chunk))
+            raise error_inside(chunk, self._reading.call.body)
         choices = chunk.get("choices")
         if choices is None and not chunk.get("usage"):
             # A ping in an object. Clients take no chunk without choices.

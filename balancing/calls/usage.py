@@ -23,6 +23,8 @@ REFERRED_TOKENS = 2_000_000
 _REFERENCES = ('_url"', 'file_id"', "web_search", "cached_content", "mcp_servers", "container")
 # Reasoning that the answer does not show, where the request sets no limit.
 HIDDEN_REASONING_TOKENS = 262_144
+# No request gets more, whatever limits it names: those are its client's words.
+MOST_TOKENS, MOST_CHOICES = 1_000_000, 128
 
 
 def take_usage(answer: Answer, usage: Any, call: Call) -> None:
@@ -69,4 +71,5 @@ def _most_completion(answer: Answer, told: int, call: Call) -> int:
     asked = orjson.loads(call.body)
     limit = _count(asked.get("max_completion_tokens") or asked.get("max_tokens"))
     choices = max(_count(asked.get("n")) or 1, _count(asked.get("best_of")) or 1)
-    return max(shown, choices * (limit or HIDDEN_REASONING_TOKENS))
+    each = min(limit or HIDDEN_REASONING_TOKENS, MOST_TOKENS)
+    return max(shown, min(choices, MOST_CHOICES) * each)

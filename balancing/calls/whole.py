@@ -14,7 +14,7 @@ from balancing.calls.chunks import chunks_of, text_of
 from balancing.calls.events import LARGE, JsonLines, begins_with_a_chunk, is_chunk
 from balancing.calls.reading import GRACE_SECONDS, Body, Reading
 from balancing.calls.refusals import error_inside, is_error
-from balancing.calls.skimming import Skimmed, skim
+from balancing.calls.skimming import Skimmed, is_whole, skim
 from balancing.calls.soundness import holds_answer
 from balancing.calls.stream import read_stream
 from balancing.calls.usage import take_usage
@@ -62,7 +62,7 @@ async def _gathered(body: Body, head: bytes) -> bytes | bytearray:
     now = asyncio.get_running_loop().time
     while True:
         if data is None:
-            if _is_complete(gathered):
+            if await _is_complete(gathered):
                 return gathered
             closed_at = math.inf
         elif not data:
@@ -81,7 +81,9 @@ async def _gathered(body: Body, head: bytes) -> bytes | bytearray:
             data = await body.read_until(closed_at + GRACE_SECONDS)
 
 
-def _is_complete(data: bytes | bytearray) -> bool:
+async def _is_complete(data: bytes | bytearray) -> bool:
+    if len(data) > LARGE:
+        return await asyncio.to_thread(is_whole, data)
     try:
         tolerant.read(data)
     except ValueError:
@@ -99,7 +101,7 @@ def _answer_of(
             return _passed_on(skimmed, reading), []
     found = _object_in(data, broken)
     if is_error(found):
-        raise error_inside(found, tolerant.write(found))
+        raise error_inside(found, reading.call.body)
     whole = _translated(found, reading)
     if not holds_answer(whole, reading.call.api):
         raise Broken("empty_answer", "the endpoint's answer holds nothing that a client could use")

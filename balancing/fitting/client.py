@@ -6,14 +6,16 @@ left out of a second call in the same attempt; only if that one succeeds is it k
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 
 from balancing.calls.answer import Answer, OnChunk, Piece
+from balancing.calls.events import LARGE
 from balancing.endpoints.target import Target
 from balancing.errors import CallError
 from balancing.fitting.batches import Joined, parts_of
@@ -23,6 +25,7 @@ from balancing.fitting.suspects import Suspicion, suspects
 from balancing.kinds import KINDS
 from balancing.kinds.call import Call
 
+Made = TypeVar("Made")
 LEAST_SECONDS = 0.01
 # Timeouts that go on while a call is repeated.
 OF_THE_WHOLE = frozenset({"total", "deadline"})
@@ -66,7 +69,7 @@ class FittedClient:
     async def _one(self, target: Target, call: Call, on_chunk: OnChunk) -> Answer:
         known = self._lessons.of(target.id)
         if known is not None:
-            call = _fitted(call, known)
+            call = await _beside(call, _fitted, call, known)
         attempt = _Attempt(on_chunk)
         began = time.monotonic()
         try:
@@ -88,10 +91,11 @@ class FittedClient:
 
         Each field goes only once, so that the calls are bounded by the fields of the request.
         """
-        body = given = _object(call)
+        body = given = await _beside(call, _object, call)
         gone: dict[str, tuple[Suspicion, CallError]] = {}
         while True:
-            found = [s for s in suspects(error, body) if self._is_likely(target, s, gone)]
+            named = await _beside(call, suspects, error, body)
+            found = [s for s in named if self._is_likely(target, s, gone)]
             if not found or attempt.spoke:
                 raise error
             gone |= {suspect.field: (suspect, error) for suspect in found}
@@ -139,6 +143,13 @@ class _Attempt:
     def heard(self, chunk: str, piece: Piece) -> None:
         self.spoke = True
         self._on_chunk(chunk, piece)
+
+
+async def _beside(call: Call, work: Callable[..., Made], *given: Any) -> Made:
+    """Do work on the body of a call; on a large one beside the event loop."""
+    if len(call.body) > LARGE:
+        return await asyncio.to_thread(work, *given)
+    return work(*given)
 
 
 def _fitted(call: Call, known: Any) -> Call:

@@ -16,6 +16,8 @@ import redis
 import structlog
 from redis.asyncio import Redis
 
+from balancing.errors import UNKNOWN_SHAPE
+
 log = structlog.get_logger(__name__)
 KEY = "llmq:fitted"
 DAY = 86_400.0
@@ -46,12 +48,15 @@ class Lesson:
         return orjson.dumps({"since": self.since, "text": self.text}).decode()
 
     @classmethod
-    def read(cls, name: bytes | str, value: bytes | str) -> Lesson:
-        """A field of the hash and its value."""
-        text = name if isinstance(name, str) else name.decode()
-        endpoint, field, model = text.split(":", 2)
-        stored = orjson.loads(value)
-        return cls(int(endpoint), model, field, float(stored["since"]), str(stored["text"]))
+    def read(cls, name: bytes | str, value: bytes | str) -> Lesson | None:
+        """A field of the hash and its value; None where another version has stored another."""
+        try:
+            text = name if isinstance(name, str) else name.decode()
+            endpoint, field, model = text.split(":", 2)
+            stored = orjson.loads(value)
+            return cls(int(endpoint), model, field, float(stored["since"]), str(stored["text"]))
+        except UNKNOWN_SHAPE:
+            return None
 
 
 # Fields by model, of one endpoint.
@@ -102,7 +107,7 @@ class Lessons:
             return
         await self._save()
         stored = await self._valkey.hgetall(KEY)
-        found = [Lesson.read(name, value) for name, value in stored.items()]
+        found = _lessons(stored)
         if old := [lesson.name for lesson in found if not self._holds(lesson)]:
             await self._valkey.hdel(KEY, *old)
         self._take({lesson.name: lesson for lesson in found} | self._unsaved)
@@ -139,14 +144,18 @@ class Lessons:
         return self._clock() - lesson.since < DAY
 
 
+def _lessons(stored: Mapping[bytes | str, bytes | str]) -> list[Lesson]:
+    read = (Lesson.read(name, value) for name, value in stored.items())
+    return [lesson for lesson in read if lesson is not None]
+
+
 def read_lessons(client: redis.Redis, *, now: float) -> list[Lesson]:
     """What all workers have learned, for pages; sorted by endpoint and field.
 
     Raises:
         redis.RedisError: Valkey is away.
     """
-    stored = client.hgetall(KEY)
-    found = (Lesson.read(name, value) for name, value in stored.items())
+    found = _lessons(client.hgetall(KEY))
     return sorted((lesson for lesson in found if now - lesson.since < DAY), key=lambda x: x.name)
 
 
@@ -156,6 +165,6 @@ def forget(client: redis.Redis, endpoint_id: int) -> int:
     Raises:
         redis.RedisError: Valkey is away.
     """
-    lessons = [Lesson.read(name, value) for name, value in client.hgetall(KEY).items()]
-    names = [lesson.name for lesson in lessons if lesson.endpoint_id == endpoint_id]
+    found = _lessons(client.hgetall(KEY))
+    names = [lesson.name for lesson in found if lesson.endpoint_id == endpoint_id]
     return client.hdel(KEY, *names) if names else 0

@@ -34,8 +34,9 @@ class AnthropicStream:
         # Content block -> its place among the tool calls; blocks whose arguments have come.
         self._tools: dict[int, int] = {}
         self._argued: set[int] = set()
-        # Content block -> a thought that the next tool call takes along.
+        # Content block -> a thought that the next tool call takes along; the pieces of its text.
         self._thoughts: dict[int, Json] = {}
+        self._pieces: dict[int, list[str]] = {}
 
     def feed(self, event: Json) -> Iterator[Json]:
         match event["type"]:
@@ -99,8 +100,8 @@ class AnthropicStream:
                 yield self._arguments(block, delta["partial_json"])
 
     def _think(self, block: int, text: str) -> Iterator[Json]:
-        if thought := self._thoughts.get(block):
-            thought["thinking"] += text
+        if block in self._thoughts:
+            self._pieces.setdefault(block, []).append(text)
         if text:
             yield self._chunks.delta({"reasoning_content": text})
 
@@ -110,8 +111,11 @@ class AnthropicStream:
 
     def _signed_thoughts(self) -> list[Json]:
         """The thoughts since the last tool call, without those that nobody has signed."""
+        for block, pieces in self._pieces.items():
+            self._thoughts[block]["thinking"] = "".join(pieces)
         found = list(self._thoughts.values())
         self._thoughts.clear()
+        self._pieces.clear()
         return [thought for thought in found if thought.get("signature") or "data" in thought]
 
     def _stop(self, block: int) -> Iterator[Json]:

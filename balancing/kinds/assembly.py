@@ -9,6 +9,8 @@ from balancing.kinds.tool_calls import ToolCalls
 Json = dict[str, Any]
 # Fields of a delta that say something about it, and nothing that a reader would miss.
 _LABELS = frozenset({"role", "name", "id", "type", "model", "provider"})
+# The same of a part of a list; which place it has in the message says nothing either.
+_PART_LABELS = _LABELS | {"index", "annotations"}
 # Strings of a streamed object that grow piece by piece: audio, a legacy function call, thoughts.
 _GROWING = frozenset({"data", "transcript", "arguments", "text", "thinking", "summary"})
 # What some servers send as the finish reason of a choice that goes on.
@@ -163,7 +165,11 @@ class _Choice:
         return spoke
 
     def _add_content(self, parts: list[Any]) -> bool:
-        """Content as a list of parts: text, and the reasoning of some models."""
+        """Content as a list of parts: text, and the reasoning of some models.
+
+        A part whose every text is empty says nothing.
+        """
+        spoke = False
         for part in parts:
             if not isinstance(part, dict):
                 raise TypeError("generated text is not text")
@@ -174,7 +180,8 @@ class _Choice:
                 self._add_other("reasoning_content", part["thinking"])
             elif isinstance(part.get("text"), str):
                 self._parts.append(part["text"])
-        return bool(parts)
+            spoke |= any(bool(value) for name, value in part.items() if name not in _PART_LABELS)
+        return spoke
 
     def _add_calls(self, parts: Any) -> bool:
         calls = self._calls = self._calls or ToolCalls()
@@ -202,7 +209,8 @@ class _Choice:
         if completion:
             choice["text"] = self.text
             return choice
-        others = {name: "".join(parts) for name, parts in self._strings.items()} | self._others
+        strings = {name: "".join(parts) for name, parts in self._strings.items()}
+        others = strings | {name: _joined(value) for name, value in self._others.items()}
         content = self.text or (None if self._calls else "")
         choice["message"] = {"role": "assistant", "content": content, **others}
         if self._calls:
@@ -214,6 +222,17 @@ def _extend(whole: Json, part: Any) -> None:
     for name, value in part.items() if isinstance(part, dict) else ():
         if isinstance(value, list):
             whole.setdefault(name, []).extend(value)
+
+
+class _Pieces(list[str]):
+    """A string that grows; joined at the end, because each copy would be longer than the last."""
+
+
+def _joined(value: Any) -> Any:
+    """A value of `_others` with its strings whole: an object, or a list of objects."""
+    if isinstance(value, dict):
+        return {n: "".join(v) if isinstance(v, _Pieces) else v for n, v in value.items()}
+    return [_joined(each) for each in value] if isinstance(value, list) else value
 
 
 def _join(known: list[Any], item: Any) -> None:
@@ -233,7 +252,9 @@ def _join(known: list[Any], item: Any) -> None:
 def _grow(known: Json, part: Json) -> None:
     for name, value in part.items():
         before = known.get(name)
-        if name in _GROWING and isinstance(value, str) and isinstance(before, str):
-            known[name] = before + value
+        if name in _GROWING and isinstance(value, str) and isinstance(before, _Pieces):
+            before.append(value)
+        elif name in _GROWING and isinstance(value, str) and isinstance(before, str):
+            known[name] = _Pieces((before, value))
         elif value is not None:
             known[name] = value

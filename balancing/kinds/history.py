@@ -7,6 +7,7 @@ when they cut them, switch the model or lose a tool. What is mended is listed in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,8 +114,10 @@ class _History:
         self._provider = provider
         self._blank = blank
         self._turns: list[Turn] = []
-        # Calls of the last turn of the assistant that have no result yet.
-        self._open: list[ToolCall] = []
+        # Calls of the last turn of the assistant that have no result yet, by place; their places
+        # by id, those included that have one.
+        self._open: dict[int, ToolCall] = {}
+        self._places: dict[str, deque[int]] = {}
         self._calls = 0
 
     def take(self, message: Json, place: int) -> None:
@@ -150,8 +153,8 @@ class _History:
 
     def _close(self) -> None:
         """A result can come only before the assistant speaks again."""
-        missing = [ToolResult(call, (), is_missing=True) for call in self._open]
-        self._open = []
+        missing = [ToolResult(call, (), is_missing=True) for call in self._open.values()]
+        self._open, self._places = {}, {}
         if missing:
             self._turn(USER).results += missing
 
@@ -183,17 +186,27 @@ class _History:
             self._calls += 1
             # A turn that is not the assistant's ends here, before its calls are open.
             self._turn(ASSISTANT)
-            self._open.append(made)
+            self._open[made.place] = made
+            self._places.setdefault(made.id, deque()).append(made.place)
             yield made
 
     def _result(self, identifier: Any, parts: list[Text | Media]) -> None:
-        call = next((c for c in self._open if not identifier or c.id == str(identifier)), None)
+        call = self._answered(identifier)
         if call is None:
             # Nobody asked for it, or it came twice: it is told as what it says.
             self._add(USER, [Text(f"(result of a tool call: {identifier})"), *parts])
             return
-        self._open.remove(call)
         self._turn(USER).results.append(ToolResult(call, tuple(parts)))
+
+    def _answered(self, identifier: Any) -> ToolCall | None:
+        """The first open call of an id, or of any where the result names none; closed now."""
+        if not identifier:
+            return self._open.pop(next(iter(self._open))) if self._open else None
+        places = self._places.get(str(identifier), deque())
+        while places:
+            if call := self._open.pop(places.popleft(), None):
+                return call
+        return None
 
 
 def thoughts_of(blocks: Any) -> list[Thought]:

@@ -14,80 +14,107 @@ import orjson
 Json = dict[str, Any]
 
 
+# How arguments end that may be whole; a string, because some servers encode them twice.
+_ENDS = ("}", "]", '"', "null")
+
+
 class ToolCalls:
     """The calls of one choice."""
 
     def __init__(self) -> None:
-        self._calls: list[Json] = []
+        self._calls: list[_Call] = []
+        self._by_id: dict[Any, _Call] = {}
         # The call that an index stands for at the moment; None stands for "no index".
-        self._by_index: dict[Any, Json] = {}
+        self._by_index: dict[Any, _Call] = {}
 
     def feed(self, part: Json) -> None:
         """Add one element of `delta.tool_calls`."""
         index = part.get("index")
         call = self._meant(index, part)
         if call is None:
-            call = {"id": "", "type": "function", "function": {}}
+            call = _Call()
             self._calls.append(call)
         self._by_index[index] = self._by_index[None] = call
-        for name, value in part.items():
-            if name == "function":
-                _merge_function(call["function"], value or {})
-            elif name == "id":
-                call["id"] = call["id"] or value or ""
-            elif name != "index" and value:
-                # `extra_content` has the signatures of Gemini's thoughts.
-                call[name] = value
+        call.add(part)
+        if call.id:
+            self._by_id.setdefault(call.id, call)
 
-    def _meant(self, index: Any, part: Json) -> Json | None:
+    def _meant(self, index: Any, part: Json) -> _Call | None:
         """The call that a part continues; None if it begins a new one."""
         identifier, known = part.get("id"), self._by_index.get(index)
         function = part.get("function") or {}
         if not identifier:
-            return None if known and _follows(known, function) else known
-        if known is None or (known["id"] and known["id"] != identifier):
-            same = next((c for c in self._calls if c["id"] == identifier), None)
+            return None if known and known.is_followed_by(function) else known
+        if known is None or (known.id and known.id != identifier):
+            same = self._by_id.get(identifier)
             if same is not None and (index is None or not function.get("name")):
                 return same
-            if known is None or function.get("name") or _is_complete(known):
+            if known is None or function.get("name") or known.is_complete():
                 return None
         return known
 
     def whole(self) -> list[Json]:
         """The calls as an unstreamed answer has them: with an id, arguments that are not empty."""
-        return [_completed(call, place) for place, call in enumerate(self._calls)]
+        return [call.whole(place) for place, call in enumerate(self._calls)]
 
 
-def _follows(known: Json, function: Json) -> bool:
-    """Whether a part without id is another call than the one that its index stands for."""
-    name, arguments = function.get("name"), function.get("arguments")
-    if not name or "name" not in known["function"]:
-        return False
-    return _is_complete(known) and (bool(arguments) or name != known["function"]["name"])
+class _Call:
+    """One call. Its arguments come in small pieces, and are joined where they are looked at."""
 
+    __slots__ = ("_fields", "_name", "_pieces", "id")
 
-def _is_complete(call: Json) -> bool:
-    try:
-        orjson.loads(call["function"].get("arguments", ""))
-    except orjson.JSONDecodeError:
-        return False
-    return True
+    def __init__(self) -> None:
+        self.id: Any = ""
+        self._fields: Json = {}
+        self._name: Any = None
+        self._pieces: list[str] = []
 
+    def add(self, part: Json) -> None:
+        for name, value in part.items():
+            if name == "function":
+                self._add_function(value or {})
+            elif name == "id":
+                self.id = self.id or value or ""
+            elif name != "index" and value:
+                # `extra_content` has the signatures of Gemini's thoughts.
+                self._fields[name] = value
 
-def _merge_function(function: Json, part: Json) -> None:
-    if part.get("name"):
-        function["name"] = part["name"]
-    arguments = part.get("arguments")
-    if arguments is None:
-        return
-    if not isinstance(arguments, str):
-        arguments = orjson.dumps(arguments).decode()
-    function["arguments"] = function.get("arguments", "") + arguments
+    def _add_function(self, part: Json) -> None:
+        if part.get("name"):
+            self._name = part["name"]
+        arguments = part.get("arguments")
+        if arguments is None:
+            return
+        if not isinstance(arguments, str):
+            arguments = orjson.dumps(arguments).decode()
+        if arguments:
+            self._pieces.append(arguments)
 
+    def is_followed_by(self, function: Json) -> bool:
+        """Whether a part without id is another call than this one, for which its index stands."""
+        name, arguments = function.get("name"), function.get("arguments")
+        if not name or self._name is None:
+            return False
+        return (bool(arguments) or name != self._name) and self.is_complete()
 
-def _completed(call: Json, place: int) -> Json:
-    call = {**call, "id": call["id"] or f"call_{place}"}
-    if "custom" in call:
-        return {name: value for name, value in call.items() if name != "function"}
-    call["function"] = {**call["function"], "arguments": call["function"].get("arguments") or "{}"}
-    return call
+    def is_complete(self) -> bool:
+        """Whether the arguments are whole; most pieces do not end as whole ones do."""
+        if not self._pieces or not self._pieces[-1].rstrip().endswith(_ENDS):
+            return False
+        try:
+            orjson.loads(self._arguments())
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+    def _arguments(self) -> str:
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    def whole(self, place: int) -> Json:
+        call = {"id": self.id or f"call_{place}", "type": "function", **self._fields}
+        if "custom" in call:
+            return call
+        function: Json = {} if self._name is None else {"name": self._name}
+        return {**call, "function": {**function, "arguments": self._arguments() or "{}"}}

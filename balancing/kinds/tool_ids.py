@@ -18,12 +18,14 @@ def fitted(ids: Sequence[str]) -> list[str]:
     """
     made: list[str] = []
     taken: set[str] = set()
+    # How often a name was taken: a client may give a hundred thousand calls the same one.
+    wanted: dict[str, int] = {}
     for original in ids:
-        name = base = original if _TAKEN.fullmatch(original) else _mapped(original)
-        again = 1
+        name = original if _TAKEN.fullmatch(original) else _mapped(original)
+        base = name[: LONGEST - 8]
         while name in taken:
-            again += 1
-            name = f"{base[: LONGEST - 8]}_{again}"
+            wanted[base] = again = wanted.get(base, 1) + 1
+            name = f"{base}_{again}"
         taken.add(name)
         made.append(name)
     return made

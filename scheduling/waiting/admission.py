@@ -7,6 +7,7 @@ reading is one small statement.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -129,7 +130,8 @@ def current() -> Admission:
         if busy or found.queue.is_new:
             cursor.execute(LOAD, parameters(_models(endpoints)))
             rows = cursor.fetchall()
-    _update(found.queue, pauses, rows, endpoints, began)
+    load = _load(found.queue, pauses, rows, endpoints)
+    found.queue.update(pauses, load, cost_seconds=time.monotonic() - began)
     return found
 
 
@@ -148,19 +150,19 @@ async def refresh(admission: Admission, database: Database, endpoints: Sequence[
     # At first even an idle queue is read: it tells how long jobs take.
     if busy or admission.queue.is_new:
         rows = await read(database.relaxed, LOAD, parameters(_models(endpoints)))
-    _update(admission.queue, pauses, rows, endpoints, began)
+    # Long lines of many models take a tenth of a second, in which streams would stand still.
+    load = await asyncio.to_thread(_load, admission.queue, pauses, rows, endpoints)
+    admission.queue.update(pauses, load, cost_seconds=time.monotonic() - began)
 
 
-def _update(
+def _load(
     queue: QueueView,
     pauses: Pauses,
     rows: Sequence[Sequence[Any]],
     endpoints: Iterable[Target],
-    began: float,
-) -> None:
+) -> QueueLoad:
     known = queue.load.services
-    load = QueueLoad.of_rows(rows, endpoints, pauses.levels, most_running(), known)
-    queue.update(pauses, load, cost_seconds=time.monotonic() - began)
+    return QueueLoad.of_rows(rows, endpoints, pauses.levels, most_running(), known)
 
 
 def _watched(row: Any) -> tuple[Pauses, bool]:

@@ -149,6 +149,8 @@ class Engine:
                 await self._chores.prepare()
             except (psycopg.OperationalError, OperationalError, RedisError) as error:
                 log.warning("engine.waits", error=str(error))
+                if not isinstance(error, RedisError):
+                    self._parts.sweeper.spare_leases()
                 await asyncio.sleep(RETRY_SECONDS)
             except NotReady:
                 break

@@ -105,14 +105,14 @@ local function judge(live, place, outcome, tried, left_alone)
         failures = 0
     end
     if outcome < 0 or tried then
-        for _, value in ipairs({place, outcome, failures, tonumber(known[2] or 0), ejected_until,
-                                tonumber(known[4] or 0)}) do
-            reply[#reply + 1] = value
+        for _, value in ipairs({place, outcome, failures, known[2] or 0, ejected_until,
+                                known[4] or 0}) do
+            reply[#reply + 1] = tonumber(value) or 0
         end
     end
 end
 
-for i = 1, #KEYS, 2 do
+local function take_in(i)
     local slots, live, at = KEYS[i], KEYS[i + 1], 2 + (i - 1) / 2 * 7
     local lease, outcome = ARGV[at], tonumber(ARGV[at + 1])
     if redis.call('ZREM', slots, lease) == 1 then charge(live, -cost_of(lease)) end
@@ -126,5 +126,11 @@ for i = 1, #KEYS, 2 do
     local since = tonumber(known[2] or 0)
     if since > 0 and ARGV[at + 5] ~= '0' then count(live, since, ARGV[at + 4], ARGV[at + 5]) end
     redis.call('PEXPIRE', live, DAY)
+end
+
+-- An error would leave the calls behind it unfreed, and count those before it again and again.
+-- What cannot be read of an endpoint is forgotten.
+for i = 1, #KEYS, 2 do
+    if not pcall(take_in, i) then redis.call('DEL', KEYS[i + 1]) end
 end
 return reply

@@ -10,6 +10,8 @@ PLAIN = ("", "identity")
 # zlib tells gzip from its own format by itself.
 _GZIP_OR_ZLIB, _BARE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _TAKEN = ("gzip", "x-gzip", "deflate")
+# Of gzip files in a row each begins with a copy of all that follow.
+MOST_MEMBERS = 32
 
 
 def decoded(raw: bytes, encoding: str, limit: int) -> bytes:
@@ -40,11 +42,15 @@ def _inflated(raw: bytes, form: int, limit: int) -> bytes:
     """
     parts: list[bytes] = []
     left = limit + 1
-    while raw and left > 0:
+    for _ in range(MOST_MEMBERS):
+        if not raw or left <= 0:
+            return b"".join(parts)
         reader = zlib.decompressobj(form)
         parts.append(reader.decompress(raw, left))
         left -= len(parts[-1])
         if left > 0 and not reader.eof:
             raise zlib.error("it ends too early")
         raw = reader.unused_data
+    if raw and left > 0:
+        raise zlib.error(f"it has more than {MOST_MEMBERS} parts")
     return b"".join(parts)

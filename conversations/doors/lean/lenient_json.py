@@ -24,8 +24,10 @@ _NUL = b"\\u0000"
 # A longer number may not fit into 64 bits.
 _MOST_DIGITS = 18
 # Reading holds the whole process: a body of 50 MB in a few strings takes 0.1 s, in small numbers
-# many seconds. Commas stand between values, and a few in texts.
+# many seconds, in empty lists and in members of objects more still. Commas stand between values,
+# and a few in texts, as the others do.
 MOST_COMMAS = 2_000_000
+MOST_BRACKETS = 1_000_000
 
 
 class TooManyValues(ValueError):
@@ -53,8 +55,12 @@ def check_size(raw: bytes) -> None:
     Raises:
         TooManyValues
     """
-    if len(raw) > MOST_COMMAS and raw.count(b",") > MOST_COMMAS:
+    if len(raw) <= MOST_BRACKETS:
+        return
+    if raw.count(b",") > MOST_COMMAS:
         raise TooManyValues(f"it has more than {MOST_COMMAS:,} commas")
+    if sum(map(raw.count, (b"[", b"{", b":"))) > MOST_BRACKETS:
+        raise TooManyValues(f"it has more than {MOST_BRACKETS:,} brackets and colons")
 
 
 def _without_nul(raw: bytes) -> bytes:

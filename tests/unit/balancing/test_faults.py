@@ -194,7 +194,7 @@ INSIDE: list[tuple[str, Any, Fault]] = [
 
 @pytest.mark.parametrize(("body", "fault"), [c[1:] for c in INSIDE], ids=[c[0] for c in INSIDE])
 def test_an_error_inside_a_success(body: Any, fault: Fault) -> None:
-    assert type(error_inside(body, "")) is KINDS[fault]
+    assert type(error_inside(body)) is KINDS[fault]
 
 
 def test_a_long_wait_is_no_moment() -> None:
@@ -228,3 +228,28 @@ def test_each_row_names_its_source_and_decides_something() -> None:
     assert all(row.source and (row.codes or row.texts) for row in TABLE)
     assert {row.fault for row in TABLE} == set(Fault)
     assert fault_of(Evidence(418)) is Fault.CLIENT
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "otherwise"),
+    [
+        (500, "your credits are exhausted", Exhausted),
+        (0, "no quota", Exhausted),
+        (502, "server is overloaded", Busy),
+        (429, "monthly limit", Exhausted),
+    ],
+)
+def test_a_clients_own_words_take_no_endpoint_from_others(
+    status: int, words: str, otherwise: type[CallError]
+) -> None:
+    """B6: an error that repeats the prompt says nothing of the endpoint's account or load."""
+    body = error(f"cannot parse input: {words.title()}")
+
+    def told(sent: str) -> CallError:
+        if not status:
+            return error_inside(body, sent)
+        return error_of(Refusal(status, as_text(body)), sent=sent)
+
+    assert type(told('{"messages":[{"content":"hello"}]}')) is otherwise
+    echoed = told(f'{{"messages":[{{"content":"Say: {words.upper()}"}}]}}')
+    assert type(echoed) is (Busy if status == 429 else Unavailable)

@@ -42,3 +42,17 @@ def test_valkey_is_named_by_its_setting() -> None:
 )
 def test_an_address_has_neither_user_nor_password(url: str, shown: str) -> None:
     assert _address(url, 5432) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:sen/tinel@db/llm",
+        "postgresql://u:12/tinel@db/llm",
+        "redis://:sen#tinel@db:6379/0",
+        "redis://:sen?tinel@db:6379/0",
+        "redis://:12?tinel@db:6379/0",
+    ],
+)
+def test_of_a_password_that_is_not_quoted_nothing_is_told(url: str) -> None:
+    assert _address(url, 5432) == "an address that cannot be read"

@@ -119,6 +119,19 @@ async def test_after_an_outage_leases_are_left_alone_until_they_can_have_been_re
     assert SWEEP_DEADLINES in database.ran
 
 
+async def test_a_worker_that_began_in_an_outage_leaves_leases_alone_too() -> None:
+    """Others' answers wait to be stored; a new worker must not have them generated again."""
+    now, database = [100.0], StubDatabase()
+    made = Sweeper(database=database, queues=StubQueues(), grace_seconds=10.0, clock=lambda: now[0])
+    made.spare_leases()
+
+    await made.once()
+    assert SWEEP_LEASES not in database.ran
+    now[0] = 110.1
+    await made.once()
+    assert SWEEP_LEASES in database.ran
+
+
 async def test_it_returns_the_jobs_that_ended() -> None:
     lost, late = moved(Status.FAILED), moved(Status.TIMEOUT, UUID(int=2))
     database = StubDatabase({SWEEP_LEASES: [lost], SWEEP_DEADLINES: [late]})

@@ -113,3 +113,14 @@ def test_one_line_of_megabytes_is_cut_in_linear_time() -> None:
     assert isinstance(event, Event)
     assert len(event.payload) > 26_000_000
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("line", [b"data:x\n", b"data:1\n"])
+def test_an_event_of_very_many_lines_is_one_event(line: bytes) -> None:
+    """Kind 4: no line is read twice, however many there are; 3 s were others' wait."""
+    cutter, began = EventLines(), time.monotonic()
+
+    events = [*cutter.feed(line * 200_000), *cutter.feed(b"\n")]
+
+    assert [event.found for event in events if isinstance(event, Event)] == [None]
+    assert time.monotonic() - began < 1.0

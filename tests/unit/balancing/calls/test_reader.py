@@ -619,6 +619,15 @@ class TestUsage:
             assert answer.completion_tokens in (None, 1)
             assert answer.estimated
 
+    @pytest.mark.parametrize("asked_for", [{"max_tokens": 10**12}, {"n": 10**6}])
+    async def test_no_client_raises_the_bound(self, asked_for: dict[str, int]) -> None:
+        """X8: PostgreSQL's integers end at 2,147,483,647; a larger count crashed the job."""
+        usage = {"prompt_tokens": 3, "completion_tokens": 3_000_000_000}
+
+        for answer in await self.both(usage, **asked_for):
+            assert answer.completion_tokens in (None, 1)
+            assert answer.estimated
+
     @pytest.mark.parametrize("count", [-1, None, "x", 1.5, True, [], {}])
     async def test_what_is_no_count_is_unknown(self, count: Any) -> None:
         for answer in await self.both({"prompt_tokens": count, "completion_tokens": 3}):

@@ -73,13 +73,14 @@ class TestEchoes:
         self, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("LLM_ECHO", self.CREDENTIAL)
-        body = orjson.dumps({"error": f"no such key: {self.CREDENTIAL}"})
+        body = orjson.dumps({"error": f"no such key: {self.CREDENTIAL}, {self.EXTRA}"})
+        access = Access(extra_headers=(("X-Key", self.EXTRA),))
 
         async with scripted(response(body, status="403 Forbidden")) as (url, _):
             with pytest.raises(CallError) as caught:
-                await client.models(target(url, "LLM_ECHO"), PATIENT)
+                await client.models(replace(target(url, "LLM_ECHO"), access=access), PATIENT)
 
-        assert str(caught.value) == "no such key: ***"
+        assert str(caught.value) == "no such key: ***, ***"
 
 
 class TestRefusals:

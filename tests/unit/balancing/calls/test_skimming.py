@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from balancing.calls.skimming import skim
+from balancing.calls.skimming import is_whole, skim
 from balancing.errors import Broken
 from tests.unit.balancing.calls.fed import asked, fed
 
@@ -97,3 +97,28 @@ async def test_a_large_chat() -> None:
     raw = orjson.dumps({"choices": [{"message": {"content": text}, "finish_reason": "stop"}]})
 
     assert (await fed(raw)).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (b' {"a": ["]", {"b": "\\"}"}]} \n', True),
+        (b'{"a": [1, 2]', False),
+        (b'{"a": "b}', False),
+        (b'{"a": 1} {', False),
+        (b"", False),
+    ],
+)
+def test_whether_brackets_are_closed(text: bytes, whole: bool) -> None:
+    """Asked of large answers whose end does not come, without a pause for others."""
+    assert is_whole(text) is whole
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+async def test_a_large_answer_whose_end_does_not_come(cut: int) -> None:
+    text = b'{"choices":[{"message":{"content":"' + b"a" * 2_000_000 + b'"},"index":0}]}'
+    parts = [text[: len(text) - cut], text[len(text) - cut :]]
+
+    answer = await fed(*parts, silent=True)
+
+    assert len(answer.text) == 2_000_000

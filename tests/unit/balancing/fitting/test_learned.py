@@ -86,6 +86,23 @@ async def test_all_workers_know_it_and_the_first_one_gives_the_time(valkey: Redi
     assert 0 < await valkey.ttl(KEY) <= DAY
 
 
+async def test_what_another_version_has_stored_harms_nothing(
+    valkey: Redis, services: Services
+) -> None:
+    """A worker would not start, and admin's list of endpoints would not open."""
+    await valkey.hset(KEY, mapping={"v2": "{}", "1:user:m": "[]", "x:user:m": "{", "1:a:b": "1"})
+    good = orjson.dumps({"since": 1_000_000.0, "text": "no"}).decode()
+    await valkey.hset(KEY, "3:seed:m", good)
+    lessons = Lessons(valkey, clock=Clock())
+
+    await lessons.refresh()
+
+    assert known(lessons, 3) == {"m": {"seed"}}
+    with redis.Redis.from_url(services.redis_url.rsplit("/", 1)[0] + "/9") as pages:
+        assert [x.field for x in read_lessons(pages, now=1_000_001.0)] == ["seed"]
+        assert forget(pages, 3) == 1
+
+
 async def test_it_is_forgotten_after_a_day(valkey: Redis) -> None:
     clock = Clock()
     lessons = Lessons(valkey, clock=clock)

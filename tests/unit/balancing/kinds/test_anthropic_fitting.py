@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import orjson
@@ -554,3 +555,26 @@ def test_any_history_is_one_that_anthropic_takes(messages: Any, thinks: bool) ->
         assert last == last.rstrip()
         assert "thinking" not in sent
     assert not seen or "tools" in sent
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["x"] * 10_000,
+        [str(n) for n in range(10_000)],
+        [f"{'x' * 56}{n:08}" for n in range(5_000)] * 2,
+    ],
+    ids=["one id", "many", "long ones, twice"],
+)
+def test_a_history_of_very_many_calls_takes_linear_time(ids: list[str]) -> None:
+    """G5: results in any order. One client's history must not hold up the worker's other calls."""
+    messages = [HELLO, called(*map(call, ids)), *map(result, reversed(ids))]
+    began = time.process_time()
+
+    sent = asked(*messages)
+
+    assert time.process_time() - began < 2.0
+    uses = [block["id"] for block in sent["messages"][1]["content"]]
+    results = [block["tool_use_id"] for block in sent["messages"][2]["content"]]
+    assert len(set(uses)) == len(ids)
+    assert sorted(results) == sorted(uses)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -185,3 +187,49 @@ def test_a_stream_without_choices_is_an_empty_response() -> None:
 
     assert assembly.response()["choices"] == []
     assert assembly.text == ""
+
+
+@pytest.mark.parametrize(
+    ("field", "made"),
+    [
+        ("tool_calls", lambda n: {"index": 0, "function": {"arguments": "0123456789"}}),
+        (
+            "tool_calls",
+            lambda n: {"index": 0, "function": {"name": "f", "arguments": "0123" if n else '"'}},
+        ),
+        ("tool_calls", lambda n: {"index": 0, "id": f"c{n}", "function": {"name": "f"}}),
+        ("reasoning_details", lambda n: {"index": 0, "type": "t", "text": "0123456789"}),
+    ],
+    ids=["long arguments", "the name in each piece", "many calls", "long reasoning"],
+)
+def test_answers_of_any_size_take_linear_time(
+    field: str, made: Callable[[int], dict[str, Any]]
+) -> None:
+    """Kind 4: a call of a megabyte in small pieces holds nobody up."""
+    assembly = Assembly()
+
+    def seconds(count: int) -> float:
+        began = time.process_time()
+        for n in range(count):
+            assembly.feed(chunk({"index": 0, "delta": {field: [made(n)]}}))
+        return time.process_time() - began
+
+    few, many = seconds(5_000), seconds(40_000)
+
+    assert many < 8 * few * 3 + 0.1
+
+
+@pytest.mark.parametrize(
+    ("part", "spoke"),
+    [
+        ({"type": "text", "text": ""}, False),
+        ({"type": "text", "text": "", "index": 1, "annotations": []}, False),
+        ({"type": "text", "text": "a"}, True),
+        ({"type": "thinking", "thinking": "a"}, True),
+        ({"type": "thinking", "thinking": ""}, False),
+        ({"type": "image_url", "image_url": {"url": "data:x"}}, True),
+    ],
+)
+def test_a_part_without_a_word_is_no_speech(part: dict[str, Any], spoke: bool) -> None:
+    """Kind 3, X5: as with an empty text, another endpoint still takes over unseen."""
+    assert Assembly().feed(chunk(delta(content=[part]))) is spoke

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from balancing.calls import tolerant
 from balancing.calls.refusals import Refusal, error_inside, error_of, is_error
 from balancing.errors import CallError, Exhausted, Refused
 from tests.field import examples
@@ -131,11 +132,28 @@ def test_what_an_error_inside_a_success_is(found: Any, is_one: bool) -> None:
 
 def test_an_error_inside_a_success_is_told_to_the_client() -> None:
     """X20, X18"""
-    refused = error_inside({"error": {"message": "bad n", "code": 400}}, "")
+    refused = error_inside({"error": {"message": "bad n", "code": 400}})
 
     assert isinstance(refused, Refused)
     assert (refused.status, str(refused)) == (400, "bad n")
     assert assert_openai(refused.body)["code"] == "400"
+
+
+@pytest.mark.parametrize(
+    ("inner", "text"),
+    [
+        ('"message":"bad \\ud83d n","code":400', "bad \ufffd n"),
+        ('"message":"bad n","code":400,"x":' + "[" * 400 + "]" * 400, ""),
+        ('"msg":"bad n","loc":' + "[" * 1000 + "]" * 1000, ""),
+    ],
+    ids=["half of a character", "deeper than is written", "deeper than Python calls"],
+)
+def test_an_odd_error_inside_a_success_is_an_error_all_the_same(inner: str, text: str) -> None:
+    """A4, A11: whatever a server writes there, the attempt has failed and the worker goes on."""
+    error = error_inside(tolerant.read(f'{{"error":{{{inner}}}}}'.encode()))
+
+    assert orjson.dumps(str(error))
+    assert str(error) == (text or "the endpoint reports an error without a text")
 
 
 LEAVES = (
@@ -196,6 +214,6 @@ def test_any_refusal_becomes_an_error(status: int, body: str, headers: dict[str,
 @given(found=st.dictionaries(NAMES, OBJECTS, max_size=4))
 def test_any_error_inside_a_success_becomes_an_error(found: dict[str, Any]) -> None:
     assert is_error(found) in (True, False)
-    error = error_inside(found, "")
+    error = error_inside(found)
     if isinstance(error, Refused):
         assert_openai(error.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from balancing.endpoints.registry import Target
 from balancing.live.rates import Rates
 from balancing.live.slots import NotReady, Reservation, Slots, key
-from balancing.live.state import CallOutcome, Ending, Verdict
+from balancing.live.state import CallOutcome, Ending, Verdict, live_key
 from balancing.live.store import LiveStore
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.pool import EndpointPool
@@ -216,6 +217,24 @@ class TestFreeing:
         await made.pool.renew({})
 
         assert await made.held() == set()
+
+    async def test_what_cannot_be_read_of_one_endpoint_keeps_no_others_slots(
+        self, world: Make
+    ) -> None:
+        made = await world(target(1, slots=1), target(2, slots=1))
+        slots = [slot for slot in await made.place(claimed(), claimed()) if slot is not None]
+        await made.valkey.hset(live_key(1), "failures", "foreign")
+
+        await asyncio.gather(
+            *(
+                slot.release(Ending(slot.placement.target.id, slot.lease, CallOutcome.FAILED))
+                for slot in slots
+            )
+        )
+        await made.pool.renew({})
+
+        assert await made.held(2) == set()
+        assert (await made.valkey.hget(live_key(2), "failures")) == b"1"
 
     async def test_what_calls_say_is_told_to_all_workers(self, world: Make) -> None:
         made = await world()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
 import zlib
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import pytest
 
-from conversations.doors.lean import wire
+from conversations.doors.lean import encodings, wire
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.wire import Exchange, HungUp, Receive, Send
 
@@ -262,3 +263,14 @@ class TestUnlessHungUp:
 
         with pytest.raises(KeyError):
             await exchange().unless_hung_up(work())
+
+
+def test_a_body_of_endless_empty_parts_is_refused_at_once() -> None:
+    """Each part begins with a copy of all that follow: 50 MB of them would take an hour."""
+    body, began = gzip.compress(b"") * 50_000, time.monotonic()
+
+    with pytest.raises(Refusal) as caught:
+        encodings.decoded(body, "gzip", 100)
+
+    assert caught.value.status == 400
+    assert time.monotonic() - began < 0.5
