@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 import yaml
 from django.core.exceptions import ValidationError
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 
 from balancing import services
 from balancing.models import Endpoint
@@ -31,6 +31,14 @@ MOVES = {
     Endpoint.State.DRAINING.value: services.drain,
     Endpoint.State.DISABLED.value: services.disable,
 }
+# What YAML must give for a field; nothing is converted: `yes` is no number, and "4" is none.
+TYPES: tuple[tuple[type[models.Field[Any, Any]], tuple[type, ...], str], ...] = (
+    (models.BooleanField, (bool,), "true or false"),
+    (models.IntegerField, (int,), "a whole number"),
+    (models.FloatField, (int, float), "a number"),
+    (models.CharField, (str,), "text"),
+    (models.TextField, (str,), "text"),
+)
 # Two workers that start together apply one after the other.
 LOCK = 0x6C6C6D64  # "llmd"
 
@@ -77,14 +85,17 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def apply_configured() -> list[Change]:
-    """Apply the endpoints of the configuration. A mistake in them is logged and stops no worker."""
+    """Apply the endpoints of the configuration.
+
+    A mistake in them is logged and stops no worker: one in an entry leaves out that entry.
+    """
     config = configuration()
     try:
         path = config.endpoints_file
         entries = read(path) if path else config.endpoints
         if not entries:
             return []
-        changes = apply(entries, prune=config.endpoints_prune)
+        changes = apply(entries, prune=config.endpoints_prune, tolerant=True)
     except DeclarationError as error:
         log.error("endpoints.not_applied", error=str(error))
         return []
@@ -94,8 +105,14 @@ def apply_configured() -> list[Change]:
     return changes
 
 
-def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False) -> list[Change]:
+def apply(
+    entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False, tolerant: bool = False
+) -> list[Change]:
     """Register these endpoints; with `prune`, delete others that an earlier file declared.
+
+    Args:
+        tolerant: log a wrong entry and apply the others; nothing is pruned then, because a wrong
+            entry may be one of those that were declared before.
 
     Raises:
         DeclarationError: an entry is not valid; nothing was changed.
@@ -103,21 +120,30 @@ def apply(entries: Sequence[Any], *, prune: bool = False, dry_run: bool = False)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("select pg_advisory_xact_lock(%s)", [LOCK])
-        _unique(entries)
-        changes = [_apply_one(number, entry) for number, entry in enumerate(entries, 1)]
-        changes += _undeclared({entry["name"] for entry in entries}, prune)
+        named: set[str] = set()
+        changes = []
+        for number, entry in enumerate(entries, 1):
+            try:
+                _name(number, entry, named)
+                with transaction.atomic():
+                    changes.append(_apply_one(number, entry))
+            except DeclarationError as error:
+                if not tolerant:
+                    raise
+                prune = False
+                log.error("endpoint.not_applied", error=str(error))
+        changes += _undeclared(named, prune)
         transaction.set_rollback(dry_run)
     return changes
 
 
-def _unique(entries: Sequence[Any]) -> None:
-    seen: set[str] = set()
-    for number, entry in enumerate(entries, 1):
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-            raise DeclarationError(f"endpoint {number}: a mapping with a name")
-        if entry["name"] in seen:
-            raise DeclarationError(f"endpoint {number}: {entry['name']} is named twice")
-        seen.add(entry["name"])
+def _name(number: int, entry: Any, named: set[str]) -> None:
+    """Add the entry's name to those before it."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise DeclarationError(f"endpoint {number}: a mapping with a name")
+    if entry["name"] in named:
+        raise DeclarationError(f"endpoint {number}: {entry['name']} is named twice")
+    named.add(entry["name"])
 
 
 def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
@@ -127,6 +153,8 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
     if unknown := sorted(map(str, values.keys() - known.keys() - {"state"})):
         raise DeclarationError(f"{where}: unknown: {', '.join(unknown)}")
     state = values.pop("state", None)
+    for name, value in values.items():
+        _check_type(where, name, value)
     if state is not None and not (isinstance(state, str) and state in MOVES):
         raise DeclarationError(f"{where}: state: one of {', '.join(MOVES)}")
     row = Endpoint.objects.filter(name=entry["name"]).first()
@@ -143,6 +171,17 @@ def _apply_one(number: int, entry: Mapping[str, Any]) -> Change:
     if state is not None and saved.state != state:
         MOVES[state](endpoint_id=saved.pk)
     return Change(Action.CHANGED if row else Action.ADDED, saved.name, changed if row else ())
+
+
+def _check_type(where: str, name: str, value: Any) -> None:
+    field = Endpoint._meta.get_field(name)
+    if value is None:
+        return
+    for kind, types, wanted in TYPES:
+        if isinstance(field, kind):
+            if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+                raise DeclarationError(f"{where}: {name}: Enter {wanted}")
+            return
 
 
 def _declarable() -> dict[str, Any]:

@@ -86,6 +86,30 @@ class ModelPools:
         )
 
 
+def is_usable(
+    pattern: str,
+    profile: str,
+    fallbacks: Any,
+    hedging: bool,
+    first_token_timeout: float | None = None,
+    stall_timeout: float | None = None,
+) -> bool:
+    """Whether all of a row of `MODEL_POOLS` counts, for those who only tell of it."""
+    del pattern, hedging
+    try:
+        if profile:
+            resolve(profile)
+        found = columns.parsed({"fallback_models": fallbacks}, "fallback_models")
+        columns.texts({"fallback_models": found}, "fallback_models")
+    except (UnknownProfile, columns.UnreadableColumn):
+        return False
+    return _is_timeout(first_token_timeout) and _is_timeout(stall_timeout)
+
+
+def _is_timeout(value: float | None) -> bool:
+    return value is None or (value > 0 and math.isfinite(value))
+
+
 def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
     """The fallback models of a row; none if the column cannot be read."""
     row = {"fallback_models": column}
@@ -99,7 +123,7 @@ def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
 
 def _seconds(pattern: str, column: str, value: float | None) -> float | None:
     """A timeout of a row; None for the setting's if the column cannot be used."""
-    if value is None or (value > 0 and math.isfinite(value)):
+    if _is_timeout(value):
         return value
     log.error("pool.timeout_set_aside", pool=pattern, reason=f"{column}: seconds above 0")
     return None

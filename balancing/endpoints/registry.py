@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -62,6 +63,7 @@ def _read(values: tuple[Any, ...]) -> Target:
     target = _target(row)
     if len(target.prices) < len(row["prices"]):
         log.error("price.set_aside", endpoint=target.name, reason=wrong_prices(row["prices"]))
+        return replace(target, lacks_prices=True)
     return target
 
 
@@ -88,7 +90,7 @@ def _target(row: Mapping[str, Any]) -> Target:
         api_key_variable=row["api_key_variable"],
         weight=columns.weight(row, "weight"),
         max_concurrent=columns.slots(row, "max_concurrent"),
-        state=row["state"],
+        state=columns.one_of(row, "state", Endpoint.State.values),
         apis=served_apis(kind, columns.texts(row, "apis")) & EVERY_API,
         requests_per_minute=row["requests_per_minute"],
         tokens_per_minute=row["tokens_per_minute"],

@@ -20,6 +20,7 @@ class Target:
         base_url: without a trailing slash.
         host: the Host header if it differs from the URL's host. A member of a group is called at
             its own address, with the group's name.
+        lacks_prices: whether the row has a price that cannot be read.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Target:
     host: str = ""
     model_aliases: Mapping[str, str] = field(default_factory=dict)
     prices: Mapping[str, Price] = field(default_factory=dict)
+    lacks_prices: bool = False
 
     @property
     def takes_work(self) -> bool:

@@ -2,10 +2,10 @@
 
 Sources of the wordings: OpenAI ("Unrecognized request argument supplied: x", "Unsupported
 parameter: 'x' is not supported with this model"), pydantic behind FastAPI, vLLM and Mistral
-(`loc`, "Extra inputs are not permitted"), Python ("unexpected keyword argument 'x'"), Groq
-("property 'x' is unsupported"), xAI ("does not support parameter presencePenalty"), Google
-("Unknown name "x": Cannot find field", "Penalty is not enabled"), serde ("unknown field `x`,
-expected one of ..."), Azure ("Validation error at #/x").
+(`loc`, or the name on a line of its own: "Extra inputs are not permitted"), Python ("unexpected
+keyword argument 'x'"), Groq ("property 'x' is unsupported"), xAI ("does not support
+parameter presencePenalty"), Google ("Unknown name "x": Cannot find field", "Penalty is not
+enabled"), serde ("unknown field `x`, expected one of ..."), Azure ("Validation error at #/x").
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _read(error: CallError, body: Mapping[str, Any]) -> tuple[str, list[str]]:
     text = str(error)
     if _says_nothing(text):
         text = "; ".join(_texts(found)) or text
-    text = text[:LONGEST_READ]
+    text = _OWN_LINE.sub(r"; \1: ", text[:LONGEST_READ])
     told = _OFFERED.split(text, maxsplit=1)[0]
     inner = found.get("error", found) if isinstance(found, dict) else None
     param = inner.get("param") if isinstance(inner, dict) else None
@@ -123,6 +123,8 @@ def _texts(found: Any, depth: int = 0) -> Iterator[str]:
 
 _LOC = re.compile(r"""\\?["']loc\\?["']\s*:\s*[\[(]([^\])]{1,200})[\])]""")
 _WORD = re.compile(r"\w+")
+# Pydantic's text: the field on a line, what is wrong with it on the next.
+_OWN_LINE = re.compile(r"\n([\w.]{1,200})\n\s+")
 # What follows lists what is allowed, or what to use instead.
 _OFFERED = re.compile(
     r"\bexpected (?:one of\b|`)|(?<!not )\b(?:allowed|valid|supported|accepted|available|known)"
@@ -140,7 +142,7 @@ def _root(name: str) -> str:
 
 def _naming(field: str, text: str) -> Iterator[str]:
     """The sentence that names the field: judged by it alone where it says enough."""
-    for part in re.split(r"[;\n]|\.\s", text):
+    for part in map(str.strip, re.split(r"[;\n]|\.\s", text)):
         if _pattern(field).search(part):
             yield part if _REFUSED.search(part) or _OF_A_VALUE.search(part) else text
             return
@@ -158,12 +160,12 @@ def _pattern(field: str) -> re.Pattern[str]:
         return re.compile(_spelled(field), re.I)
     quoted = rf"[`'\"\u2018\u201c]{field}(?:[.\[][^`'\"]*)?[`'\"\u2019\u201d]"
     kinds = (
-        r"(?:parameter|param|field|argument|property|propertie|key|option|name|supplied|input)s?"
+        r"(?:parameter|param|field|argument|property|propertie|key|option|name|supplied|input"
+        r"|\u53c2\u6570|\u5b57\u6bb5)s?"
     )
     listed = rf"\b{kinds}\W{{1,4}}(?:(?:[\w.]+)(?:,| and)\s+){{0,12}}{field}\b"
-    subject = (
-        rf"(?:^|\bbody\.|#/|[(,:]\s){field}(?::|\s(?:parameter |field |argument )?(?:is|are)\b)"
-    )
+    before = r"(?:^|\bbody\.|#/|\$\.|[(,:>]\s)"
+    subject = rf"{before}{field}(?::|\s(?:parameter |field |argument )?(?:is|are)\b)"
     return re.compile(rf"{quoted}|{listed}|{subject}", re.I)
 
 
@@ -192,6 +194,7 @@ _REFUSED = re.compile(
     r"|implement|understood|known)|unrecogni|unknown|unexpected|disallow|forbid|\bextra\b"
     r"|additional|no longer|deprecat|removed|cannot find|no such|(?:not a |in)valid (?:\w+ )?"
     r"(?:param|field|arg|key|propert|option)|n[o']t (?:have|take|know)"
+    r"|\bhas no \w+ named\b|could not be mapped"
     # Such as DashScope's and Zhipu's: not supported, unknown, not allowed, invalid.
     r"|\u4e0d\u652f\u6301|\u672a\u77e5|\u4e0d\u5141\u8bb8|\u65e0\u6548",
     re.I,

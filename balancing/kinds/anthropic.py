@@ -42,6 +42,8 @@ MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp", D
 # A request with more marks for the prompt cache is refused.
 MOST_CACHE_MARKS = 4
 LONGEST_USER = 256
+LONGEST_TOOL_NAME = 128
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 # Anthropic refuses a user id that tells who it is: an e-mail address or a telephone number.
 _PERSONAL = re.compile(r".*@.*|\+?[\d\s().-]{7,}", re.DOTALL)
 
@@ -156,7 +158,7 @@ def _item(item: Text | Media | ToolCall | Thought, ids: Sequence[str]) -> Json:
         case Thought():
             return item.block
         case ToolCall():
-            use = {"type": "tool_use", "id": ids[item.place], "name": item.name}
+            use = {"type": "tool_use", "id": ids[item.place], "name": _tool_name(item.name)}
             return {**use, "input": item.arguments}
         case _:
             return _block(item)
@@ -185,7 +187,7 @@ def _tools(body: Json, turns: Sequence[Turn]) -> Json:
     tools = [_tool(function) for function in prompt.functions(body)]
     if not tools:
         return _tools_of_history(turns)
-    choice = _tool_choice(body.get("tool_choice"))
+    choice = _tool_choice(body)
     if body.get("parallel_tool_calls") is False and (choice or {}).get("type") != "none":
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return {"tools": tools} | ({"tool_choice": choice} if choice else {})
@@ -193,10 +195,15 @@ def _tools(body: Json, turns: Sequence[Turn]) -> Json:
 
 def _tools_of_history(turns: Sequence[Turn]) -> Json:
     """A history with calls is refused without tools: they are named, and may not be called."""
-    names = dict.fromkeys(call.name for turn in turns for call in turn.calls)
+    names = dict.fromkeys(_tool_name(call.name) for turn in turns for call in turn.calls)
     if not names:
         return {}
     return {"tools": [_tool({"name": name}) for name in names], "tool_choice": {"type": "none"}}
+
+
+def _tool_name(name: str) -> str:
+    """The name of a call in the history as Anthropic takes it; other models' have dots."""
+    return _NOT_IN_NAMES.sub("_", name)[:LONGEST_TOOL_NAME] or "tool"
 
 
 def _tool(function: Json) -> Json:
@@ -209,17 +216,16 @@ def _tool(function: Json) -> Json:
     return tool
 
 
-def _tool_choice(choice: Any) -> Json | None:
-    match choice:
+def _tool_choice(body: Json) -> Json | None:
+    match prompt.tool_choice(body, NAME):
         case None:
             return None
-        case "auto" | "none":
-            return {"type": choice}
-        case "required":
-            return {"type": "any"}
-        case {"type": "function", "function": {"name": name}}:
+        case ("tool", name):
             return {"type": "tool", "name": name}
-    raise shape.unsupported(f"{NAME} has no such choice of tools", "tool_choice")
+        case ("required", _):
+            return {"type": "any"}
+        case (mode, _):
+            return {"type": mode}
 
 
 def _format(body: Json, asked: Json) -> Json:

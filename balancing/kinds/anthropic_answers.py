@@ -129,7 +129,8 @@ class AnthropicStream:
 
     def _count(self, usage: Any) -> None:
         """Add counts; each is cumulative, so that the last one holds."""
-        self._usage |= {name: n for name, n in (usage or {}).items() if n is not None}
+        if isinstance(usage, dict):
+            self._usage |= {name: n for name, n in usage.items() if shape.is_count(n)}
 
 
 def chunks_of(message: Json) -> Iterator[Json]:

@@ -28,7 +28,16 @@ def thinking(body: Json, turns: Sequence[Turn], *, forces_tool: bool) -> Json | 
     and where the limit of the answer leaves no room for the smallest budget.
     """
     wanted: Json | None = body.get("thinking")
-    if wanted is None or wanted.get("type") not in ("enabled", "adaptive"):
+    if not wanted:
+        return None
+    if not isinstance(wanted, dict) or (
+        wanted.get("type") == "enabled" and wanted.get("budget_tokens") is None
+    ):
+        raise shape.unsupported(
+            'thinking is {"type": "enabled", "budget_tokens": ...} or {"type": "adaptive"}',
+            "thinking",
+        )
+    if wanted.get("type") not in ("enabled", "adaptive"):
         return wanted
     if forces_tool:
         return None

@@ -1,7 +1,8 @@
 """How does a provider's refusal read as OpenAI's error object? It takes every form that is known.
 
     {"error": {"message": …}}   {"error": "…"}   {"message": …}   {"detail": "…" or FastAPI's list}
-    {"errors": […]}   {"base_resp": {"status_msg": …}}   a text, a list, null, a page of HTML
+    {"errors": […]}   {"errors": {"field": ["…"]}}   {"field": ["…"]}
+    {"base_resp": {"status_msg": …}}   a text, a list, null, a page of HTML or XML
 
 The text never names a host, an address inside a network, or a credential.
 """
@@ -59,7 +60,28 @@ def text_of(found: Any, depth: int = 0) -> str:
     if isinstance(found.get("error"), (dict, list)) and (own := text_of(found["error"], depth + 1)):
         return _with_raw(own, found["error"])
     texts_of = (text_of(found[name], depth + 1) for name in _TEXTS if name in found)
-    return next((text for text in texts_of if text), "")
+    text = next((text for text in texts_of if text), "")
+    return _with_surplus(text, found) if text else _by_field(found, depth)
+
+
+def _by_field(found: dict[str, Any], depth: int) -> str:
+    """What validators of forms write (ASP.NET, marshmallow, Django): texts by their fields."""
+    texts = [
+        f"{name}: {text}"
+        for name, value in list(found.items())[:5]
+        if isinstance(value, (list, dict)) and (text := text_of(value, depth + 1))
+    ]
+    return "; ".join(texts)[:LONGEST_TEXT]
+
+
+def _with_surplus(text: str, found: dict[str, Any]) -> str:
+    """Ajv says "must NOT have additional properties", and names them in `params` beside it."""
+    details = found.get("details", found.get("errors"))
+    each = [found, *(details if isinstance(details, list) else ())][:6]
+    params = [one.get("params") for one in each if isinstance(one, dict)]
+    named = [one.get("additionalProperty") for one in params if isinstance(one, dict)]
+    names = [repr(name) for name in named if isinstance(name, str) and repr(name) not in text]
+    return f"{text}: {', '.join(names)}"[:LONGEST_TEXT] if names else text
 
 
 def _with_raw(text: str, error: Any) -> str:
@@ -76,11 +98,11 @@ def _with_raw(text: str, error: Any) -> str:
 
 
 def text_of_page(text: str) -> str:
-    """The text of a body that is not JSON; of HTML, the title."""
+    """The text of a body that is not JSON; of HTML the title, of XML the message."""
     text = text.replace("\0", "\ufffd").strip()
     if not text.startswith("<"):
         return text[:LONGEST_TEXT] if text[:1] not in "{[" else ""
-    title = re.search(r"<title[^>]{0,200}>([^<]{1,300})", text[:20_000], re.IGNORECASE)
+    title = re.search(r"<(?:title|message)[^>]{0,200}>([^<]{1,300})", text[:20_000], re.IGNORECASE)
     return html.unescape(title.group(1)).strip() if title else ""
 
 

@@ -8,7 +8,6 @@ Source: ai.google.dev/api/generate-content, .../embeddings. Thought signatures a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
 import orjson
@@ -37,8 +36,6 @@ _SAMPLING = {
     "temperature": "temperature",
     "top_p": "topP",
     "n": "candidateCount",
-    "logprobs": "responseLogprobs",
-    "top_logprobs": "logprobs",
 }
 # Gemini's seed has 32 bits.
 _SEEDS = 2**31
@@ -172,6 +169,10 @@ def _generation_config(body: Json, model: str) -> Json:
     if (seed := body.get("seed")) is not None:
         config["seed"] = seed % _SEEDS
     config |= _penalties(body, model)
+    if body.get("logprobs"):
+        # Without it, their number is refused.
+        config |= {"responseLogprobs": True}
+        config |= {"logprobs": count} if (count := body.get("top_logprobs")) is not None else {}
     if top_k := shape.above_zero(body, "top_k"):
         config["topK"] = top_k
     if limit := shape.limit(body):
@@ -216,8 +217,8 @@ def _tools(body: Json) -> Json:
     if not declared:
         return {}
     asked: Json = {"tools": [{"functionDeclarations": declared}]}
-    if (choice := body.get("tool_choice")) is not None:
-        asked["toolConfig"] = {"functionCallingConfig": _calling(choice)}
+    if choice := prompt.tool_choice(body, NAME):
+        asked["toolConfig"] = {"functionCallingConfig": _calling(*choice)}
     return asked
 
 
@@ -230,10 +231,7 @@ def _declaration(function: Json) -> Json:
     return declared
 
 
-def _calling(choice: Any) -> Json:
-    match choice:
-        case "auto" | "none" | "required":
-            return {"mode": _MODES[choice]}
-        case {"type": "function", "function": {"name": name}}:
-            return {"mode": "ANY", "allowedFunctionNames": [name]}
-    raise shape.unsupported(f"{NAME} has no such choice of tools", "tool_choice")
+def _calling(mode: str, name: str) -> Json:
+    if mode == "tool":
+        return {"mode": "ANY", "allowedFunctionNames": [name]}
+    return {"mode": _MODES[mode]}

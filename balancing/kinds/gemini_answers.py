@@ -48,7 +48,8 @@ class GeminiStream:
         if self._chunks is None:
             self._chunks = Chunks(event.get("modelVersion") or "")
             yield self._chunks.opening()
-        self._usage = event.get("usageMetadata") or self._usage
+        if isinstance(usage := event.get("usageMetadata"), dict):
+            self._usage = usage or self._usage
         for candidate in event.get("candidates") or ():
             self._has_answer = True
             yield from self._candidate(self._chunks, candidate)
@@ -110,11 +111,12 @@ def chunks_of(answer: Json) -> Iterator[Json]:
 
 def usage_of(usage: Json) -> Json:
     """OpenAI's usage. Gemini counts its thoughts apart from its answer; both cost output tokens."""
-    thoughts = usage.get("thoughtsTokenCount") or 0
+    counts = {name: n for name, n in usage.items() if shape.is_count(n)}
+    thoughts = counts.get("thoughtsTokenCount", 0)
     return shape.usage(
-        prompt=(usage.get("promptTokenCount") or 0) + (usage.get("toolUsePromptTokenCount") or 0),
-        completion=(usage.get("candidatesTokenCount") or 0) + thoughts,
-        cached=usage.get("cachedContentTokenCount") or 0,
+        prompt=counts.get("promptTokenCount", 0) + counts.get("toolUsePromptTokenCount", 0),
+        completion=counts.get("candidatesTokenCount", 0) + thoughts,
+        cached=counts.get("cachedContentTokenCount", 0),
         reasoning=thoughts,
     )
 

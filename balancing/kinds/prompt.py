@@ -11,7 +11,9 @@ import orjson
 
 from balancing.kinds.shape import Json, unsupported
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL)
+_DATA_URL = re.compile(
+    r"data:([\w.+-]+/[\w.+*-]+|image)?(?:;[\w=.+-]+)*;base64,(.*)", re.DOTALL | re.IGNORECASE
+)
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
 # Names that browsers and phones give to types that providers know by one name only.
 _SAME_TYPES = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
@@ -23,6 +25,7 @@ _BEGINNINGS = {
     "UklGR": "image/webp",
     "JVBERi": "application/pdf",
 }
+_NO_TYPES = ("", "image", "image/*", "application/octet-stream", "binary/octet-stream")
 SYSTEM_ROLES = ("system", "developer")
 
 
@@ -65,10 +68,13 @@ def parts(content: Any, param: str) -> Iterator[Text | Media]:
 
 
 def _part(part: Json) -> Text | Media | None:
-    match part.get("type"):
-        case "text" | "refusal" as kind:
-            return Text(_string(part[kind]), part.get("cache_control"))
-        case "image_url":
+    # Some clients leave the type out, or use the names of the Responses API.
+    match part.get("type") or ("text" if "text" in part else None):
+        case "text" | "input_text" | "output_text":
+            return Text(_string(part["text"] or ""), part.get("cache_control"))
+        case "refusal":
+            return Text(_string(part["refusal"] or ""))
+        case "image_url" | "input_image":
             image = part["image_url"]
             return _media(image["url"] if isinstance(image, dict) else image, "image/*")
         case "input_audio":
@@ -80,6 +86,9 @@ def _part(part: Json) -> Text | Media | None:
 
 
 def _media(url: str, unknown_type: str) -> Media:
+    url = _string(url).strip()
+    if url.startswith(tuple(_BEGINNINGS)):
+        url = f"data:;base64,{url}"
     if found := _DATA_URL.fullmatch(url):
         data = _strict_base64(found[2])
         return Media(_type_of((found[1] or "").lower(), data), data=data)
@@ -99,7 +108,7 @@ def _strict_base64(data: str) -> str:
 
 def _type_of(told: str, data: str) -> str:
     """The type by its common name; a file that names none is known by how it begins."""
-    if told not in ("", "application/octet-stream", "binary/octet-stream"):
+    if told not in _NO_TYPES:
         return _SAME_TYPES.get(told, told)
     return next((kind for begins, kind in _BEGINNINGS.items() if data.startswith(begins)), told)
 
@@ -140,10 +149,42 @@ def functions(body: Json) -> list[Json]:
     """
     if body.get("functions"):
         raise unsupported("use tools: functions are OpenAI's of 2023", "functions")
-    for tool in body.get("tools") or ():
-        if tool.get("type") != "function":
-            raise unsupported(f"the model's provider has no tool {tool.get('type')!r}", "tools")
-    return [tool["function"] for tool in body.get("tools") or ()]
+    return [_function(tool) for tool in body.get("tools") or ()]
+
+
+def _function(tool: Json) -> Json:
+    function = tool.get("function")
+    if tool.get("type", "function") == "function":
+        # The Responses API has its fields beside the type.
+        function = tool if function is None else function
+        if isinstance(function, dict) and isinstance(function.get("name"), str):
+            return function
+        raise unsupported("a tool is a function with a name", "tools")
+    raise unsupported(f"the model's provider has no tool {tool.get('type')!r}", "tools")
+
+
+def tool_choice(body: Json, provider: str) -> tuple[str, str] | None:
+    """The choice of tools: `auto`, `none` or `required` and no name, or `tool` and its name.
+
+    Mistral's and Anthropic's ways to write it are read, too.
+
+    Raises:
+        Refused: the provider has no such choice.
+    """
+    match body.get("tool_choice"):
+        case None:
+            return None
+        case "auto" | "none" | "required" as mode:
+            return mode, ""
+        case {"type": "auto" | "none" | "required" as mode}:
+            return mode, ""
+        case "any" | {"type": "any"}:
+            return "required", ""
+        case {"type": "function", "function": {"name": str(name)}}:
+            return "tool", name
+        case {"type": "function" | "tool", "name": str(name)}:
+            return "tool", name
+    raise unsupported(f"{provider} has no such choice of tools", "tool_choice")
 
 
 def _string(value: Any) -> str:

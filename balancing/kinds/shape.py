@@ -54,6 +54,11 @@ def whole(chunks: Iterable[Json]) -> Json:
     return response
 
 
+def is_count(value: Any) -> bool:
+    """Whether this is a number of tokens; what gateways write beside that counts as not told."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def usage(
     *, prompt: int, completion: int, cached: int | None = None, reasoning: int | None = None
 ) -> Json:

@@ -7,6 +7,7 @@ A revoked key stops working at once if the control channel is up (`forget`), and
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import connection
 
 from conversations.models import ApiKey
@@ -21,7 +23,10 @@ from llmqueue_project.config import configuration
 from scheduling.models import Priority
 from stores.memory import remembered
 
+log = structlog.get_logger(__name__)
+
 MOST_REMEMBERED = 10_000
+USUAL_WEIGHT = 1.0
 
 LOOKUP = """
 select k.id, k.hashed_key, k.expiry_date, k.scope, k.user_id, t.id, t.name, t.weight,
@@ -144,13 +149,30 @@ def _caller(row: tuple[Any, ...]) -> Caller:
         user_id=row[4],
         tenant_id=row[5],
         tenant_name=row[6],
-        tenant_weight=row[7],
-        user_level=None if row[8] is None else Priority(row[8]),
-        default_level=Priority(row[9]),
-        highest_level=Priority(row[10]),
+        tenant_weight=weight_of(row[7], row[6]),
+        user_level=Priority.of_row(row[8]),
+        default_level=level_of(row[9], row[6]),
+        highest_level=level_of(row[10], row[6]),
         allow_fallback=row[11],
         user_name=row[12],
     )
+
+
+def weight_of(value: float, tenant: str) -> float:
+    """A tenant's weight; the usual one for what is none, which would stop the clock of all."""
+    if math.isfinite(value) and value > 0.0:
+        return value
+    log.error("tenant.weight_set_aside", tenant=tenant, reason="weight: a number above 0")
+    return USUAL_WEIGHT
+
+
+def level_of(value: int, tenant: str) -> Priority:
+    """A tenant's level; normal for a number that is none."""
+    level = Priority.of_row(value)
+    if level is None:
+        log.error("tenant.level_set_aside", tenant=tenant, reason="priority: 0 to 3")
+        return Priority.NORMAL
+    return level
 
 
 def _fingerprint(presented: str) -> bytes:

@@ -230,13 +230,12 @@ def _spec(given: _Given, draft: MessageDraft, message: Message, model: str, body
 
 
 def _choice(given: _Given, draft: MessageDraft, message: Message) -> Choice:
-    own = message.user.default_priority
     return choose(
         _asked(draft, message.conversation),
         applying=given.applying,
         about=lambda: rules.subject(draft.content, draft.metadata),
         standing=Standing(
-            user_default=None if own is None else Priority(own),
+            user_default=Priority.of_row(message.user.default_priority),
             tenant_default=given.caller.default_level,
             highest=given.caller.highest_level,
         ),
@@ -247,6 +246,5 @@ def _asked(draft: MessageDraft, conversation: Conversation | None) -> Asked | No
     """The message's own priority, else its conversation's: the client has asked for both."""
     if draft.priority is not None:
         return Asked(draft.priority, "body priority")
-    if conversation is not None and conversation.priority is not None:
-        return Asked(Priority(conversation.priority), "conversation")
-    return None
+    level = None if conversation is None else Priority.of_row(conversation.priority)
+    return None if level is None else Asked(level, "conversation")

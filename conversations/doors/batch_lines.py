@@ -12,7 +12,7 @@ import orjson
 from django.utils import timezone
 
 from balancing.endpoints.registry import declared_apis
-from conversations.access.keys import Caller
+from conversations.access.keys import Caller, level_of, weight_of
 from conversations.dialogue.drafts import MessageDraft
 from conversations.doors.lean import lenient_json
 from conversations.doors.lean.refusals import Refusal, invalid
@@ -78,10 +78,10 @@ def caller_for(tenant: Tenant, user: User | None = None) -> Caller:
         key_id=UUID(int=0),
         tenant_id=tenant.pk,
         tenant_name=tenant.name,
-        tenant_weight=tenant.weight,
+        tenant_weight=weight_of(tenant.weight, tenant.name),
         user_level=None,
-        default_level=Priority(tenant.default_priority),
-        highest_level=Priority(tenant.highest_priority),
+        default_level=level_of(tenant.default_priority, tenant.name),
+        highest_level=level_of(tenant.highest_priority, tenant.name),
         user_id=user.pk if user else None,
         user_name=user.external_id if user else "",
         operator=True,

@@ -85,10 +85,8 @@ def _names_none(value: Any) -> bool:
 
 
 def _asked_tier(tier: Any) -> Asked | None:
-    if tier is None:
-        return None
     if not isinstance(tier, str):
-        raise UnknownPriority("service_tier", tier)
+        return None
     level = SERVICE_TIERS.get(tier.strip().lower())
     return Asked(level, f"service_tier {tier.strip().lower()}") if level is not None else None
 

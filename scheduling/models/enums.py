@@ -20,6 +20,11 @@ class Priority(models.IntegerChoices):
         return str(self.label)
 
     @classmethod
+    def of_row(cls, value: int | None) -> Priority | None:
+        """The level of a column; None without one, and for a number that is none."""
+        return cls(value) if value in cls.values else None
+
+    @classmethod
     def named(cls, name: str) -> Priority:
         """The level of that name.
 

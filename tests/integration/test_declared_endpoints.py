@@ -142,6 +142,11 @@ class TestApply:
             ([CPU, GPU | {"extra_headers": {1: "x"}}], r"\(gpu\): extra_headers: '1' is not"),
             ([CPU, GPU | {"prices": {1: {"input": 1}}}], r"\(gpu\): prices: Model names"),
             ([CPU, GPU | {"weight": None}], r"\(gpu\): weight: "),
+            ([GPU | {"max_concurrent": "4"}], "max_concurrent: Enter a whole number"),
+            ([GPU | {"max_concurrent": True}], "max_concurrent: Enter a whole number"),
+            ([GPU | {"max_concurrent": 4.0}], "max_concurrent: Enter a whole number"),
+            ([GPU | {"weight": True}], "weight: Enter a number"),
+            ([GPU | {"verify_tls": "no"}], "verify_tls: Enter true or false"),
         ],
     )
     def test_a_mistake_changes_nothing_and_is_named(self, entries: list[Any], text: str) -> None:
@@ -179,6 +184,17 @@ class TestConfigured:
 
         assert declared.apply_configured() == []
         assert not Endpoint.objects.exists()
+
+    @pytest.mark.parametrize("wrong", [GPU | {"colour": 1}, GPU | {"base_url": "x"}, 5, CPU])
+    def test_a_wrong_entry_leaves_out_itself_only(
+        self, monkeypatch: pytest.MonkeyPatch, wrong: Any
+    ) -> None:
+        """Nothing is pruned then: a wrong entry may be one that was declared before."""
+        apply([GPU])
+        self.use(monkeypatch, endpoints=[CPU, wrong], endpoints_prune=True)
+
+        assert actions(declared.apply_configured())["cpu"] == "added"
+        assert set(Endpoint.objects.values_list("name", flat=True)) == {"cpu", "gpu"}
 
 
 class TestCommand:

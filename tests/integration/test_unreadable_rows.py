@@ -68,6 +68,8 @@ def test_a_stack_serves_beside_them_and_a_fresh_worker_starts(stack: Stack) -> N
         for _ in range(8):
             assert stack.chat("hello").status == 200
 
+    ready = stack.call("GET", "/health/ready", key=None).body
+    assert ready["set_aside"] == {"endpoints": len(WRONG), "model_pools": 1, "priority_rules": 1}
     rest = stack.call("POST", "/api/v1/messages", {"user_id": "u", "content": "hello"})
     assert (rest.status, rest.body["data"]["priority"]) == (201, "normal")
     models = [model["id"] for model in stack.call("GET", "/v1/models").body["data"]]

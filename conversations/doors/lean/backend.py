@@ -13,6 +13,7 @@ import structlog
 from redis.asyncio import Redis
 
 from balancing.endpoints import credentials
+from balancing.endpoints.model_pools import MODEL_POOLS, is_usable
 from balancing.endpoints.registry import (
     ENDPOINTS,
     GROUPS,
@@ -75,6 +76,7 @@ class Backend:
         self._reader, self._group_reader = TargetReader(), TargetReader()
         self._targets: tuple[Target, ...] = ()
         self._declared: tuple[Target, ...] = ()
+        self._pools_set_aside = 0
         self._models: list[str] = []
         self._models_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
@@ -126,13 +128,20 @@ class Backend:
             rows = await read(self.database.relaxed, ENDPOINTS)
             self._targets = tuple(self._reader.read(rows))
             self._declared = (*self._targets, *self._group_reader.read(groups))
+            pools = await read(self.database.relaxed, MODEL_POOLS)
+            self._pools_set_aside = sum(not is_usable(*row) for row in pools)
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
 
     def _set_aside(self) -> dict[str, int]:
-        """How many rows this process cannot use, by what they are."""
-        counts = {"endpoints": self._reader.set_aside, "priority_rules": self.rules.set_aside}
+        """How many rows cannot be used, wholly or in part, by what they are."""
+        counts = {
+            "endpoints": self._reader.set_aside + self._group_reader.set_aside,
+            "prices": sum(target.lacks_prices for target in self._declared),
+            "model_pools": self._pools_set_aside,
+            "priority_rules": self.rules.set_aside,
+        }
         return {what: count for what, count in counts.items() if count}
 
     async def apis_of(self, model: str) -> frozenset[str]:

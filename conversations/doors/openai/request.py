@@ -162,7 +162,8 @@ def _check_input(fields: dict[str, Any]) -> None:
     if not isinstance(given, list) or not given:
         raise invalid(wanted, param="input")
     if not (
-        all(isinstance(item, str) for item in given)
+        # Objects are texts or images of SGLang's, vLLM's and Jina's; the endpoint judges them.
+        all(isinstance(item, str) or (item and isinstance(item, dict)) for item in given)
         or _is_tokens(given)
         or all(_is_tokens(item) for item in given)
     ):

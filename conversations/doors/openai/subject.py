@@ -19,8 +19,10 @@ def subject_of(fields: Mapping[str, Any]) -> Subject:
 
 def _last_said(fields: Mapping[str, Any]) -> str:
     """The text of the last message of role `user`; earlier ones have been answered."""
-    for message in reversed(fields["messages"]):
-        if message["role"] == "user":
+    messages = fields["messages"]
+    # Only a chat's are checked; other APIs may have a field of this name.
+    for message in reversed(messages) if isinstance(messages, list) else ():
+        if isinstance(message, dict) and message.get("role") == "user":
             return _text(message.get("content"))
     return ""
 

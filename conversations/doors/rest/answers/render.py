@@ -97,7 +97,7 @@ def conversation(row: Conversation) -> dict[str, Any]:
         "title": row.title,
         "context": row.context,
         "model": row.model,
-        "priority": Priority(row.priority).label if row.priority is not None else None,
+        "priority": level.label if (level := Priority.of_row(row.priority)) is not None else None,
         "state": row.state,
         "metadata": row.metadata,
         "message_count": row.message_count,

@@ -59,6 +59,7 @@ OTHERS: list[tuple[str, Any]] = [
     ("weight", 1e308),
     ("weight", 0.0),
     ("max_concurrent", -1),
+    ("state", "on"),
     ("base_url", "gpu-1:8000"),
     ("base_url", "http://u:p@gpu-1/v1"),
     ("proxy_url", "nonsense"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from balancing.endpoints.model_pools import ModelPools
+from balancing.endpoints.model_pools import ModelPools, is_usable
 from balancing.policies.profiles import expected_work, least_connections, session_affinity
 from tests.unit.balancing.endpoints.test_columns import NO_LISTS
 
@@ -87,3 +87,18 @@ def test_unreadable_fallbacks_are_none(value: Any, as_text: bool) -> None:
     assert pools.rules_for("n").fallback_models == ("o",)
     (told,) = logs
     assert (told["event"], told["pool"]) == ("pool.fallbacks_set_aside", "m")
+
+
+@pytest.mark.parametrize(
+    ("row", "usable"),
+    [
+        (("m", "", "[]", True, None, None), True),
+        (("m", "session_affinity", '["n"]', True, 3.0, 4.0), True),
+        (("m", "no_such", "[]", True, None, None), False),
+        (("m", "", "5", True, None, None), False),
+        (("m", "", "[]", True, float("nan"), None), False),
+        (("m", "", "[]", True, None, -1.0), False),
+    ],
+)
+def test_whether_all_of_a_row_counts(row: Any, usable: bool) -> None:
+    assert is_usable(*row) is usable

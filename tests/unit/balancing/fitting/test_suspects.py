@@ -84,6 +84,12 @@ def named(text: str, body: Any = BODY, **fields: Any) -> dict[str, bool]:
         ("presence_penalty must be 0", {"presence_penalty"}),
         ("n is not supported", {"n"}),
         ("参数 stream_options 不支持", {"stream_options"}),
+        ("参数 user 不支持", {"user"}),
+        ("1 validation error for Request\nuser\n  Extra inputs are not permitted", {"user"}),
+        ('["At body -> user: Extra inputs are not permitted"]', {"user"}),
+        ("$.user: The JSON property 'user' could not be mapped to any .NET member", {"user"}),
+        ('Message type "inference.ChatRequest" has no field named "seed".', {"seed"}),
+        ("json: user: Unknown field.", {"user"}),
         (
             "does not support parameters: ['seed'], for model=m. If you want to use it, ...",
             {"seed"},

@@ -61,6 +61,77 @@ def texts(sent: Any) -> list[tuple[str, list[str]]]:
     ]
 
 
+class TestForeignWriting:
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"text": "hi"},
+            {"type": "input_text", "text": "hi"},
+            {"type": "output_text", "text": "hi", "annotations": []},
+        ],
+    )
+    def test_texts_of_other_apis_are_texts(self, part: Any) -> None:
+        assert texts(asked({"role": "user", "content": [part]})) == [("user", ["hi"])]
+
+    def test_a_text_that_is_null_is_left_out(self) -> None:
+        """X9"""
+        parts = [{"type": "text", "text": None}, {"type": "text", "text": "hi"}]
+        assert texts(asked({"role": "user", "content": parts})) == [("user", ["hi"])]
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "data:image/*;base64,iVBORw0KGgoA",
+            "data:image;base64,iVBORw0KGgoA",
+            "DATA:image/png;BASE64,iVBORw0KGgoA",
+            " data:image/png;base64,iVBORw0KGgoA\n",
+            "iVBORw0KGgoA",
+        ],
+    )
+    def test_images_as_programs_write_them(self, url: str) -> None:
+        """G7"""
+        part = {"type": "image_url", "image_url": {"url": url}}
+        [block] = asked({"role": "user", "content": [part]})["messages"][0]["content"]
+        assert block["source"] == {
+            "type": "base64",
+            "media_type": "image/png",
+            "data": "iVBORw0KGgoA",
+        }
+
+    def test_names_of_other_models_tools_are_mapped_in_the_history(self) -> None:
+        """G5: pattern ^[a-zA-Z0-9_-]{1,128}$ of names."""
+        made = call("a")
+        made["function"]["name"] = "functions.Bash"
+        nameless = call("b")
+        nameless["function"]["name"] = ""
+
+        sent = asked(HELLO, called(made, nameless), result("a"), result("b"))
+
+        names = [block["name"] for block in sent["messages"][1]["content"]]
+        assert names == [tool["name"] for tool in sent["tools"]] == ["functions_Bash", "tool"]
+
+    @pytest.mark.parametrize(
+        ("choice", "expected"),
+        [
+            ("any", {"type": "any"}),
+            ({"type": "auto"}, {"type": "auto"}),
+            ({"type": "any"}, {"type": "any"}),
+            ({"type": "tool", "name": "f"}, {"type": "tool", "name": "f"}),
+            ({"type": "function", "name": "f"}, {"type": "tool", "name": "f"}),
+        ],
+    )
+    def test_choices_of_tools_in_other_apis_words(self, choice: Any, expected: Any) -> None:
+        tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
+        sent = asked(tools=[tool], tool_choice=choice)
+        assert sent["tool_choice"] == expected
+        assert sent["tools"][0]["name"] == "f"
+
+    @pytest.mark.parametrize("thinking", [True, "enabled", {"type": "enabled"}])
+    def test_thinking_without_a_budget_is_refused_by_name(self, thinking: Any) -> None:
+        with pytest.raises(Refused, match="budget_tokens"):
+            asked(thinking=thinking)
+
+
 class TestToolIds:
     def test_ids_of_other_models_are_mapped_alike_in_call_and_result(self) -> None:
         """G5: pattern ^[a-zA-Z0-9_-]+$ (BerriAI/litellm#13388)."""

@@ -8,7 +8,9 @@ import orjson
 import pytest
 
 from balancing.errors import Broken, Refused
+from balancing.kinds.anthropic_answers import chunks_of as anthropic_chunks
 from balancing.kinds.gemini import request_body
+from balancing.kinds.gemini_answers import usage_of as gemini_usage
 from tests.unit.balancing.kinds.exchange import answered, exchange, failing, sse
 from tests.unit.balancing.kinds.test_gemini import GEMINI, response
 
@@ -197,3 +199,17 @@ class TestAnswers:
         (choice,) = seen.body["choices"]
         assert choice["finish_reason"] == finish
         assert choice["message"]["content"] in ("", "a")
+
+
+def test_a_number_of_log_probabilities_goes_only_with_them() -> None:
+    """Gemini refuses `logprobs` without `responseLogprobs`; SDKs send both when they are off."""
+    assert config(logprobs=False, top_logprobs=0) == {}
+    assert config(logprobs=True, top_logprobs=2) == {"responseLogprobs": True, "logprobs": 2}
+
+
+def test_counts_that_are_no_numbers_are_not_told() -> None:
+    assert gemini_usage({"promptTokenCount": "4", "candidatesTokenCount": 2})["total_tokens"] == 2
+    odd = {"input_tokens": "9", "output_tokens": None, "cache_read_input_tokens": 3}
+    message = {"model": "m", "content": [], "stop_reason": "end_turn", "usage": odd}
+    [*_, last] = anthropic_chunks(message)
+    assert last["usage"]["prompt_tokens"] == 3

@@ -179,3 +179,29 @@ class TestMemory:
 )
 def test_where_a_key_is_presented(authorization: str, x_api_key: str, key: str) -> None:
     assert keys.presented_key(authorization, x_api_key) == key
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 0.0, -1.0])
+def test_a_weight_that_is_none_counts_as_one(tenant: Tenant, weight: float) -> None:
+    """A NaN made the virtual clock of its level NaN, and with it the order of all tenants."""
+    key = make(tenant)
+    Tenant.objects.filter(pk=tenant.pk).update(weight=weight)
+
+    caller = keys.authenticate(key)
+
+    assert caller is not None
+    assert caller.tenant_weight == 1.0
+
+
+@pytest.mark.parametrize("level", [-1, 4, 99])
+def test_a_level_that_is_none_counts_as_normal(tenant: Tenant, level: int) -> None:
+    user = User.objects.create(tenant=tenant, external_id="u")
+    key = make(tenant, user=user)
+    Tenant.objects.filter(pk=tenant.pk).update(default_priority=level, highest_priority=level)
+    User.objects.filter(pk=user.pk).update(default_priority=level)
+
+    caller = keys.authenticate(key)
+
+    assert caller is not None
+    assert caller.user_level is None
+    assert caller.default_level == caller.highest_level == Priority.NORMAL

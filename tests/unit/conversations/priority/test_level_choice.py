@@ -93,11 +93,9 @@ def test_the_header_is_named_when_it_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("tier", [1, [], {}, ["flex"], False])
-def test_a_service_tier_that_is_no_text(tier: Any) -> None:
-    with pytest.raises(UnknownPriority) as caught:
-        asked_level({"service_tier": tier}, "")
-
-    assert caught.value.field == "service_tier"
+def test_a_service_tier_that_is_no_text_names_no_level(tier: Any) -> None:
+    """A18"""
+    assert asked_level({"service_tier": tier}, "") is None
 
 
 def test_a_long_value_is_not_repeated_at_length() -> None:

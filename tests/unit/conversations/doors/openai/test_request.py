@@ -216,7 +216,10 @@ def test_any_bytes_are_a_refusal(raw: bytes) -> None:
     refused(raw)
 
 
-@pytest.mark.parametrize("given", ["a", "", [""], ["a", "b"], [1, 2], [[1], [2, 3]]])
+@pytest.mark.parametrize(
+    "given",
+    ["a", "", [""], ["a", "b"], [1, 2], [[1], [2, 3]], [{"text": "a"}, {"image": "b"}, "c"]],
+)
 def test_embeddings_take_texts_and_tokens(given: Any) -> None:
     request = parse(orjson.dumps({"model": "m", "input": given, "dimensions": 3}), Api.EMBEDDING)
 

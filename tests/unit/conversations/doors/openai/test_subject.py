@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from conversations.doors.openai.subject import subject_of
 from conversations.priority.rules import MATCHED_CHARS
 
@@ -20,6 +22,11 @@ def test_what_the_user_said_last_is_looked_at() -> None:
     assert said({"role": "user"}) == ""
     parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"text": 5}, None, "b"]
     assert said({"role": "user", "content": parts}).split() == ["a", "b"]
+
+
+@pytest.mark.parametrize("messages", [5, None, "x", [1, None]])
+def test_messages_of_another_api_are_not_checked(messages: Any) -> None:
+    assert subject_of({"input": "a", "messages": messages}).head == b""
 
 
 def test_the_text_looked_at_is_bounded() -> None:
