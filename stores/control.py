@@ -30,16 +30,16 @@ CHANNEL = "llmq:control"
 # A quiet subscription is asked for a sign of life after this time, and given up after twice this.
 QUIET_SECONDS = 5.0
 RECONNECT_SECONDS = 0.2
+# For synchronous clients: a command whose connection had broken is sent again at once, and one that
+# got no answer is not. redis-py's own way is three times, with pauses of up to 10 s.
+AGAIN = Retry(NoBackoff(), 1, supported_errors=(LostError,))
 
 
 @lru_cache(maxsize=1)
 def client() -> redis.Redis:
-    """For synchronous code. A request may send several commands, and is answered within 5 s: none
-    of them waits for long, and only one whose connection had broken is sent again.
-    """
+    """For synchronous code. A request sends several commands and is answered within 5 s."""
     url = configuration().redis_url.get_secret_value()
-    again = Retry(NoBackoff(), 1, supported_errors=(LostError,))
-    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=again)
+    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=AGAIN)
 
 
 def tell(**news: str) -> None:

@@ -37,7 +37,7 @@ from redis.exceptions import (
 from llmqueue_project.config import configuration
 
 READ_BYTES = 256 * 1024
-_ERRORS = {
+_ERRORS: dict[str, type[RedisError]] = {
     "NOSCRIPT": NoScriptError,
     "LOADING": BusyLoadingError,
     "READONLY": ReadOnlyError,
@@ -72,12 +72,13 @@ class Valkey(Redis):
         It does not try again by itself, which would take up to half a minute: the next command
         does.
         """
-        return cls.from_url(
+        made: Valkey = cls.from_url(  # type: ignore[assignment]  # redis-py says Redis
             configuration().redis_url.get_secret_value(),
             socket_timeout=5,
             socket_connect_timeout=2,
             retry=Retry(NoBackoff(), 0),
         )
+        return made
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]:  # type: ignore[override]
         return self._line.send(args, self.response_callbacks.get(args[0]), options)

@@ -58,7 +58,7 @@ class ValkeyWatch:
                 return "no answer in time"
             await asked
         except (RedisError, OSError) as error:
-            return str(error)
+            return str(error) or type(error).__name__
         finally:
             asked.cancel()
         return ""

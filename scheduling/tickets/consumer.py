@@ -19,7 +19,6 @@ from typing import Any
 import structlog
 from celery import bootsteps
 from celery.worker.consumer import Consumer as CeleryConsumer
-from celery.worker.consumer.consumer import CONNECTION_ERROR
 from celery.worker.consumer.tasks import Tasks
 from celery.worker.state import maybe_shutdown
 from redis.exceptions import RedisError
@@ -30,6 +29,7 @@ from stores.valkey_watch import KEPT_SECONDS, KEY
 log = structlog.get_logger(__name__)
 RECONNECT_SECONDS = {"interval_start": 0.1, "interval_step": 0.2, "interval_max": 2.0}
 REPLICA_SECONDS = 1.0
+CANNOT_CONNECT = "consumer: Cannot connect"
 
 
 class WakeHub(bootsteps.StartStopStep):
@@ -105,7 +105,7 @@ class Consumer(CeleryConsumer):
         try:
             conn.default_channel.client.set(KEY, 1, ex=KEPT_SECONDS)
         except RedisError as error:
-            return str(error)
+            return str(error) or type(error).__name__
         return ""
 
 
@@ -115,7 +115,7 @@ def _one_line() -> Iterator[None]:
     logger, seen = logging.getLogger(CeleryConsumer.__module__), count()
 
     def is_news(record: logging.LogRecord) -> bool:
-        return record.msg != CONNECTION_ERROR or next(seen) == 0
+        return not record.getMessage().startswith(CANNOT_CONNECT) or next(seen) == 0
 
     logger.addFilter(is_news)
     try:

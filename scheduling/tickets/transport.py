@@ -21,6 +21,7 @@ from redis.exceptions import ResponseError
 
 from scheduling.levels import LEVELS
 from scheduling.tickets.gate import gate
+from stores.control import AGAIN
 
 CLOSED_POLL_SECONDS = 0.05
 
@@ -76,6 +77,11 @@ def _is_ticket(message: Any) -> bool:
 
 class Channel(redis.Channel):
     QoS = QoS
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        # The hub's thread waits for these commands.
+        made: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        return {**made, "retry": AGAIN}
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         # A BRPOP names its queues: while a level is closed it must return soon, or a level that
