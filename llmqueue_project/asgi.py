@@ -14,6 +14,7 @@ from conversations.doors.application import lean_application  # noqa: E402 - mod
 from conversations.doors.lean.wire import Receive, Scope, Send  # noqa: E402
 from llmqueue_project.config import configuration  # noqa: E402
 from stores.memory import Memory, kept  # noqa: E402
+from stores.pooler import PoolerBetween  # noqa: E402
 
 # Beyond the limit the view refuses; far beyond it nobody listens any more.
 SPARE_BYTES = 16 * 1024 * 1024
@@ -49,7 +50,11 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            await lean.open()
+            try:
+                await lean.open()
+            except PoolerBetween as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             await lean.close()

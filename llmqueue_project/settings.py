@@ -224,6 +224,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "priority_steps": [0],
     "visibility_timeout": 3600,
     "socket_connect_timeout": 5,
+    # A BRPOP is answered after a second at the latest. When silent for so long, the connection is
+    # given up; the hub's thread waits no longer for any other answer.
+    "socket_timeout": 5,
+    "health_check_interval": 5,
     "socket_keepalive": True,
 }
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -26,12 +26,17 @@ log = structlog.get_logger(__name__)
 
 # KEYS: the stream of each entry. ARGV: most entries, expiry, then of each entry its id, event, data
 # and "1" where the expiry is to be set. A whole flush is one command, because a command costs
-# redis-py 50 us. XADD refuses an entry older than its stream's last one: that is the fence.
+# redis-py 50 us. XADD refuses an entry older than its stream's last one: that is the fence. What a
+# replica or a server without memory says is an outage, and the flush is sent again.
 _APPEND = """
 for i = 1, #KEYS do
     local at = 3 + (i - 1) * 4
-    redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[1], ARGV[at],
-                'k', ARGV[at + 1], 'd', ARGV[at + 2])
+    local said = redis.pcall('XADD', KEYS[i], 'MAXLEN', '~', ARGV[1], ARGV[at],
+                             'k', ARGV[at + 1], 'd', ARGV[at + 2])
+    local wrong = type(said) == 'table' and said.err
+    if wrong and not string.find(wrong, '^ERR') and not string.find(wrong, '^WRONGTYPE') then
+        return said
+    end
     if ARGV[at + 3] == '1' then redis.call('EXPIRE', KEYS[i], ARGV[2]) end
 end
 """

@@ -21,6 +21,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from llmqueue_project.config import configuration
+from stores.pooler import refuse_pooler
 from stores.postgres_address import parameters
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,7 @@ SILENT_SECONDS = 10.0
 SWEEP_SECONDS = 120.0
 # How long a statement waits for a free connection, and the shortest time that it gets itself.
 POOL_SECONDS, LEAST_SECONDS = 5.0, 0.5
+SESSION = "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
 # What one bad row of a group may raise: a NUL, a text that is no Unicode.
 UNSTORABLE = (psycopg.DataError, orjson.JSONEncodeError)
 Connections = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
@@ -38,9 +40,14 @@ Connections = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 Run = Callable[..., Awaitable[list[tuple[Any, ...]]]]
 
 
-def _connections(name: str, size: int, options: str) -> Connections:
+def _address(options: str) -> dict[str, Any]:
+    """What to connect with, for sessions of these settings."""
     address = parameters(configuration().database_url.get_secret_value())
     given = address.pop("options", "")
+    return {**address, "autocommit": True, "options": f"{given} {options}".strip()}
+
+
+def _connections(name: str, size: int, options: str) -> Connections:
     return AsyncConnectionPool(
         min_size=1,
         max_size=size,
@@ -48,7 +55,7 @@ def _connections(name: str, size: int, options: str) -> Connections:
         reconnect_timeout=3600,
         name=name,
         open=False,
-        kwargs={**address, "autocommit": True, "options": f"{given} {options}".strip()},
+        kwargs=_address(options),
     )
 
 
@@ -60,11 +67,15 @@ class Database:
     """The connections of a process, durable and relaxed; an asynchronous context manager."""
 
     def __init__(self, size: int) -> None:
-        keepalive = "-c idle_in_transaction_session_timeout=30s -c timezone=UTC"
-        self.durable = _connections("durable", size, keepalive)
-        self.relaxed = _connections("relaxed", size, f"{keepalive} -c synchronous_commit=off")
+        self.durable = _connections("durable", size, SESSION)
+        self.relaxed = _connections("relaxed", size, f"{SESSION} -c synchronous_commit=off")
 
     async def __aenter__(self) -> Database:
+        """
+        Raises:
+            PoolerBetween
+        """
+        await refuse_pooler(_address(SESSION))
         await self.durable.open()
         await self.relaxed.open()
         return self

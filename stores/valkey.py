@@ -16,8 +16,12 @@ from typing import Any
 
 import hiredis
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
     NoScriptError,
     ReadOnlyError,
     RedisError,
@@ -30,8 +34,18 @@ from redis.exceptions import (
     TimeoutError as LateError,
 )
 
+from llmqueue_project.config import configuration
+
 READ_BYTES = 256 * 1024
-_ERRORS = {"NOSCRIPT": NoScriptError, "LOADING": BusyLoadingError, "READONLY": ReadOnlyError}
+_ERRORS: dict[str, type[RedisError]] = {
+    "NOSCRIPT": NoScriptError,
+    "LOADING": BusyLoadingError,
+    "READONLY": ReadOnlyError,
+    "MASTERDOWN": MasterDownError,
+    "CLUSTERDOWN": ClusterDownError,
+}
+# This server is the primary no more. The one that is may have another address by the same name.
+_DEMOTED = (ReadOnlyError, ClusterDownError)
 # Options of redis-py's commands that are for its own cache and connection.
 _NOT_FOR_CALLBACKS = frozenset({"keys", "NEVER_DECODE", "EMPTY_RESPONSE"})
 _Waiting = tuple["asyncio.Future[Any]", Callable[..., Any] | None, dict[str, Any]]
@@ -50,6 +64,21 @@ class Valkey(Redis):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._line = _Line(self)
+
+    @classmethod
+    def configured(cls) -> Valkey:
+        """A client of the configured server.
+
+        It does not try again by itself, which would take up to half a minute: the next command
+        does.
+        """
+        made: Valkey = cls.from_url(  # type: ignore[assignment]  # redis-py says Redis
+            configuration().redis_url.get_secret_value(),
+            socket_timeout=5,
+            socket_connect_timeout=2,
+            retry=Retry(NoBackoff(), 0),
+        )
+        return made
 
     def execute_command(self, *args: Any, **options: Any) -> Awaitable[Any]:  # type: ignore[override]
         return self._line.send(args, self.response_callbacks.get(args[0]), options)
@@ -182,6 +211,8 @@ class _Line:
                 if not self._pending:
                     raise LostError("an answer that nobody asked for")
                 _answer(self._pending.popleft(), reply)
+                if isinstance(reply, _DEMOTED):
+                    raise LostError(str(reply))
 
     async def _watch(self, connection: Any) -> None:
         """End a connection on which replies have been due for too long."""
@@ -213,6 +244,7 @@ def _answer(waiting: _Waiting, reply: Any) -> None:
         return
     if isinstance(reply, ResponseError | LostError):
         future.set_exception(reply)
+        future.exception()  # as in `_fail`
         return
     options = {name: value for name, value in options.items() if name not in _NOT_FOR_CALLBACKS}
     try:

@@ -14,6 +14,7 @@ from balancing.live.state import EMPTY, Live
 from balancing.live.store import read_live
 from balancing.models import Endpoint
 from llmqueue_project.config import configuration
+from stores.control import AGAIN
 from stores.memory import Aged, remembered
 
 LATELY_SECONDS = 1.0
@@ -21,7 +22,7 @@ LATELY_SECONDS = 1.0
 
 @lru_cache(maxsize=1)
 def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)
+    return redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=AGAIN)
 
 
 def valkey_of_pages() -> redis.Redis:

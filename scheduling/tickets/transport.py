@@ -1,12 +1,15 @@
-"""kombu's Redis transport, without what a ticket does not need and without its fatal exit.
+"""kombu's Redis transport, without what a ticket does not need and without its fatal exits.
 
-Two differences, both tested:
+Three differences, all tested:
 
 - Tickets are not copied to the `unacked` hash: a ticket lost with its worker is replaced by the
   sweep, so the two round trips per message buy nothing. Other queues keep the bookkeeping.
 - On a dead connection stock 5.7 reads `transport.client`, which is None by then; the
   AttributeError is not a connection error and the worker exits with code 1. Here a dead channel
   neither acknowledges nor restores: the broker redelivers what it still holds.
+- To the stock worker an error that Valkey answers is fatal, also `READONLY` and `UNBLOCKED` of a
+  primary that has become a replica, or `OOM`. Here it is a broken connection: the worker connects
+  again, to whichever server has the name by then.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from __future__ import annotations
 from typing import Any
 
 from kombu.transport import redis, virtual
+from redis.exceptions import ResponseError
 
 from scheduling.levels import LEVELS
 from scheduling.tickets.gate import gate
+from stores.control import AGAIN
 
 CLOSED_POLL_SECONDS = 0.05
 
@@ -73,6 +78,11 @@ def _is_ticket(message: Any) -> bool:
 class Channel(redis.Channel):
     QoS = QoS
 
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        # The hub's thread waits for these commands.
+        made: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]
+        return {**made, "retry": AGAIN}
+
     def _brpop_start(self, timeout: float | None = None) -> None:
         # A BRPOP names its queues: while a level is closed it must return soon, or a level that
         # opens again would wait behind an empty one for the whole second.
@@ -83,3 +93,4 @@ class Channel(redis.Channel):
 
 class Transport(redis.Transport):
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)

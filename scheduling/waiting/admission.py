@@ -60,6 +60,9 @@ class Admission:
     def check(self, specs: Sequence[JobSpec], *, batch: bool = False) -> None:
         """Let these jobs join, or say when to try again.
 
+        While Valkey is away nothing starts, and the queue's standstill tells nothing of its pace:
+        only the caps refuse then.
+
         Args:
             batch: exempt from the wait limit, not from the caps.
 
@@ -70,7 +73,7 @@ class Admission:
         if self.queue.is_old or not self.queue.load.waiting:
             return
         self._check_caps(specs)
-        if not batch:
+        if not batch and not self.queue.stands_still:
             for spec in specs:
                 self._check_wait(spec)
 

@@ -21,7 +21,7 @@ class Outlook:
         position: its place in fair order among the jobs that wait at its level for the same
             endpoints; 1 is next.
         wait_seconds: an estimate; None while there is nothing to estimate by: nothing has ended
-            yet, or the level is paused.
+            yet, the level is paused, or Valkey is away.
         is_paused: whether its level is.
     """
 
@@ -40,6 +40,8 @@ def outlook_of(
     position, work = queue.before(models, level, (fair_tag, str(job_id)))
     if queue.pauses.stops(level):
         return Outlook(position, None, is_paused=True)
+    if queue.stands_still:
+        return Outlook(position, None)
     load = queue.load_now(models)
     wait = wait_seconds(load, int(level), ahead=work, floors=floors(), starts=lambda: models.starts)
     return Outlook(position, None if wait is None else round(_left(wait, queue.age), 2))

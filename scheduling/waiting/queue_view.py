@@ -21,6 +21,8 @@ FRESH_SECONDS = 1.0
 OLD_SECONDS = 5.0
 # It is read sooner while many join; and reading may take at most this share of the time.
 SOON_SECONDS, LARGEST_SHARE = 0.2, 0.05
+# How long workers may take to be at full speed once Valkey is back.
+SETTLING_SECONDS = 10.0
 FLOWS_REMEMBERED = 100_000
 
 
@@ -40,6 +42,7 @@ class QueueView:
         self._loads_now: dict[frozenset[str], ModelSetLoad] = {}
         self._read_at = float("-inf")
         self._cost_seconds = 0.0
+        self._still_until = float("-inf")
 
     @property
     def age(self) -> float:
@@ -64,6 +67,15 @@ class QueueView:
         """Whether it is too old to decide by."""
         return self.age > max(OLD_SECONDS, 2 * self._cost_seconds / LARGEST_SHARE)
 
+    def stand_still(self) -> None:
+        """Nothing starts now, because Valkey is away: how fast the queue goes is not known."""
+        self._still_until = self._clock() + SETTLING_SECONDS
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the queue stands still for an outage, or did a moment ago."""
+        return self._clock() < self._still_until
+
     @property
     def waiting(self) -> int:
         """How many jobs wait, those included that joined through this process since."""
@@ -77,8 +89,12 @@ class QueueView:
     def update(self, pauses: Pauses, load: QueueLoad, *, cost_seconds: float = 0.0) -> None:
         """Replace it by what was just read, which took so long."""
         seconds = self.age
-        self._level_clocks.update(load.clocks(), seconds, pauses)
-        self.load = load.steadied(self.load, seconds)
+        if self.stands_still:
+            self._level_clocks = _LevelClocks()
+            self.load = load
+        else:
+            self._level_clocks.update(load.clocks(), seconds, pauses)
+            self.load = load.steadied(self.load, seconds)
         self.pauses = pauses
         self._read_at = self._clock()
         self._cost_seconds = cost_seconds

@@ -26,6 +26,7 @@ from scheduling.waiting import caps
 from scheduling.worker.parts import Parts
 from stores import control
 from stores.postgres import fetch
+from stores.valkey_watch import ValkeyWatch
 
 log = structlog.get_logger(__name__)
 ROOM_SECONDS = 0.25
@@ -64,7 +65,8 @@ class Chores:
         ]
         tasks = [asyncio.create_task(_every(seconds, chore)) for seconds, chore in timers]
         listening = control.listen(self._parts.valkey, control.CHANNEL, self.hear)
-        return [*tasks, asyncio.create_task(listening)]
+        watching = ValkeyWatch(self._parts.valkey).run()
+        return [*tasks, asyncio.create_task(listening), asyncio.create_task(watching)]
 
     def close(self) -> None:
         self._thread.shutdown()

@@ -127,9 +127,7 @@ class Engine:
     async def _assemble(self, stack: contextlib.AsyncExitStack) -> Parts:
         config = self._config
         database = await stack.enter_async_context(Database(config.scheduling.database_pool_size))
-        valkey = Valkey.from_url(
-            config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
-        )
+        valkey = Valkey.configured()
         stack.push_async_callback(valkey.aclose)
         client = Client()
         stack.push_async_callback(client.close)

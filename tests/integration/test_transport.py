@@ -109,3 +109,31 @@ def test_it_serves_again_soon_after_a_second_outage(
     end(chores)
     assert worker.poll() is None
     assert "Unrecoverable error" not in stack.log("worker0")
+
+
+@pytest.mark.parametrize("stack", ["direct"], indirect=True)
+def test_a_worker_survives_a_valkey_that_is_a_replica_for_a_moment(
+    stack: Stack, fake: RunningFakeLLM, tmp_path: Path
+) -> None:
+    worker = start_worker(stack)
+    chores = publish_chores(stack, tmp_path, count=1)
+    valkey = stack.valkey()
+
+    valkey.replicaof("127.0.0.1", "1")
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(stack.chat, f"replica {n}", timeout=20) for n in range(4)]
+        eventually(lambda: "valkey.away" in stack.log("web"), what="web tells it")
+        eventually(lambda: "broker_takes_no_writes" in stack.log("worker0"), what="Celery too")
+        valkey.replicaof("no", "one")
+        answers = [future.result() for future in asked]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert all(fake.stats()["by_prompt"][f"replica {n}"] == 1 for n in range(4))
+    end(chores)
+    (more_path := tmp_path / "more").mkdir()
+    more = publish_chores(stack, more_path, count=1)
+    end(more)
+    assert worker.poll() is None
+    for name in ("web", "worker0"):
+        lines = stack.log(name)
+        assert (lines.count("valkey.away"), lines.count("valkey.back")) == (1, 1)

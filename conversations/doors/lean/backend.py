@@ -48,6 +48,7 @@ from stores import control
 from stores.memory import Memory
 from stores.postgres import Database, read
 from stores.valkey import Valkey
+from stores.valkey_watch import ValkeyWatch
 
 log = structlog.get_logger(__name__)
 
@@ -61,9 +62,7 @@ class Backend:
 
     def __init__(self, memory: Memory) -> None:
         self.config = configuration()
-        self.valkey: Redis = Valkey.from_url(
-            self.config.redis_url.get_secret_value(), socket_timeout=5, socket_connect_timeout=2
-        )
+        self.valkey: Redis = Valkey.configured()
         self.database = Database(self.config.web.database_pool_size)
         self.listener = Listener(self.valkey, self.database)
         self.rules = RuleReader(self.database)
@@ -72,6 +71,7 @@ class Backend:
         self._keys = memory.of(VerifiedKeys)
         self._known_rules = memory.of(KnownRules)
         self._admission = memory.of(Admission)
+        self._valkey_watch = ValkeyWatch(self.valkey, self._admission.queue.stand_still)
         self._estimates = memory.of(Estimates)
         self._reader, self._group_reader = TargetReader(), TargetReader()
         self._targets: tuple[Target, ...] = ()
@@ -90,6 +90,7 @@ class Backend:
         self._chores = [
             asyncio.create_task(control.listen(self.valkey, control.CHANNEL, self._hear)),
             asyncio.create_task(self._watch()),
+            asyncio.create_task(self._valkey_watch.run()),
         ]
 
     async def close(self) -> None:

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from structlog.testing import capture_logs
 
 from llmqueue_project.embedded.services import Services
 from stores import control
@@ -209,3 +212,35 @@ async def test_a_quiet_connection_is_kept_while_it_answers(
             await listener.hears(valkey, b"after")
 
         assert client.subscriptions == [subscription]
+
+
+async def test_news_that_nobody_can_take_end_no_listener(valkey: Redis) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def receive(news: bytes) -> None:
+        if news == b"bad":
+            raise ValueError("not JSON")
+        heard.put_nowait(news)
+
+    task = asyncio.create_task(control.listen(valkey, CHANNEL, receive))
+    async with asyncio.timeout(10):
+        while heard.empty():
+            await valkey.publish(CHANNEL, b"bad")
+            await valkey.publish(CHANNEL, b"good")
+            await asyncio.sleep(0.01)
+
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_outage_is_one_line_however_often_it_is_tried(
+    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "RECONNECT_SECONDS", 0.01)
+    client = Valkey.from_url(f"redis://127.0.0.1:{unused_tcp_port}", retry=Retry(NoBackoff(), 0))
+    with capture_logs() as logs:
+        async with listening(client):
+            await asyncio.sleep(0.2)
+
+    assert [line["log_level"] for line in logs if line["log_level"] != "debug"] == ["info"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as LateError
 
 from llmqueue_project.embedded.services import Services
@@ -163,3 +163,22 @@ async def test_closing_fails_what_is_under_way(client: Redis) -> None:
 
     with pytest.raises(LostError):
         await waiting
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_whoever_has_its_name_now() -> None:
+    connections = 0
+
+    async def demoted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        reply = b"-READONLY You can't write against a read only replica.\r\n"
+        while await reader.read(1000):
+            writer.write(reply if connections == 1 else b"+OK\r\n")
+
+    listening, client = await server(demoted)
+    async with listening, client:
+        with pytest.raises(ReadOnlyError):
+            await client.set("name", "value")
+        assert await client.set("name", "value") is True
+
+    assert connections == 2

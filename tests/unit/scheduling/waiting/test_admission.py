@@ -9,10 +9,10 @@ import pytest
 from llmqueue_project.config import configuration
 from scheduling.errors import Maintenance, QueueFull
 from scheduling.models import Priority
-from scheduling.pauses import Pauses
+from scheduling.pauses import NONE, Pauses
 from scheduling.waiting import admission
 from scheduling.waiting.admission import Admission
-from scheduling.waiting.queue_view import OLD_SECONDS
+from scheduling.waiting.queue_view import OLD_SECONDS, SETTLING_SECONDS
 from tests.hot_path import MODEL, spec
 from tests.unit.scheduling.waiting.seeing import (
     SLOTS,
@@ -162,3 +162,24 @@ def test_intake_paused_refuses_everything_whatever_the_age(clock: Clock) -> None
     with pytest.raises(Maintenance, match="new disks") as refused:
         seen.check([job()], batch=True)
     assert refused.value.retry_after_seconds == 30.0
+
+
+def test_an_outage_of_valkey_is_never_told_as_a_full_queue(clock: Clock) -> None:
+    seen = flooded(clock)
+    seen.queue.stand_still()
+
+    seen.check([job(level=Priority.REALTIME)])
+
+    clock.go_on(SETTLING_SECONDS)
+    seen.queue.update(NONE, seen.queue.load)
+    with pytest.raises(QueueFull):
+        seen.check([job(level=Priority.REALTIME)])
+
+
+def test_the_caps_hold_in_an_outage_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = flooded()
+    seen.queue.stand_still()
+    monkeypatch.setattr(configuration().scheduling, "max_queued", 50)
+
+    with pytest.raises(QueueFull, match="too many requests wait"):
+        seen.check([job(level=Priority.REALTIME)])

@@ -107,3 +107,10 @@ def test_what_cannot_be_known_is_not_guessed(clock: Clock) -> None:
     seen = looked_at(clock)
     clock.go_on(OLD_SECONDS + 0.1)
     assert told(seen, 1.0) is None
+
+
+def test_in_an_outage_of_valkey_the_wait_is_unknown_and_the_place_is_told() -> None:
+    seen = looked_at()
+    seen.queue.stand_still()
+
+    assert told(seen, 6.0) == Outlook(4, None)
