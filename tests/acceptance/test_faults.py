@@ -274,13 +274,16 @@ def test_a_stream_whose_worker_dies_ends_with_an_error_event(stack: Stack) -> No
             ((name,),) = stack.rows("select worker from scheduling_job")
             kill(stack.worker_processes[int(name.removeprefix("w").partition("@")[0])])
             answer = asked.result()
-        # While the endpoint still answers: its end would fail the second attempt first.
-        eventually(stack.all_ended, what="the job is cancelled")
+        eventually(stack.all_ended, what="the job has failed")
+        time.sleep(0.5)
+        calls = fake.stats()["by_prompt"]
 
     events = [line[6:] for line in answer.raw.decode().split("\n") if line.startswith("data: ")]
     assert json.loads(events[-1])["error"]["code"] == "attempt_lost"
     assert "[DONE]" not in events
-    assert stack.jobs() == {"cancelled": 1}
+    assert stack.jobs() == {"failed": 1}
+    assert stack.rows("select error_code from scheduling_job") == [("attempt_lost",)]
+    assert set(calls.values()) == {1}, "nobody is there for a second answer"
 
 
 def test_a_graceful_stop_restarts_a_message_from_the_beginning(stack: Stack) -> None:
