@@ -17,6 +17,7 @@ import orjson
 from conversations.access.users import bound_to
 from conversations.doors.lean import sse
 from conversations.doors.lean.backend import Backend
+from conversations.doors.lean.leaving import ShuttingDown
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.routes import Door, Route
 from conversations.doors.lean.wire import Exchange, HungUp
@@ -48,6 +49,8 @@ async def _serve(backend: Backend, exchange: Exchange) -> None:
         await exchange.unless_hung_up(_follow(backend, exchange, waiter, job))
     except HungUp:
         return
+    except ShuttingDown as cut:
+        await exchange.write(_cut_off(cut), more=False)
     finally:
         backend.listener.forget(waiter)
 
@@ -104,6 +107,12 @@ async def _follow(backend: Backend, exchange: Exchange, waiter: Waiter, job: Job
         else:
             await exchange.write(sse.comment("processing"))
     await exchange.write(b"", more=False)
+
+
+def _cut_off(cut: ShuttingDown) -> bytes:
+    """The last event of a connection whose request goes on. It has no id to resume from."""
+    message = "this server is shutting down; the request goes on: reconnect with Last-Event-ID"
+    return sse.event(_json(status="unfinished", code=cut.code, message=message), name="error")
 
 
 def _queued(backend: Backend, job: JobState) -> bytes:
