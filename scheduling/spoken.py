@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
@@ -35,5 +36,5 @@ async def spoken(client: Redis, attempts: Mapping[UUID, int]) -> set[UUID]:
     return {job_id for job_id, entries in zip(attempts, found, strict=True) if _has_text(entries)}
 
 
-def _has_text(entries: list[tuple[bytes, dict[bytes, bytes]]]) -> bool:
+def _has_text(entries: Any) -> bool:
     return any(fields[b"k"].decode() in (DELTA, USAGE) for _, fields in entries)

@@ -20,10 +20,14 @@ RETRY_SECONDS = 1.0
 
 
 class ShuttingDown(Refusal):
-    """The process leaves in the middle of an answer."""
+    """The process leaves in the middle of an answer.
 
-    def __init__(self) -> None:
-        message = "this server is shutting down; try again"
+    Args:
+        advice: what the client may do.
+    """
+
+    def __init__(self, advice: str = "try again") -> None:
+        message = f"this server is shutting down; {advice}"
         super().__init__(503, "shutting_down", message, retry_after_seconds=RETRY_SECONDS)
 
 

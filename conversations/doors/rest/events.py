@@ -33,6 +33,7 @@ from stores.postgres import read
 # Both numbers fit into 64 bits: Valkey refuses stream ids with larger ones.
 # Of so many events one is preceded by a look whether the job is still held.
 HELD_TICKS = 5
+GOES_ON = "the request goes on: reconnect with Last-Event-ID"
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 JOB_OF_MESSAGE = """
 select job_id from conversations_message
@@ -49,8 +50,8 @@ async def _serve(backend: Backend, exchange: Exchange) -> None:
         await exchange.unless_hung_up(_follow(backend, exchange, waiter, job))
     except HungUp:
         return
-    except ShuttingDown as cut:
-        await exchange.write(_cut_off(cut), more=False)
+    except ShuttingDown:
+        raise ShuttingDown(GOES_ON) from None
     finally:
         backend.listener.forget(waiter)
 
@@ -107,12 +108,6 @@ async def _follow(backend: Backend, exchange: Exchange, waiter: Waiter, job: Job
         else:
             await exchange.write(sse.comment("processing"))
     await exchange.write(b"", more=False)
-
-
-def _cut_off(cut: ShuttingDown) -> bytes:
-    """The last event of a connection whose request goes on. It has no id to resume from."""
-    message = "this server is shutting down; the request goes on: reconnect with Last-Event-ID"
-    return sse.event(_json(status="unfinished", code=cut.code, message=message), name="error")
 
 
 def _queued(backend: Backend, job: JobState) -> bytes:
