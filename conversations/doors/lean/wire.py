@@ -44,6 +44,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_ended",
         "_errors",
         "_is_json",
         "_label",
@@ -75,6 +76,7 @@ class Exchange:
         self._leaving = leaving or Leaving()
         self.parameters = parameters
         self.begun = False
+        self._ended = False
         self._is_json = False
         self._sent: dict[bytes, bytes] | None = None
 
@@ -126,6 +128,7 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, body: bytes, *, more: bool = True) -> None:
+        self._ended = not more
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def answer(self, status: int, body: bytes, headers: Headers = ()) -> None:
@@ -163,9 +166,10 @@ class Exchange:
             await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 raise HungUp
-            if working.cancelled():
+            if not working.cancelled():
+                await working
+            elif not self._ended:
                 raise ShuttingDown
-            await working
         finally:
             self._leaving.release(working)
             for task in (working, watching):

@@ -63,6 +63,21 @@ async def test_what_comes_after_the_cut_is_cut_at_once() -> None:
         await asyncio.wait_for(held(leaving).unless_hung_up(at_work(60)), 1)
 
 
+async def test_an_answer_whose_end_was_sent_is_not_cut() -> None:
+    leaving, client = Leaving(), Client()
+    exchange = Exchange({"headers": ()}, for_ever, client.send, errors=Words(), leaving=leaving)
+
+    async def ending() -> None:
+        await exchange.write(b"the end", more=False)
+        await asyncio.sleep(60)
+
+    work = asyncio.create_task(exchange.unless_hung_up(ending()))
+    await on_its_way(leaving, 0.01, 0.01, [])
+
+    await work
+    assert [message["body"] for message in client.received] == [b"the end"]
+
+
 async def test_a_hang_up_stays_one() -> None:
     leaving, client = Leaving(), Client()
     exchange = Exchange({"headers": ()}, client.receive, nowhere, errors=Words(), leaving=leaving)
