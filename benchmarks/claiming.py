@@ -85,6 +85,7 @@ class Queue:
         """The statements of a round, without tickets."""
         from scheduling.policies.fairness import SETTLED_WORKS
         from scheduling.statements import (
+            LOST_STREAMS,
             QUEUED,
             RELEASE_BACKLOG,
             SETTLE,
@@ -95,7 +96,8 @@ class Queue:
         from scheduling.sweep import LEAST_QUEUED, MOST_TICKETS, SETTLED_HEADS
 
         steps: list[tuple[str, dict[str, Any] | None]] = [
-            (SWEEP_LEASES, None),
+            (LOST_STREAMS, None),
+            (SWEEP_LEASES, {"looked": [], "spoke": []}),
             (SWEEP_DEADLINES, None),
             (SWEEP_DUE, None),
             (RELEASE_BACKLOG, {"least": LEAST_QUEUED, "most": MOST_TICKETS}),

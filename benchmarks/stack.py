@@ -95,6 +95,7 @@ def _environment(directory: Path, endpoint: Contender, shape: Shape) -> dict[str
         "LLMQUEUE_SECRET_KEY": secrets.token_hex(32),
         "LLMQUEUE_STATE_DIR": str(directory),
         "LLMQUEUE_LOG_FORMAT": "json",
+        "LLMQUEUE_WEB__SHUTDOWN_ACCEPT_SECONDS": "0",
         "LLMQUEUE_SCHEDULING__WORKER_CONCURRENCY": str(shape.slots),
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         **gear,

@@ -67,6 +67,18 @@ class WebConfig(Section):
         description="an answer of `/v1` that is not streamed begins at the latest after this, with"
         " status 200 and white space; 0 is never. Clients choose by `X-Early-Headers`",
     )
+    shutdown_accept_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="after SIGTERM, `/health/ready` says 503 and requests are still taken for so"
+        " long, so that balancers see it",
+    )
+    shutdown_grace_seconds: float = Field(
+        30.0,
+        ge=0,
+        description="so long after that, running answers go on; the rest ends with an error."
+        " granian's `--workers-kill-timeout` is to be longer than both together",
+    )
 
 
 class LevelConfig(Section):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from scheduling.pauses import PAUSES, Pauses
 from scheduling.policies.fairness import SETTLED_WORKS
 from scheduling.statements import (
     HOLD_PAUSED,
+    LOST_STREAMS,
     QUEUED,
     RELEASE_BACKLOG,
     RESUME_PAUSED,
@@ -48,6 +49,8 @@ PAUSE_ROUNDS = 30
 TRY_LOCK = "select pg_try_advisory_xact_lock(%(lock)s)"
 
 Row = tuple[Any, ...]
+# Which of these jobs, each with the number of its attempt, have sent text (scheduling/spoken.py).
+Spoken = Callable[[Mapping[UUID, int]], Awaitable[Collection[UUID]]]
 
 
 class Transactions(Protocol):
@@ -90,6 +93,7 @@ class Sweeper:
     """One worker's sweep.
 
     Args:
+        spoken: the witness of what lost streams have sent.
         grace_seconds: how long leases are left alone after PostgreSQL was away. No worker could
             renew any, and an answer that waits to be stored must not be generated again.
         clock: seconds that only go forward.
@@ -100,10 +104,12 @@ class Sweeper:
         *,
         database: Transactions,
         queues: Queues,
+        spoken: Spoken,
         grace_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._spoken = spoken
         self._grace_seconds = grace_seconds
         self._clock = clock
         self._leases_from = float("-inf")
@@ -138,7 +144,7 @@ class Sweeper:
         async with self._database.transaction() as run:
             if not (await run(TRY_LOCK, lock=LOCK))[0][0]:
                 return None
-            lost = await run(SWEEP_LEASES) if self._clock() >= self._leases_from else []
+            lost = await self._lost(run) if self._clock() >= self._leases_from else []
             moved = [*lost, *await run(SWEEP_DEADLINES)]
             released = [*await run(SWEEP_DUE), *await self._resumed(run)]
             released += await run(RELEASE_BACKLOG, least=LEAST_QUEUED, most=MOST_TICKETS)
@@ -151,6 +157,21 @@ class Sweeper:
             queued=_levels(row for row in (*moved, *released) if row[2] == Status.QUEUED),
             waiting={Priority(level).queue: count for level, count in waiting},
         )
+
+    async def _lost(self, run: Run) -> list[Row]:
+        """Jobs whose lease ran out, as they were moved.
+
+        Lost streams wait while the witness is away: without Valkey nothing could run again anyway.
+        """
+        streams: dict[UUID, int] = dict(await run(LOST_STREAMS))
+        spoke: Collection[UUID] = ()
+        if streams:
+            try:
+                spoke = await self._spoken(streams)
+            except (RedisError, TimeoutError) as error:
+                log.warning("sweep.streams_wait", jobs=len(streams), error=str(error))
+                streams = {}
+        return await run(SWEEP_LEASES, looked=list(streams), spoke=list(spoke))
 
     async def _resumed(self, run: Run) -> list[Row]:
         """Jobs queued because their pause is over; those that a pause has missed are held."""

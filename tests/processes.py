@@ -20,7 +20,8 @@ def start(
     command: Sequence[str], environment: Mapping[str, str], *, log: Path, watch: bool = False
 ) -> subprocess.Popen[bytes]:
     """Start a command; `watch` is for one that has children of its own."""
-    options = ["--watch"] if watch else []
+    # A web process takes its time to leave.
+    options = ["--watch", "--grace", str(STOP_SECONDS - 1)] if watch else []
     with log.open("ab") as file:
         return subprocess.Popen(
             tether.tethered(list(command), options),

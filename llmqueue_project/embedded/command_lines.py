@@ -14,6 +14,11 @@ from llmqueue_project.embedded.postgres import Postgres
 from llmqueue_project.embedded.programs import Program
 from llmqueue_project.embedded.valkey import Valkey
 
+# No balancer is to be told, and granian ends what runs after `--workers-kill-timeout`.
+QUICK_STOP = {
+    "LLMQUEUE_WEB__SHUTDOWN_ACCEPT_SECONDS": "0",
+    "LLMQUEUE_WEB__SHUTDOWN_GRACE_SECONDS": "2",
+}
 CODE = ("llmqueue_project", "conversations", "scheduling", "balancing", "stores")
 
 
@@ -77,7 +82,7 @@ def applications(
             account=account,
             # Its workers are children of its own.
             watch=True,
-            environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder)},
+            environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics_folder), **QUICK_STOP},
         ),
         Program(
             "worker",

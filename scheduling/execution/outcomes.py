@@ -54,6 +54,12 @@ class End:
 
 CANCELLED = End(Status.CANCELLED, Attempt.Outcome.CANCELLED, "cancelled", "cancelled on request")
 OUT_OF_TIME = End(Status.TIMEOUT, Attempt.Outcome.TIMEOUT, "timeout", "the request's time was up")
+BROKEN_OFF = End(
+    Status.FAILED,
+    Attempt.Outcome.CANCELLED,
+    "attempt_lost",
+    "the worker was stopped in the middle of the answer",
+)
 CRASHED = End(Status.FAILED, Attempt.Outcome.ERROR, "internal_error", "the worker failed")
 
 

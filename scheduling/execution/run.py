@@ -14,6 +14,7 @@ from scheduling import metrics
 from scheduling.dispatch.claimed import Claimed
 from scheduling.dispatch.slot import Placement
 from scheduling.execution.call import EndpointCall
+from scheduling.models import Source
 from scheduling.outbox import JobStream
 
 # Calls of one job after which a busy endpoint uses up attempts, too: nothing spins for ever.
@@ -82,6 +83,11 @@ class Run:
     @property
     def waited_seconds(self) -> float:
         return self.job.waited_seconds
+
+    @property
+    def is_told(self) -> bool:
+        """Whether it is a plain stream whose client has text: no other attempt may answer it."""
+        return self.spoke and self.job.stream and self.job.source == Source.OPENAI
 
     @property
     def out_of_time(self) -> bool:

@@ -19,10 +19,16 @@ from scheduling.dispatch.slot import Placement, Slot
 from scheduling.execution.call import EndpointCall, start_of
 from scheduling.execution.contracts import Caller, Endpoints, Entries, Leases
 from scheduling.execution.hedging import Hedger
-from scheduling.execution.outcomes import CANCELLED, CRASHED, OUT_OF_TIME, End, Outcomes
+from scheduling.execution.outcomes import (
+    BROKEN_OFF,
+    CANCELLED,
+    CRASHED,
+    OUT_OF_TIME,
+    End,
+    Outcomes,
+)
 from scheduling.execution.retry_accounts import RetryAccounts
 from scheduling.execution.run import Run, Stop
-from scheduling.models import Source
 from scheduling.outbox import RESET, STARTED, JobStream
 from scheduling.policies.retry import backoff_seconds
 from scheduling.spending import of_failure
@@ -151,9 +157,8 @@ class Runner:
         return False
 
     def _may_retry(self, run: Run, error: CallError) -> bool:
-        broken_stream = run.spoke and run.job.source == Source.OPENAI and run.job.stream
         is_over = run.job.attempts >= run.job.max_attempts
-        return error.retryable and not broken_stream and not is_over
+        return error.retryable and not run.is_told and not is_over
 
     def _told_wait(self, run: Run) -> float:
         """Seconds until the first endpoint takes the job; 0 where one has asked for no wait."""
@@ -248,6 +253,9 @@ class Runner:
             await self._given_back(run)
 
     async def _given_back(self, run: Run) -> None:
+        if run.is_told:
+            await self._outcomes.end(run, BROKEN_OFF)
+            return
         if run.spoke:
             self._outbox.put(run.stream, RESET, "{}")
         wrote = run.stream.keep and run.stream.seq > 0

@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 # Every door answers within five seconds, also while PostgreSQL is away.
 PATIENCE_SECONDS = 4.0
+SETTLE_SECONDS = 1.0
 LARGE_CHARS = 1_000_000
 # As slow as a database may take large bodies.
 LEAST_BYTES_PER_SECOND = 5_000_000
@@ -67,6 +68,11 @@ class Intake:
     async def cancel(self, job_id: UUID) -> None:
         """The client went away: end its job, waiting or running."""
         await self._cancel(job_id)
+
+    async def settle(self) -> None:
+        """The process ends: let out what is still to be told."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=SETTLE_SECONDS)
 
     async def flow_for(self, *, key: str, name: str, weight: float) -> int:
         """The id of a flow; the row is made, or takes the caller's name and weight."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from redis.asyncio import Redis
 
 from balancing.calls.client import Client
@@ -20,6 +22,7 @@ from scheduling.execution.announcer import Announcer
 from scheduling.execution.outcomes import Outcomes
 from scheduling.execution.runner import Runner
 from scheduling.outbox import Outbox
+from scheduling.spoken import spoken
 from scheduling.sweep import Sweeper
 from scheduling.tickets.gate import TicketGate
 from scheduling.tickets.queue import TicketQueue
@@ -84,5 +87,6 @@ class Parts:
         self.sweeper = Sweeper(
             database=database,
             queues=self.queue,
+            spoken=partial(spoken, valkey),
             grace_seconds=config.scheduling.heartbeat_seconds,
         )

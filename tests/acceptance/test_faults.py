@@ -267,20 +267,30 @@ def test_a_stream_that_breaks_ends_with_an_error_event(stack: Stack) -> None:
 def test_a_stream_whose_worker_dies_ends_with_an_error_event(stack: Stack) -> None:
     with running_fake_llm(tokens=200, tokens_per_second=10) as fake:
         stack.register("fake", fake.base_url, max_concurrent=4)
-        with ThreadPoolExecutor(1) as pool:
+        silent = [f"silent {n} [[first=2 tokens=3 tps=0]]" for n in range(3)]
+        with ThreadPoolExecutor(4) as pool:
             asked = pool.submit(stack.chat, "torn", stream=True)
             eventually(lambda: fake.stats()["running"] == 1)
             time.sleep(0.5)
             ((name,),) = stack.rows("select worker from scheduling_job")
+            unseen = [pool.submit(stack.chat, each, stream=True) for each in silent]
+            eventually(lambda: fake.stats()["running"] == 4)
             kill(stack.worker_processes[int(name.removeprefix("w").partition("@")[0])])
             answer = asked.result()
-        # While the endpoint still answers: its end would fail the second attempt first.
-        eventually(stack.all_ended, what="the job is cancelled")
+            others = [future.result() for future in unseen]
+        assert stack.all_ended()
+        calls = fake.stats()["by_prompt"]
 
     events = [line[6:] for line in answer.raw.decode().split("\n") if line.startswith("data: ")]
     assert json.loads(events[-1])["error"]["code"] == "attempt_lost"
     assert "[DONE]" not in events
-    assert stack.jobs() == {"cancelled": 1}
+    assert stack.jobs() == {"failed": 1, "completed": 3}
+    assert stack.rows("select error_code from scheduling_job where status = 'failed'") == [
+        ("attempt_lost",)
+    ]
+    assert calls["torn"] == 1, "nobody is there for a second answer"
+    assert [other.raw.count(b"[DONE]") for other in others] == [1, 1, 1]
+    assert all(b"error" not in other.raw for other in others), "a silent attempt is lost unseen"
 
 
 def test_a_graceful_stop_restarts_a_message_from_the_beginning(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from scheduling.dispatch.claims import Claims
 from scheduling.dispatch.endings import Finish
 from scheduling.models import Priority, Status
 from scheduling.specs import JobSpec
+from scheduling.spoken import spoken
 from scheduling.statements import RELEASE_BACKLOG
 from scheduling.submit import estimates
 from scheduling.submit.estimates import Estimates
@@ -134,7 +136,8 @@ async def test_the_sweep_lets_them_in_and_publishes_their_tickets(
     database: Db, valkey: Redis
 ) -> None:
     await database.submit(*backlog(await database.flow(), 100))
-    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
+    witness = partial(spoken, valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey), spoken=witness)
 
     assert await sweeper.once() == []
 

@@ -18,12 +18,20 @@ from scheduling.job_state import ended as job_state_ended
 from scheduling.job_state import stored_body
 from scheduling.models import Attempt, Priority, Status
 from scheduling.specs import parameters
-from scheduling.statements import SUBMIT, SWEEP_DEADLINES, SWEEP_DUE, SWEEP_LEASES
+from scheduling.statements import (
+    LOST_STREAMS,
+    SUBMIT,
+    SWEEP_DEADLINES,
+    SWEEP_DUE,
+    SWEEP_LEASES,
+)
 from scheduling.sweep import Ended
 from stores.postgres import fetch
 from tests.hot_path import MODEL, Db, spec
 
 NORMAL = int(Priority.NORMAL)
+# No plain stream has been looked at.
+UNSEEN: dict[str, list[UUID]] = {"looked": [], "spoke": []}
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -299,7 +307,7 @@ class TestLease:
         await database.submit(spec(await database.flow()))
         (mine,) = await take(claims)
         await expire(database, mine.id)
-        await fetch(database.pools.durable, SWEEP_LEASES)
+        await fetch(database.pools.durable, SWEEP_LEASES, UNSEEN)
         other = Claims(database.pools, worker="w2", lease_seconds=30)
         (theirs,) = await take(other)
 
@@ -538,7 +546,7 @@ class TestSweep:
         lost, kept = await take(claims, 2)
         await expire(database, lost.id)
 
-        (row,) = await database.rows(SWEEP_LEASES)
+        (row,) = await database.rows(SWEEP_LEASES, **UNSEEN)
 
         assert (row[0], row[2]) == (lost.id, "queued")
         assert await database.status(kept.id) == Status.PROCESSING
@@ -562,12 +570,36 @@ class TestSweep:
         await expire(database, job.id)
         await database.run(f"update scheduling_job set {change}")
 
-        (row,) = await database.rows(SWEEP_LEASES)
+        (row,) = await database.rows(SWEEP_LEASES, **UNSEEN)
 
         assert row[2] == status
         assert Ended.of_row(row).request_id == "asked-7"
         ended, finished = await database.job(job.id, "status, finished_at is not null")
         assert (ended, finished) == (status, True)
+
+    async def test_a_lost_plain_stream_waits_for_its_witness_and_ends_if_it_spoke(
+        self, database: Db, claims: Claims
+    ) -> None:
+        flow = await database.flow()
+        specs = [spec(flow, stream=True), spec(flow), spec(flow, stream=True, source="message")]
+        await database.submit(*specs, spec(flow, stream=True))
+        told, whole, message, silent = await take(claims, 4)
+        for job in (told, whole, message, silent):
+            await expire(database, job.id)
+
+        streams = await database.rows(LOST_STREAMS)
+        unseen = await database.rows(SWEEP_LEASES, **UNSEEN)
+        looked = {"looked": [told.id, silent.id], "spoke": [told.id]}
+        seen = await database.rows(SWEEP_LEASES, **looked)
+
+        assert {row[:2] for row in streams} == {(told.id, 1), (silent.id, 1)}
+        assert {(row[0], row[2]) for row in unseen} == {
+            (whole.id, "queued"),
+            (message.id, "queued"),
+        }
+        assert {(row[0], row[2]) for row in seen} == {(told.id, "failed"), (silent.id, "queued")}
+        columns = "error_code, worker, finished_at is not null"
+        assert await database.job(told.id, columns) == ("attempt_lost", "", True)
 
     async def test_deadlines_end_what_waits_and_nothing_else(
         self, database: Db, claims: Claims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
@@ -18,6 +19,7 @@ from scheduling import pauses, services
 from scheduling.dispatch.claims import Claims
 from scheduling.errors import NotPaused
 from scheduling.models import Held, Job, LevelClock, Pause, Priority, Status
+from scheduling.spoken import spoken
 from scheduling.statements import RESUME_PAUSED, SWEEP_DUE
 from scheduling.sweep import Sweeper
 from scheduling.tickets.queue import TicketQueue
@@ -158,7 +160,8 @@ async def test_a_job_that_comes_due_while_paused_is_held(database: Db) -> None:
 
 
 async def test_the_sweep_mends_what_a_pause_and_its_end_missed(database: Db, valkey: Redis) -> None:
-    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey))
+    witness = partial(spoken, valkey)
+    sweeper = Sweeper(database=database.pools, queues=TicketQueue(valkey), spoken=witness)
     flow = await database.flow()
     (job,) = await database.submit(spec(flow, tenant_id=TENANT))
     await database.run(PAUSE, scope="tenant", key=str(TENANT))

@@ -22,6 +22,7 @@ from scheduling.statements import (
     HOLD_PAUSED,
     LEVEL_SUMMARIES,
     LOAD,
+    LOST_STREAMS,
     QUEUED,
     RELEASE_BACKLOG,
     RESUME_PAUSED,
@@ -57,6 +58,7 @@ select gen_random_uuid(), s.status, case s.status when 'held' then 'due' else ''
                                  when n % 40 < 30 then 'held' else 'processing' end) s(status)
 """
 IDS = [uuid4() for _ in range(8)]
+LOOKED = {"looked": IDS, "spoke": IDS[:1]}
 LEASES = {"id": IDS, "lease_token": IDS}
 FINISHES = finishes(
     [
@@ -115,7 +117,8 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
     ("statement", "values", "indexes"),
     [
         pytest.param(CLAIM, CLAIMS, {"job_claim"}, id="claim"),
-        pytest.param(SWEEP_LEASES, None, {"job_leases"}, id="sweep_leases"),
+        pytest.param(LOST_STREAMS, None, {"job_leases"}, id="lost_streams"),
+        pytest.param(SWEEP_LEASES, LOOKED, {"job_leases"}, id="sweep_leases"),
         pytest.param(SWEEP_DEADLINES, None, {"job_deadlines"}, id="sweep_deadlines"),
         pytest.param(SWEEP_DUE, None, {"job_due", "job_sequence"}, id="sweep_due"),
         pytest.param(QUEUED, {"cap": 100}, {"job_claim"}, id="queued"),

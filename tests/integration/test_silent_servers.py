@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from redis.asyncio import Redis
 
+from conversations.doors.lean.leaving import Leaving
 from conversations.doors.lean.readiness import Readiness
 from llmqueue_project.config import configuration
 from llmqueue_project.embedded.services import Services
@@ -66,7 +67,7 @@ async def test_readiness_tells_within_two_seconds_that_the_database_is_frozen(
     client = Redis.from_url(services.redis_url)
     try:
         async with Database(2) as database:
-            readiness = Readiness(database, client)
+            readiness = Readiness(database, client, Leaving())
             loop = asyncio.get_running_loop()
             with frozen(services.postgres.pid):
                 for _ in range(2):

@@ -11,6 +11,7 @@ from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
 from conversations.doors.lean.backend import Backend
+from conversations.doors.lean.leaving import Leaving
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.routes import Door, Routes
 from conversations.doors.lean.wire import Exchange, HungUp, Receive, Scope, Send
@@ -30,6 +31,7 @@ class LeanApplication:
 
     def __init__(self, memory: Memory, doors: Sequence[Door]) -> None:
         self._memory = memory
+        self._leaving = memory.of(Leaving)
         self._routes = Routes(doors)
         self._backend: Backend | None = None
         self._opening = asyncio.Lock()
@@ -49,7 +51,13 @@ class LeanApplication:
         path = scope["path"]
         found, parameters = self._routes.find(path)
         exchange = Exchange(
-            scope, receive, send, errors=found.errors, parameters=parameters, label=found.label
+            scope,
+            receive,
+            send,
+            errors=found.errors,
+            parameters=parameters,
+            label=found.label,
+            leaving=self._leaving,
         )
         try:
             backend = self._backend or await self._opened()

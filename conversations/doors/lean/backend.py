@@ -24,6 +24,7 @@ from balancing.endpoints.registry import (
 )
 from conversations.access import flows, keys
 from conversations.access.keys import Caller, VerifiedKeys
+from conversations.doors.lean.leaving import Leaving
 from conversations.doors.lean.readiness import Readiness
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.rule_reader import RuleReader
@@ -66,7 +67,8 @@ class Backend:
         self.database = Database(self.config.web.database_pool_size)
         self.listener = Listener(self.valkey, self.database)
         self.rules = RuleReader(self.database)
-        self.readiness = Readiness(self.database, self.valkey, self._set_aside)
+        leaving = memory.of(Leaving)
+        self.readiness = Readiness(self.database, self.valkey, leaving, self._set_aside)
         self._intake = Intake(self.database, self.valkey)
         self._keys = memory.of(VerifiedKeys)
         self._known_rules = memory.of(KnownRules)
@@ -98,6 +100,7 @@ class Backend:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
         await self.listener.stop()
+        await self._intake.settle()
         await self.database.__aexit__(None, None, None)
         await self.valkey.aclose()
 

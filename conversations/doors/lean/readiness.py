@@ -13,12 +13,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from conversations.doors.lean.leaving import Leaving
 from scheduling import job_state
 from stores.postgres import Database
 
 log = structlog.get_logger(__name__)
 READY_SECONDS = 1.0
 PATIENCE_SECONDS = 1.5
+LEAVING = b'{"status":"shutting_down"}'
 DOWN = (psycopg.Error, RedisError, TimeoutError, OSError)
 
 
@@ -26,6 +28,7 @@ class Readiness:
     """Whether the servers of a process answer. They are asked at most once a second.
 
     Args:
+        leaving: a process that leaves is not ready, whatever its servers say.
         set_aside: how many rows cannot be used, by what they are. They are told, and change
             nothing: everything else is served.
         clock: seconds that only go forward.
@@ -35,9 +38,11 @@ class Readiness:
         self,
         database: Database,
         valkey: Redis,
+        leaving: Leaving,
         set_aside: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._leaving = leaving
         self._set_aside = set_aside
         self._postgres = _Probe("postgresql", lambda: job_state.check_schema(database))
         self._valkey = _Probe("valkey", lambda: valkey.ping())
@@ -48,6 +53,8 @@ class Readiness:
 
     async def answer(self) -> tuple[int, bytes]:
         """HTTP status and JSON body."""
+        if self._leaving.begun:
+            return 503, LEAVING
         async with self._probing:
             if self._clock() >= self._until:
                 self._answer = await self._components()

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import Counter
 
 from conversations.doors.lean import encodings
+from conversations.doors.lean.leaving import Leaving, ShuttingDown
 from conversations.doors.lean.refusals import ErrorFormat, Refusal
 
 Scope = MutableMapping[str, Any]
@@ -36,15 +37,18 @@ class Exchange:
         errors: how its door writes a refusal.
         parameters: what the path has where the route names a part of it.
         label: the path's name in the metrics.
+        leaving: the process's way out, which may cut the answer.
 
     Attributes:
         begun: whether an answer has begun. A refusal can then only end it.
     """
 
     __slots__ = (
+        "_ended",
         "_errors",
         "_is_json",
         "_label",
+        "_leaving",
         "_receive",
         "_scope",
         "_send",
@@ -62,14 +66,17 @@ class Exchange:
         errors: ErrorFormat,
         parameters: tuple[str, ...] = (),
         label: str = "other",
+        leaving: Leaving | None = None,
     ) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._errors = errors
         self._label = label
+        self._leaving = leaving or Leaving()
         self.parameters = parameters
         self.begun = False
+        self._ended = False
         self._is_json = False
         self._sent: dict[bytes, bytes] | None = None
 
@@ -121,6 +128,7 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, body: bytes, *, more: bool = True) -> None:
+        self._ended = not more
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def answer(self, status: int, body: bytes, headers: Headers = ()) -> None:
@@ -149,15 +157,21 @@ class Exchange:
 
         Raises:
             HungUp: the client went away.
+            ShuttingDown: this process goes away.
         """
         working = asyncio.ensure_future(work)
         watching = asyncio.create_task(self._hang_up())
+        self._leaving.hold(working)
         try:
             await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 raise HungUp
-            await working
+            if not working.cancelled():
+                await working
+            elif not self._ended:
+                raise ShuttingDown
         finally:
+            self._leaving.release(working)
             for task in (working, watching):
                 task.cancel()
             await asyncio.gather(working, watching, return_exceptions=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from conversations.doors.lean.backend import Backend
+from conversations.doors.lean.leaving import ShuttingDown
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.wire import Exchange, HungUp
 from conversations.doors.openai.patience import early_headers_seconds
@@ -38,7 +39,7 @@ async def _parsed(raw: bytes, api: Api) -> Completion:
 
 
 async def _serve(backend: Backend, exchange: Exchange, api: Api) -> None:
-    """Answer one request; a client that hangs up cancels its job."""
+    """Answer one request; a client that hangs up, or is cut off, cannot come back: its job ends."""
     request_id = usable_request_id(exchange.header("x-request-id"))
     try:
         caller = await backend.caller(exchange)
@@ -55,5 +56,8 @@ async def _serve(backend: Backend, exchange: Exchange, api: Api) -> None:
         await exchange.unless_hung_up(reply.stream() if request.stream else reply.whole())
     except HungUp:
         await backend.cancel(spec.id)
+    except ShuttingDown as refusal:
+        await backend.cancel(spec.id)
+        await exchange.refuse(refusal, [("x-request-id", request_id)])
     finally:
         backend.listener.forget(waiter)

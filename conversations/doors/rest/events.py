@@ -17,6 +17,7 @@ import orjson
 from conversations.access.users import bound_to
 from conversations.doors.lean import sse
 from conversations.doors.lean.backend import Backend
+from conversations.doors.lean.leaving import ShuttingDown
 from conversations.doors.lean.refusals import Refusal
 from conversations.doors.lean.routes import Door, Route
 from conversations.doors.lean.wire import Exchange, HungUp
@@ -32,6 +33,7 @@ from stores.postgres import read
 # Both numbers fit into 64 bits: Valkey refuses stream ids with larger ones.
 # Of so many events one is preceded by a look whether the job is still held.
 HELD_TICKS = 5
+GOES_ON = "the request goes on: reconnect with Last-Event-ID"
 _MARK = re.compile(r"[0-9]{1,9}\.[0-9]{1,18}")
 JOB_OF_MESSAGE = """
 select job_id from conversations_message
@@ -48,6 +50,8 @@ async def _serve(backend: Backend, exchange: Exchange) -> None:
         await exchange.unless_hung_up(_follow(backend, exchange, waiter, job))
     except HungUp:
         return
+    except ShuttingDown:
+        raise ShuttingDown(GOES_ON) from None
     finally:
         backend.listener.forget(waiter)
 

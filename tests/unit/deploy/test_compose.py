@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from llmqueue_project.config import ROOT
-from llmqueue_project.config_sections import SchedulingConfig
+from llmqueue_project.config_sections import SchedulingConfig, WebConfig
 
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 SECRETS = {
@@ -64,6 +64,16 @@ def test_clients_addresses_are_the_proxys_word(services: dict[str, Any]) -> None
 
     assert trusted == "${LLMQUEUE_TRUSTED_PROXIES:-1}"
     assert "X-Forwarded-For" in (ROOT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
+
+
+def test_web_is_given_time_to_leave(services: dict[str, Any]) -> None:
+    web, patience = WebConfig(), 0.0
+    for option in services["web"]["command"]:
+        if option.startswith("--workers-kill-timeout="):
+            patience = float(option.partition("=")[2])
+
+    assert patience > web.shutdown_accept_seconds + web.shutdown_grace_seconds
+    assert float(services["web"]["stop_grace_period"].removesuffix("s")) > patience
 
 
 def test_workers_are_given_time_to_finish(services: dict[str, Any]) -> None:

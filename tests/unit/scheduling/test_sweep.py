@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from scheduling.models import Priority, Status
 from scheduling.pauses import PAUSES
 from scheduling.statements import (
     HOLD_PAUSED,
+    LOST_STREAMS,
     QUEUED,
     RESUME_PAUSED,
     SWEEP_DEADLINES,
@@ -36,11 +37,13 @@ class StubDatabase:
     def __init__(self, found: dict[str, list[Row]] | None = None, *, locked: bool = False) -> None:
         self.found = {TRY_LOCK: [(not locked,)], QUEUED: counts(), **(found or {})}
         self.ran: list[str] = []
+        self.values: dict[str, dict[str, Any]] = {}
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Run]:
-        async def run(statement: str, **_: Any) -> list[Row]:
+        async def run(statement: str, **values: Any) -> list[Row]:
             self.ran.append(statement)
+            self.values[statement] = values
             return self.found.get(statement, [])
 
         yield run
@@ -69,7 +72,11 @@ def moved(status: Status, job_id: UUID = JOB, level: Priority = Priority.NORMAL)
 
 
 def sweeper(database: StubDatabase, queues: StubQueues | None = None) -> Sweeper:
-    return Sweeper(database=database, queues=queues or StubQueues())
+    return Sweeper(database=database, queues=queues or StubQueues(), spoken=nobody)
+
+
+async def nobody(_attempts: Mapping[UUID, int]) -> Collection[UUID]:
+    return ()
 
 
 async def rounds(database: StubDatabase, count: int) -> list[list[str]]:
@@ -104,7 +111,13 @@ async def test_after_an_outage_leases_are_left_alone_until_they_can_have_been_re
                 yield run
 
     database = Outage()
-    made = Sweeper(database=database, queues=StubQueues(), grace_seconds=10.0, clock=lambda: now[0])
+    made = Sweeper(
+        database=database,
+        queues=StubQueues(),
+        spoken=nobody,
+        grace_seconds=10.0,
+        clock=lambda: now[0],
+    )
     with pytest.raises(psycopg.OperationalError):
         await made.once()
     away[0] = False
@@ -130,6 +143,33 @@ async def test_a_worker_that_began_in_an_outage_leaves_leases_alone_too() -> Non
     now[0] = 110.1
     await made.once()
     assert SWEEP_LEASES in database.ran
+
+
+async def test_the_witness_tells_which_lost_streams_have_sent_text() -> None:
+    told, silent = UUID(int=1), UUID(int=2)
+    database = StubDatabase({LOST_STREAMS: [(told, 2), (silent, 1)]})
+    asked: dict[UUID, int] = {}
+
+    async def spoken(attempts: Mapping[UUID, int]) -> Collection[UUID]:
+        asked.update(attempts)
+        return {told}
+
+    await Sweeper(database=database, queues=StubQueues(), spoken=spoken).once()
+
+    assert asked == {told: 2, silent: 1}
+    assert database.values[SWEEP_LEASES] == {"looked": [told, silent], "spoke": [told]}
+
+
+@pytest.mark.parametrize("error", [RedisConnectionError("away"), TimeoutError()])
+async def test_lost_streams_wait_while_their_witness_is_away(error: Exception) -> None:
+    database = StubDatabase({LOST_STREAMS: [(JOB, 1)]})
+
+    async def spoken(_attempts: Mapping[UUID, int]) -> Collection[UUID]:
+        raise error
+
+    await Sweeper(database=database, queues=StubQueues(), spoken=spoken).once()
+
+    assert database.values[SWEEP_LEASES] == {"looked": [], "spoke": []}
 
 
 async def test_it_returns_the_jobs_that_ended() -> None:
@@ -229,7 +269,7 @@ async def test_a_round_is_the_statements_in_their_order() -> None:
 
     assert ran == list(
         named(
-            "SWEEP_LEASES SWEEP_DEADLINES SWEEP_DUE",
+            "LOST_STREAMS SWEEP_LEASES SWEEP_DEADLINES SWEEP_DUE",
             "HOLD_PAUSED RESUME_PAUSED RELEASE_BACKLOG SETTLE QUEUED",
         )
     )

@@ -24,7 +24,7 @@ def _events() -> dict[str, Any]:
             },
             "401": {"description": "1011: no valid API key"},
             "404": {"description": "1004: no such message"},
-            "503": {"description": "2003, 2006: try again after Retry-After"},
+            "503": {"description": "2003, 2006, 2007: try again after Retry-After"},
         },
     )
     identifier = {"name": "message_id", "in": "path", "required": True}

@@ -14,6 +14,7 @@ _BY_CODE = {
     "queue_full": Code.QUEUE_FULL,
     "maintenance": Code.MAINTENANCE,
     "overloaded": Code.OVERLOADED,
+    "shutting_down": Code.SHUTTING_DOWN,
 }
 _BY_STATUS = {
     401: Code.UNAUTHENTICATED,

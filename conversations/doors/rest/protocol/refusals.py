@@ -40,6 +40,7 @@ class Code(IntEnum):
     QUEUE_UNAVAILABLE = 2003, 503, "The queue is not available"
     SCHEDULER_ERROR = 2004, 500, "The request could not be served"
     OVERLOADED = 2006, 503, "Too much is asked of this server at once"
+    SHUTTING_DOWN = 2007, 503, "This server is shutting down"
     CONFIGURATION_ERROR = 2005, 500, "The server is not configured for this"
 
 

@@ -788,6 +788,29 @@ class TestStopping:
         assert world.claims.finished == []
         assert world.pool.released == [1]
 
+    @pytest.mark.parametrize(
+        ("step", "streamed", "ends"),
+        [
+            pytest.param(for_ever, True, ["attempt_lost"], id="its client has text"),
+            pytest.param(silent, True, [], id="its client has nothing"),
+            pytest.param(for_ever, False, [], id="it is answered in one piece"),
+        ],
+    )
+    async def test_shutting_down_ends_a_plain_stream_that_spoke(
+        self, step: Step, streamed: bool, ends: list[str]
+    ) -> None:
+        world = World(StubClient(step))
+        job = claimed(stream=streamed)
+        task = world.begin(job)
+        await settled()
+
+        world.runner.stop(job.id, Stop.SHUTDOWN)
+        await task
+
+        assert [finish.error_code for finish in world.claims.finished] == ends
+        assert len(world.claims.returned) == (0 if ends else 1)
+        assert RESET not in world.outbox.kinds or not ends
+
     async def test_the_first_reason_counts(self) -> None:
         world = World(StubClient(for_ever))
         job = claimed()

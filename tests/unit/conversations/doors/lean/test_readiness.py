@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ValkeyAway
 
+from conversations.doors.lean.leaving import Leaving
 from conversations.doors.lean.readiness import READY_SECONDS, Readiness
 from tests.hot_path import Db
 
@@ -26,7 +27,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def readiness(database: Db, valkey: Redis, clock: Clock) -> Readiness:
-    return Readiness(database.pools, valkey, clock=clock)
+    return Readiness(database.pools, valkey, Leaving(), clock=clock)
 
 
 async def test_servers_that_answer(readiness: Readiness) -> None:
@@ -57,10 +58,23 @@ async def test_they_are_asked_once_a_second(
     assert (status, orjson.loads(raw)["components"]["valkey"]["status"]) == (503, "down")
 
 
+async def test_a_process_that_leaves_is_not_ready_from_then_on(
+    database: Db, valkey: Redis, clock: Clock
+) -> None:
+    leaving = Leaving()
+    readiness = Readiness(database.pools, valkey, leaving, clock=clock)
+    before, _ = await readiness.answer()
+
+    leaving.begun = True
+
+    status, raw = await readiness.answer()
+    assert (before, status, orjson.loads(raw)) == (200, 503, {"status": "shutting_down"})
+
+
 async def test_rows_that_cannot_be_used_are_told_and_change_nothing(
     database: Db, valkey: Redis
 ) -> None:
-    readiness = Readiness(database.pools, valkey, lambda: {"endpoints": 2})
+    readiness = Readiness(database.pools, valkey, Leaving(), lambda: {"endpoints": 2})
 
     status, raw = await readiness.answer()
 

@@ -21,6 +21,7 @@ from conversations.doors.rest.protocol.lean_errors import RestErrors
         (429, "too_many", 1009, "rate_limited"),
         (503, "unavailable", 2003, "queue_unavailable"),
         (503, "overloaded", 2006, "overloaded"),
+        (503, "shutting_down", 2007, "shutting_down"),
         (500, "internal_error", 2004, "scheduler_error"),
         (502, "whatever", 2004, "scheduler_error"),
     ],
