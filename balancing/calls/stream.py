@@ -16,15 +16,18 @@ from balancing.calls.chunks import chunks_of
 from balancing.calls.events import DONE, LARGE, Cutter, Event
 from balancing.calls.halves import Halves
 from balancing.calls.reading import GRACE_SECONDS, Body, Reading
-from balancing.calls.refusals import error_inside, is_error
-from balancing.calls.soundness import holds_answer
+from balancing.calls.refusals import error_inside, failure_of, is_error
+from balancing.calls.soundness import failed_choice, holds_answer
 from balancing.calls.usage import take_usage
-from balancing.errors import UNKNOWN_SHAPE, Broken
+from balancing.errors import UNKNOWN_SHAPE, Broken, CallError
 from balancing.kinds.assembly import Assembly
 
 Json = dict[str, Any]
 # A text that comes in one huge piece is handed on in pieces of so many characters.
 PIECE_CHARACTERS = 256 * 1024
+_PINGS = (b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat")
+# What makes a choice an unusual one.
+_ODD = frozenset({"message", "error"})
 
 
 async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading) -> Answer:
@@ -45,12 +48,17 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
         for event in cutter.feed(data):
             if type(event) is Event and len(event.payload) > LARGE:
                 await asyncio.sleep(0)
-            if stream.take(event) and stream.finished:
-                ends_at = now() + GRACE_SECONDS
+            try:
+                if stream.take(event) and stream.finished:
+                    ends_at = now() + GRACE_SECONDS
+            except CallError:
+                # What goes wrong behind a finished answer is not the answer's.
+                if not stream.finished:
+                    raise
             if stream.done:
                 return stream.end()
         data = await (body.read_until(ends_at) if stream.finished else body.read())
-    for event in cutter.end() if data is not None else ():
+    for event in cutter.end() if data is not None and not stream.finished else ():
         if not stream.done:
             stream.take(event)
     return stream.end(body.broken)
@@ -100,12 +108,15 @@ class Stream:
 
     def _take_other(self, event: Event) -> bool:
         """An event without an object."""
-        if event.payload.strip() == DONE:
+        if event.payload.strip(b' "').upper() == DONE:
             self.done = True
         elif event.name == b"error":
             text = event.payload.decode("utf-8", "replace")
             raise error_inside(text if event.found is None else event.found, text)
-        elif event.payload != b"null":
+        elif isinstance(event.found, list) and all(isinstance(each, dict) for each in event.found):
+            spoke = [self.take(each) for each in event.found]
+            return any(spoke)
+        elif not _is_ping(event):
             what = "JSON" if event.found is None else "an object"
             raise Broken("malformed", f"the endpoint sent a chunk that is not {what}")
         return False
@@ -113,7 +124,12 @@ class Stream:
     def _take_chunk(self, chunk: Json, *, odd: bool = False, size: int = 0) -> bool:
         try:
             choices = chunk.get("choices")
-            if not choices or None in choices or "error" in chunk or "message" in choices[0]:
+            if (
+                not choices
+                or None in choices
+                or "error" in chunk
+                or not _ODD.isdisjoint(choices[0])
+            ):
                 return self._take_odd(chunk, odd=odd)
             if odd or self._halves.waiting:
                 self._halves.mend(chunk)
@@ -130,6 +146,8 @@ class Stream:
             # A ping in an object. Clients take no chunk without choices.
             return False
         choices = chunk["choices"] = [c for c in choices or () if c is not None]
+        if failed := failed_choice(chunk):
+            raise failure_of(failed)
         if choices and "message" in choices[0] and "delta" not in choices[0]:
             return self._take_whole(chunk)
         if odd or self._halves.waiting:
@@ -168,6 +186,8 @@ class Stream:
     def _note_end(self, assembly: Assembly) -> None:
         if self.finished:
             self._goes_on = assembly.tokens > self._pieces
+        if assembly.failed is not None:
+            raise failure_of(assembly.failed)
         has_all = not assembly.unfinished and assembly.choices >= self._asked_choices()
         self.finished = has_all and not self._goes_on
         self._pieces = assembly.tokens
@@ -197,7 +217,7 @@ class Stream:
         answer.text = assembly.text
         take_usage(answer, assembly.usage, self._reading.call)
         if answer.completion_tokens is None:
-            answer.completion_tokens = assembly.tokens
+            answer.completion_tokens, answer.estimated = assembly.tokens, True
         return answer
 
     def _asked_choices(self) -> int:
@@ -206,6 +226,13 @@ class Stream:
             return 1
         asked = orjson.loads(body).get("n")
         return asked if isinstance(asked, int) else 1
+
+
+def _is_ping(event: Event) -> bool:
+    """Whether an event without an object only says that the server is alive."""
+    if event.found is None and event.payload != b"null":
+        return bool(event.name) or event.payload.lower().strip(b" .:-") in _PINGS
+    return not event.found or isinstance(event.found, bool | int | float)
 
 
 def _piece(chunk: Json) -> Piece:
