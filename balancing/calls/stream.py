@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import orjson
 
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
-from balancing.calls.chunks import chunks_of
+from balancing.calls.chunks import chunks_of, parts_of
 from balancing.calls.events import DONE, LARGE, Cutter, Event
 from balancing.calls.halves import Halves
 from balancing.calls.reading import GRACE_SECONDS, Body, Reading
@@ -23,8 +23,6 @@ from balancing.errors import UNKNOWN_SHAPE, Broken, CallError
 from balancing.kinds.assembly import Assembly
 
 Json = dict[str, Any]
-# A text that comes in one huge piece is handed on in pieces of so many characters.
-PIECE_CHARACTERS = 256 * 1024
 _PINGS = (b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat")
 # What makes a choice an unusual one.
 _ODD = frozenset({"message", "error"})
@@ -56,12 +54,18 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
                 if not stream.finished:
                     raise
             if stream.done:
-                return stream.end()
+                return await _ended(stream)
         data = await (body.read_until(ends_at) if stream.finished else body.read())
     for event in cutter.end() if data is not None and not stream.finished else ():
         if not stream.done:
             stream.take(event)
-    return stream.end(body.broken)
+    return await _ended(stream, body.broken)
+
+
+async def _ended(stream: Stream, broken: Exception | None = None) -> Answer:
+    if stream.is_large:
+        return await asyncio.to_thread(stream.end, broken)
+    return stream.end(broken)
 
 
 class Stream:
@@ -70,11 +74,13 @@ class Stream:
     Attributes:
         done: whether the endpoint has said that nothing follows.
         finished: whether the answer is complete: all choices that were asked for have an end.
+        is_large: whether it is better put together beside the event loop.
     """
 
     def __init__(self, reading: Reading) -> None:
         self.done = False
         self.finished = False
+        self.is_large = False
         # Pieces that had come when it was finished. If more follow, finish reasons say nothing.
         self._pieces = 0
         self._goes_on = False
@@ -176,7 +182,8 @@ class Stream:
         if self._streamed:
             piece = Piece.CONTENT if spoke else _piece(chunk)
             if size > LARGE:
-                for part in _parts(chunk):
+                self.is_large = self._translator is None
+                for part in parts_of(chunk):
                     self._on_chunk(tolerant.write(part), piece)
             else:
                 # orjson reads deeper nesting than it writes; writing refuses such a chunk.
@@ -238,23 +245,6 @@ def _is_ping(event: Event) -> bool:
 def _piece(chunk: Json) -> Piece:
     """What a chunk holds that says nothing."""
     return Piece.USAGE if not chunk["choices"] and chunk.get("usage") else Piece.FRAME
-
-
-def _parts(chunk: Json) -> Iterator[Json]:
-    """A chunk whose one text is huge, as several: readers on the way have limits."""
-    choices = chunk["choices"]
-    delta = choices[0].get("delta") if len(choices) == 1 else None
-    delta = delta if isinstance(delta, dict) else {}
-    text = delta.get("content")
-    if not isinstance(text, str):
-        yield chunk
-        return
-    last = {**chunk, "choices": [{**choices[0], "delta": {**delta, "content": ""}}]}
-    for at in range(0, len(text), PIECE_CHARACTERS):
-        part = {"content": text[at : at + PIECE_CHARACTERS]}
-        choice = {"index": choices[0].get("index"), "delta": part, "finish_reason": None}
-        yield {**chunk, "choices": [choice]}
-    yield last
 
 
 def _translated(make: Callable[[], Iterable[Json]]) -> list[Json]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
-from balancing.calls.chunks import chunks_of, text_of
+from balancing.calls.chunks import chunks_of, parts_of, text_of
 from balancing.calls.events import LARGE, JsonLines, begins_with_a_chunk, is_chunk
 from balancing.calls.reading import GRACE_SECONDS, Body, Reading
 from balancing.calls.refusals import error_inside, failure_of, is_error
@@ -184,7 +184,8 @@ def _streamed(whole: Json, reading: Reading) -> _Streamed:
         chunks = list(chunks_of(whole, reading.call.api))
     except UNKNOWN_SHAPE:
         raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
-    return [(_written(chunk), piece) for chunk, piece in chunks]
+    parts = ((part, piece) for chunk, piece in chunks for part in parts_of(chunk))
+    return [(_written(part), piece) for part, piece in parts]
 
 
 def _written(value: Json) -> str:
