@@ -322,6 +322,17 @@ TABLE: tuple[Row, ...] = (
         ),
         statuses=_SERVER,
     ),
+    Row(
+        Fault.BUSY,
+        "servers and gateways that say so with a status of the client's (LM Studio, TGI, One API)",
+        texts=_any(
+            r"^(the )?model (\S{1,100} )?is (still |currently )?(being )?load(ing|ed)",
+            r"^loading model",
+            r"^model (is )?too busy",
+            r"^(rate limit|too many requests|server (is )?(busy|overloaded))",
+        ),
+        statuses=frozenset({400, 404, 409, 424, 425}),
+    ),
 )
 
 # Concern our credential, the path or the server (424: TGI's failed generation, 434: Z.ai's missing

@@ -9,6 +9,7 @@ a worker has its one entry posted by `post_ends`.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,8 +45,11 @@ end
 STARTED, DELTA, USAGE, RESET, FINAL = "s", "d", "u", "r", "f"
 _MOST_WAITING = 100_000
 _MOST_POSTED = 1000  # jobs in a pipeline
-# Valkey closes a subscriber that lags by 32 MB, and with it the mailbox of a whole web process.
-_MOST_AT_ONCE = 4 * 1024 * 1024
+# Characters of one letter, and the pause behind it while more of them wait: a web process reads
+# that much meanwhile. Valkey closes a subscriber that lags by 32 MB, and with it the mailbox of all
+# its clients; and what lags in a mailbox is in the way of their answers.
+_MOST_AT_ONCE = 512 * 1024
+_PAUSE_SECONDS = 0.02
 
 
 def stream_key(job_id: UUID) -> str:
@@ -210,7 +214,10 @@ class Outbox:
     async def _flush(self) -> None:
         try:
             while self._waiting:
+                is_part = self._size > _MOST_AT_ONCE
                 await self._send(self._taken())
+                if is_part:
+                    await asyncio.sleep(_PAUSE_SECONDS)
                 if self._waiting and not any(_is_urgent(e) for e in self._waiting):
                     loop = asyncio.get_running_loop()
                     self._timer = loop.call_later(self._flush_seconds, self._start)
@@ -219,10 +226,18 @@ class Outbox:
             self._flushing = None
 
     def _taken(self) -> list[_Entry]:
-        """The entries that are sent at once: all, unless they are many megabytes."""
+        """The entries that are sent at once: all, unless they are large.
+
+        Then those of the jobs with the least to send go first, so that they do not wait behind the
+        megabytes of another.
+        """
         if self._size <= _MOST_AT_ONCE:
             entries, self._waiting, self._size = self._waiting, [], 0
             return entries
+        sizes: dict[UUID, int] = defaultdict(int)
+        for entry in self._waiting:
+            sizes[entry.stream.job_id] += len(entry.data)
+        self._waiting.sort(key=lambda entry: sizes[entry.stream.job_id])
         size = count = 0
         while size < _MOST_AT_ONCE and count < len(self._waiting):
             size += len(self._waiting[count].data)

@@ -8,6 +8,8 @@ from typing import Any
 from balancing.calls.answer import Piece
 
 Json = dict[str, Any]
+# A text that comes in one huge piece is handed on in pieces of so many characters.
+PIECE_CHARACTERS = 256 * 1024
 
 
 def chunks_of(whole: Json, api: str) -> Iterator[tuple[Json, Piece]]:
@@ -67,3 +69,44 @@ def text_of(whole: Json) -> str:
         texts = [part.get("text") for part in text if isinstance(part, dict)]
         text = "".join(each for each in texts if isinstance(each, str))
     return text if isinstance(text, str) else ""
+
+
+def parts_of(chunk: Json) -> Iterator[Json]:
+    """A chunk with a huge text, or a call with huge arguments, as several: readers have limits."""
+    choices = chunk["choices"]
+    found = choices[0].get("delta") if len(choices) == 1 else None
+    delta: Json = found if isinstance(found, dict) else {}
+    huge = _huge(delta)
+    if not huge:
+        yield chunk
+        return
+    first, index = choices[0], choices[0].get("index")
+    parts = [{**delta, **{name: _without(delta[name]) for name in huge}}]
+    for name, text in huge.items():
+        for at in range(0, len(text), PIECE_CHARACTERS):
+            piece = text[at : at + PIECE_CHARACTERS]
+            parts.append({name: _call(delta[name], piece) if name == "tool_calls" else piece})
+    for part in parts:
+        yield {**chunk, "choices": [{"index": index, "delta": part, "finish_reason": None}]}
+    yield {**chunk, "choices": [{**first, "delta": {}}]}
+
+
+def _huge(delta: Json) -> dict[str, str]:
+    texts = {name: text for name, text in delta.items() if isinstance(text, str)}
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list) and len(calls) == 1 and isinstance(calls[0], dict):
+        arguments = (calls[0].get("function") or {}).get("arguments")
+        if isinstance(arguments, str):
+            texts["tool_calls"] = arguments
+    return {name: text for name, text in texts.items() if len(text) > PIECE_CHARACTERS}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, str):
+        return ""
+    function = {**value[0]["function"], "arguments": ""}
+    return [{**value[0], "function": function}]
+
+
+def _call(calls: Any, part: str) -> list[Json]:
+    return [{"index": calls[0].get("index", 0), "function": {"arguments": part}}]

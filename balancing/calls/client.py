@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.connection import Stale, use
 from balancing.calls.events import LARGE
 from balancing.calls.reader import read_answer
-from balancing.calls.reading import Body, Reading, read_at_most
+from balancing.calls.reading import GRACE_SECONDS, Body, Reading, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
 from balancing.calls.timer import CallTimer, Phase
 from balancing.endpoints.credentials import Unreadable
@@ -201,10 +201,22 @@ def call_errors(timer: CallTimer) -> Iterator[None]:
 
 
 async def _refusal(response: aiohttp.ClientResponse, credential: str, sent: str = "") -> CallError:
-    text = (await read_at_most(response, LARGEST_REFUSAL)).decode("utf-8", "replace")
+    text = (await _said(response)).decode("utf-8", "replace")
     headers = {name.lower(): value for name, value in response.headers.items()}
     host = response.url.host or ""
     return error_of(Refusal(response.status, text, headers, host), credential, sent=sent)
+
+
+async def _said(response: aiohttp.ClientResponse) -> bytes:
+    """What comes with a refusal; its status is enough where the rest does not come."""
+    parts: list[bytes] = []
+    with suppress(aiohttp.ClientError, OSError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            async for part in response.content.iter_any():
+                parts.append(part)
+                if sum(map(len, parts)) > LARGEST_REFUSAL:
+                    break
+    return b"".join(parts)
 
 
 def _describe(error: BaseException) -> str:

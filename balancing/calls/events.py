@@ -220,6 +220,9 @@ def _value(text: bytes) -> bytes:
 
 def _event(payload: bytes, name: bytes = b"") -> Event:
     payload = payload.strip()
+    while payload.startswith(b"data:"):
+        # A gateway that makes events of another server's events.
+        payload = payload[5:].lstrip()
     try:
         return Event(payload, orjson.loads(payload), name)
     except orjson.JSONDecodeError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import aiohttp
 from balancing.calls import tolerant
 from balancing.calls.answer import OnChunk
 from balancing.calls.timer import CallTimer
-from balancing.errors import Broken, TooLarge
+from balancing.errors import Broken, TooLarge, Unparsable
 from balancing.kinds.call import Call
 from balancing.kinds.contract import EndpointKind
 from llmqueue_project.config import configuration
@@ -20,6 +21,9 @@ from llmqueue_project.config import configuration
 GRACE_SECONDS = 3.0
 # The same once the token counts have come.
 COUNTED_GRACE_SECONDS = 0.25
+# How a body in gzip begins, and no other answer. Some gateways do not say that theirs is.
+_GZIP = b"\x1f"
+_GZIP_BITS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Body:
         self._content = response.content
         self._timer = timer
         self._size = 0
+        self._unpacker: Any = None
         self._limit = configuration().balancing.largest_answer_bytes
 
     @property
@@ -69,15 +74,29 @@ class Body:
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise
+            if not self._size and "content-encoding" in str(error):
+                raise Unparsable(
+                    "content_encoding", f"the answer's label is wrong: {error}"
+                ) from None
             self.broken = error
             # aiohttp's own methods raise from here on, and would hide what came before.
             data = self._content._read_nowait(-1)
         if data:
             self._timer.progressed()
+            if self._unpacker is not None or (not self._size and data.startswith(_GZIP)):
+                data = self._unpacked(data) or await self.read()
             self._size += len(data)
             if self._size > self._limit:
                 raise too_large(self._limit)
         return data
+
+    def _unpacked(self, data: bytes) -> bytes:
+        self._unpacker = self._unpacker or zlib.decompressobj(_GZIP_BITS)
+        try:
+            unpacked: bytes = self._unpacker.decompress(data, self._limit)
+        except zlib.error as error:
+            raise Unparsable("content_encoding", f"the answer is no whole gzip: {error}") from None
+        return unpacked
 
     async def read_until(self, end: float) -> bytes | None:
         """The next bytes, or None if the loop's clock reaches `end` first."""

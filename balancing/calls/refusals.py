@@ -13,7 +13,7 @@ import orjson
 
 from balancing.calls import tolerant
 from balancing.calls.waits import told_seconds
-from balancing.errors import QUOTA_SECONDS, Busy, CallError, Exhausted, Refused, Unavailable
+from balancing.errors import QUOTA_SECONDS, Broken, Busy, CallError, Exhausted, Refused, Unavailable
 from balancing.faults import Evidence, Fault, fault_of
 from balancing.kinds.error_codes import codes_of, status_of
 from balancing.kinds.error_object import (
@@ -21,12 +21,15 @@ from balancing.kinds.error_object import (
     error_object,
     text_of,
     text_of_page,
+    text_of_torn,
     without_secrets,
 )
+from balancing.kinds.said import WITH_CALLS
 
 LARGEST_REFUSAL = 64 * 1024
 # What a provider adds to its message is told up to this size; all of it is searched for secrets.
 LARGEST_TOLD = 8 * 1024
+LONGEST_REASON = 40
 # Fields of answers, streamed or whole, of all kinds of endpoints; fields of foreign errors.
 _ANSWERS = ("data", "usage", "candidates", "embeddings", "content", "delta")
 _FOREIGN_ERRORS = (
@@ -81,6 +84,16 @@ def error_inside(found: Any, sent: str = "") -> CallError:
         found = None
     message = text_of(found) or "the endpoint reports an error without a text"
     return discreet(_Report(0, found, message, {}, sent).error())
+
+
+def failure_of(choice: dict[str, Any]) -> CallError:
+    """The error to raise for a choice that reports a failure."""
+    if choice.get("error"):
+        return error_inside({"error": choice["error"]}, "")
+    reason = str(choice.get("finish_reason"))[:LONGEST_REASON]
+    if reason in WITH_CALLS:
+        return Broken("empty_answer", f"the answer ended with {reason!r}, and holds no call")
+    return Unavailable("endpoint_error", f"the answer ended with the finish reason {reason!r}")
 
 
 def discreet(error: CallError, secrets: Collection[str] = (), host: str = "") -> CallError:
@@ -146,10 +159,10 @@ class _Report:
 def _parsed(text: str) -> tuple[Any, str]:
     """The body as an object, and its text; an object that cannot be written again is none."""
     try:
-        found = orjson.loads(text)
+        found = tolerant.whole(tolerant.read(text.encode("utf-8", "replace")))
         orjson.dumps(found)
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return None, text_of_page(text)
+    except (ValueError, TypeError, RecursionError):
+        return None, text_of_page(text) or text_of_torn(text)
     return found, text_of(found)
 
 

@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# What a message may hold beside its role. Empty ones say nothing.
-_SAID = (
-    "content",
-    "tool_calls",
-    "function_call",
-    "refusal",
-    "reasoning_content",
-    "reasoning",
-    "reasoning_details",
-    "audio",
-    "images",
-)
+from balancing.kinds.said import FAILED, NOT_YET, WITH_CALLS, says
 
 
 def holds_answer(answer: dict[str, Any], api: str) -> bool:
@@ -43,7 +32,22 @@ def _is_vector(item: Any) -> bool:
 def _is_choice(choice: Any) -> bool:
     if not isinstance(choice, dict):
         return False
-    if choice.get("finish_reason") or choice.get("text"):
+    reason, message = choice.get("finish_reason"), choice.get("message")
+    fields = message.items() if isinstance(message, dict) else ()
+    if choice.get("text") or any(says(name, value) for name, value in fields):
         return True
-    message = choice.get("message")
-    return isinstance(message, dict) and any(message.get(name) for name in _SAID)
+    return bool(reason) and reason not in NOT_YET and reason not in WITH_CALLS
+
+
+def failed_choice(answer: dict[str, Any]) -> dict[str, Any] | None:
+    """The choice that reports a failure of the endpoint: by its finish reason, or by an error."""
+    choices = answer.get("choices")
+    return next(
+        (
+            choice
+            for choice in (choices if isinstance(choices, list) else ())
+            if isinstance(choice, dict)
+            and (choice.get("finish_reason") in FAILED or choice.get("error"))
+        ),
+        None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,19 +12,20 @@ import orjson
 
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
-from balancing.calls.chunks import chunks_of
+from balancing.calls.chunks import chunks_of, parts_of
 from balancing.calls.events import DONE, LARGE, Cutter, Event
 from balancing.calls.halves import Halves
 from balancing.calls.reading import COUNTED_GRACE_SECONDS, GRACE_SECONDS, Body, Reading
-from balancing.calls.refusals import error_inside, is_error
-from balancing.calls.soundness import holds_answer
+from balancing.calls.refusals import error_inside, failure_of, is_error
+from balancing.calls.soundness import failed_choice, holds_answer
 from balancing.calls.usage import take_usage
-from balancing.errors import UNKNOWN_SHAPE, Broken
+from balancing.errors import UNKNOWN_SHAPE, Broken, CallError
 from balancing.kinds.assembly import Assembly
 
 Json = dict[str, Any]
-# A text that comes in one huge piece is handed on in pieces of so many characters.
-PIECE_CHARACTERS = 256 * 1024
+_PINGS = (b"", b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat")
+# What makes a choice an unusual one.
+_ODD = frozenset({"message", "error"})
 
 
 async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading) -> Answer:
@@ -46,17 +47,28 @@ async def read_stream(body: Body, cutter: Cutter, head: bytes, reading: Reading)
         for event in cutter.feed(data):
             if type(event) is Event and len(event.payload) > LARGE:
                 await asyncio.sleep(0)
-            if stream.take(event) and stream.finished:
-                ends_at = now() + GRACE_SECONDS
+            try:
+                if stream.take(event) and stream.finished:
+                    ends_at = now() + GRACE_SECONDS
+            except CallError:
+                # What goes wrong behind a finished answer is not the answer's.
+                if not stream.finished:
+                    raise
             if stream.counted:
                 ends_at = min(ends_at, now() + COUNTED_GRACE_SECONDS)
             if stream.done:
-                return stream.end()
+                return await _ended(stream)
         data = await (body.read_until(ends_at) if stream.finished else body.read())
-    for event in cutter.end() if data is not None else ():
+    for event in cutter.end() if data is not None and not stream.finished else ():
         if not stream.done:
             stream.take(event)
-    return stream.end(body.broken)
+    return await _ended(stream, body.broken)
+
+
+async def _ended(stream: Stream, broken: Exception | None = None) -> Answer:
+    if stream.is_large:
+        return await asyncio.to_thread(stream.end, broken)
+    return stream.end(broken)
 
 
 class Stream:
@@ -66,12 +78,14 @@ class Stream:
         done: whether the endpoint has said that nothing follows.
         finished: whether the answer is complete: all choices that were asked for have an end.
         counted: whether its token counts came after that: the last that a stream has to say.
+        is_large: whether it is better put together beside the event loop.
     """
 
     def __init__(self, reading: Reading) -> None:
         self.done = False
         self.finished = False
         self.counted = False
+        self.is_large = False
         # Pieces that had come when it was finished. If more follow, finish reasons say nothing.
         self._pieces = 0
         self._goes_on = False
@@ -105,13 +119,16 @@ class Stream:
 
     def _take_other(self, event: Event) -> bool:
         """An event without an object."""
-        if event.payload.strip() == DONE:
+        if event.payload.strip(b' "').upper() == DONE:
             self.done = True
         elif event.name == b"error":
             text = event.payload.decode("utf-8", "replace")
             found = text if event.found is None else event.found
             raise error_inside(found, self._reading.call.body)
-        elif event.payload != b"null":
+        elif isinstance(event.found, list) and all(isinstance(each, dict) for each in event.found):
+            spoke = [self.take(each) for each in event.found]
+            return any(spoke)
+        elif not _is_ping(event):
             what = "JSON" if event.found is None else "an object"
             raise Broken("malformed", f"the endpoint sent a chunk that is not {what}")
         return False
@@ -119,7 +136,12 @@ class Stream:
     def _take_chunk(self, chunk: Json, *, odd: bool = False, size: int = 0) -> bool:
         try:
             choices = chunk.get("choices")
-            if not choices or None in choices or "error" in chunk or "message" in choices[0]:
+            if (
+                not choices
+                or None in choices
+                or "error" in chunk
+                or not _ODD.isdisjoint(choices[0])
+            ):
                 return self._take_odd(chunk, odd=odd)
             if odd or self._halves.waiting:
                 self._halves.mend(chunk)
@@ -136,6 +158,8 @@ class Stream:
             # A ping in an object. Clients take no chunk without choices.
             return False
         choices = chunk["choices"] = [c for c in choices or () if c is not None]
+        if failed := failed_choice(chunk):
+            raise failure_of(failed)
         if choices and "message" in choices[0] and "delta" not in choices[0]:
             return self._take_whole(chunk)
         if odd or self._halves.waiting:
@@ -166,7 +190,8 @@ class Stream:
         if self._streamed:
             piece = Piece.CONTENT if spoke else _piece(chunk)
             if size > LARGE:
-                for part in _parts(chunk):
+                self.is_large = self._translator is None
+                for part in parts_of(chunk):
                     self._on_chunk(tolerant.write(part), piece)
             else:
                 # orjson reads deeper nesting than it writes; writing refuses such a chunk.
@@ -176,6 +201,8 @@ class Stream:
     def _note_end(self, assembly: Assembly) -> None:
         if self.finished:
             self._goes_on = assembly.tokens > self._pieces
+        if assembly.failed is not None:
+            raise failure_of(assembly.failed)
         has_all = not assembly.unfinished and assembly.choices >= self._asked_choices()
         self.finished = has_all and not self._goes_on
         self._pieces = assembly.tokens
@@ -205,7 +232,7 @@ class Stream:
         answer.text = assembly.text
         take_usage(answer, assembly.usage, self._reading.call)
         if answer.completion_tokens is None:
-            answer.completion_tokens = assembly.tokens
+            answer.completion_tokens, answer.estimated = assembly.tokens, True
         return answer
 
     def _asked_choices(self) -> int:
@@ -216,26 +243,16 @@ class Stream:
         return asked if isinstance(asked, int) else 1
 
 
+def _is_ping(event: Event) -> bool:
+    """Whether an event without an object only says that the server is alive."""
+    if event.found is None and event.payload != b"null":
+        return bool(event.name) or event.payload.lower().strip(b" .:-") in _PINGS
+    return not event.found or isinstance(event.found, bool | int | float)
+
+
 def _piece(chunk: Json) -> Piece:
     """What a chunk holds that says nothing."""
     return Piece.USAGE if not chunk["choices"] and chunk.get("usage") else Piece.FRAME
-
-
-def _parts(chunk: Json) -> Iterator[Json]:
-    """A chunk whose one text is huge, as several: readers on the way have limits."""
-    choices = chunk["choices"]
-    delta = choices[0].get("delta") if len(choices) == 1 else None
-    delta = delta if isinstance(delta, dict) else {}
-    text = delta.get("content")
-    if not isinstance(text, str):
-        yield chunk
-        return
-    last = {**chunk, "choices": [{**choices[0], "delta": {**delta, "content": ""}}]}
-    for at in range(0, len(text), PIECE_CHARACTERS):
-        part = {"content": text[at : at + PIECE_CHARACTERS]}
-        choice = {"index": choices[0].get("index"), "delta": part, "finish_reason": None}
-        yield {**chunk, "choices": [choice]}
-    yield last
 
 
 def _translated(make: Callable[[], Iterable[Json]]) -> list[Json]:

@@ -13,10 +13,17 @@ from typing import Any
 import orjson
 
 BOM = b"\xef\xbb\xbf"
+_LONGEST_INTEGER = 400
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 # A high half with its low half, or a half that stands alone.
 _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]|[\ud800-\udfff]")
 # `NaN` and `Infinity` have no counterpart in JSON: they become null, as orjson writes them.
-_DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _: None)
+_DECODER = json.JSONDecoder(
+    strict=False,
+    parse_constant=lambda _: None,
+    # Python refuses to read integers of thousands of digits.
+    parse_int=lambda digits: int(digits) if len(digits) < _LONGEST_INTEGER else float(digits),
+)
 
 
 def read(data: bytes | bytearray) -> Any:
@@ -29,8 +36,10 @@ def read(data: bytes | bytearray) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         pass
+    encoding = "utf-16" if data.startswith(_UTF_16) else "utf-8"
     try:
-        return _DECODER.decode(data.removeprefix(BOM).decode("utf-8", "replace").strip())
+        text = data.removeprefix(BOM).decode(encoding, "replace")
+        return _DECODER.decode(text.strip().strip("\0 \t\r\n"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from balancing.calls import tolerant
 from balancing.calls.answer import Answer, Piece
-from balancing.calls.chunks import chunks_of, text_of
+from balancing.calls.chunks import chunks_of, parts_of, text_of
 from balancing.calls.events import LARGE, JsonLines, begins_with_a_chunk, is_chunk
 from balancing.calls.reading import GRACE_SECONDS, Body, Reading
-from balancing.calls.refusals import error_inside, is_error
+from balancing.calls.refusals import error_inside, failure_of, is_error
 from balancing.calls.skimming import Skimmed, is_whole, skim
-from balancing.calls.soundness import holds_answer
+from balancing.calls.soundness import failed_choice, holds_answer
 from balancing.calls.stream import read_stream
 from balancing.calls.usage import take_usage
 from balancing.errors import UNKNOWN_SHAPE, Broken
@@ -103,6 +103,10 @@ def _answer_of(
     if is_error(found):
         raise error_inside(found, reading.call.body)
     whole = _translated(found, reading)
+    if reading.call.api == "chat":
+        _mend_messages(whole)
+    if failed := failed_choice(whole):
+        raise failure_of(failed)
     if not holds_answer(whole, reading.call.api):
         raise Broken("empty_answer", "the endpoint's answer holds nothing that a client could use")
     streamed = _streamed(whole, reading) if reading.call.stream else []
@@ -110,6 +114,19 @@ def _answer_of(
     answer.text = tolerant.whole(answer.text)
     take_usage(answer, whole.get("usage"), reading.call)
     return answer, streamed
+
+
+def _mend_messages(whole: Json) -> None:
+    """Each choice gets a message that clients can read; numbers and lone texts become texts."""
+    choices = whole.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if isinstance(message, dict):
+            if type(message.get("content")) in (int, float):
+                message["content"] = str(message["content"])
+        elif isinstance(choice, dict):
+            text = message if isinstance(message, str) else choice.get("text")
+            choice["message"] = {"role": "assistant", "content": text}
 
 
 def _passed_on(skimmed: Skimmed, reading: Reading) -> Answer:
@@ -169,7 +186,8 @@ def _streamed(whole: Json, reading: Reading) -> _Streamed:
         chunks = list(chunks_of(whole, reading.call.api))
     except UNKNOWN_SHAPE:
         raise Broken("malformed", "the endpoint's answer has an unknown shape") from None
-    return [(_written(chunk), piece) for chunk, piece in chunks]
+    parts = ((part, piece) for chunk, piece in chunks for part in parts_of(chunk))
+    return [(_written(part), piece) for part, piece in parts]
 
 
 def _written(value: Json) -> str:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from balancing.kinds.said import FAILED, NOT_YET, WITH_CALLS, says
 from balancing.kinds.tool_calls import ToolCalls
 
 Json = dict[str, Any]
-# Fields of a delta that say something about it, and nothing that a reader would miss.
-_LABELS = frozenset({"role", "name", "id", "type", "model", "provider"})
-# The same of a part of a list; which place it has in the message says nothing either.
-_PART_LABELS = _LABELS | {"index", "annotations"}
 # Strings of a streamed object that grow piece by piece: audio, a legacy function call, thoughts.
 _GROWING = frozenset({"data", "transcript", "arguments", "text", "thinking", "summary"})
-# What some servers send as the finish reason of a choice that goes on.
-_NOT_YET = ("null", "none", "None", "not_finished")
 
 
 class Assembly:
@@ -25,6 +20,7 @@ class Assembly:
         tokens: how many pieces came, each of about a token.
         unfinished: how many choices have begun and not ended.
         has_content: whether any chunk held something that a client would miss.
+        failed: the choice whose finish reason says that its answer failed.
     """
 
     def __init__(self) -> None:
@@ -35,6 +31,7 @@ class Assembly:
         self.usage: Json | None = None
         self.tokens = 0
         self.has_content = False
+        self.failed: Json | None = None
 
     def feed(self, chunk: Json) -> bool:
         """Add one chunk; returns whether it held text, reasoning, a tool call or a finish reason.
@@ -84,7 +81,9 @@ class Assembly:
         if choice.get("logprobs"):
             _extend(whole.logprobs, choice["logprobs"])
         reason = choice.get("finish_reason")
-        if reason and reason not in _NOT_YET:
+        if reason and reason not in NOT_YET:
+            if reason in FAILED or (reason in WITH_CALLS and whole.is_empty):
+                self.failed = choice
             self.unfinished -= not whole.finish_reason
             whole.finish_reason = reason
             return True
@@ -138,6 +137,11 @@ class _Choice:
     def text(self) -> str:
         return "".join(self._parts)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has said nothing yet."""
+        return not (self._parts or self._calls or self._strings or self._others)
+
     def add_text(self, text: Any) -> bool:
         if not text:
             return False
@@ -155,13 +159,16 @@ class _Choice:
                 if type(value) is str:
                     self._parts.append(value)
                     spoke = True
+                elif type(value) in (int, float):
+                    delta[name] = str(value)
+                    spoke |= self.add_text(delta[name])
                 else:
                     spoke |= self.add_text(value)
             elif name == "tool_calls":
                 spoke |= self._add_calls(value)
             else:
                 self._add_other(name, value)
-                spoke = spoke or name not in _LABELS
+                spoke = spoke or says(name, value)
         return spoke
 
     def _add_content(self, parts: list[Any]) -> bool:
@@ -169,8 +176,10 @@ class _Choice:
 
         A part whose every text is empty says nothing.
         """
-        spoke = False
         for part in parts:
+            if isinstance(part, str):
+                self._parts.append(part)
+                continue
             if not isinstance(part, dict):
                 raise TypeError("generated text is not text")
             if isinstance(part.get("thinking"), list):
@@ -180,14 +189,17 @@ class _Choice:
                 self._add_other("reasoning_content", part["thinking"])
             elif isinstance(part.get("text"), str):
                 self._parts.append(part["text"])
-            spoke |= any(bool(value) for name, value in part.items() if name not in _PART_LABELS)
-        return spoke
+        return says("content", parts)
 
     def _add_calls(self, parts: Any) -> bool:
-        calls = self._calls = self._calls or ToolCalls()
-        for part in parts:
-            calls.feed(part)
-        return True
+        """Tool calls; one without its list is a list of one. An empty piece says nothing."""
+        parts = [part for part in (parts if isinstance(parts, list) else [parts]) if part]
+        spoke = says("tool_calls", parts) or any(part.get("id") for part in parts)
+        if spoke or self._calls:
+            calls = self._calls = self._calls or ToolCalls()
+            for part in parts:
+                calls.feed(part)
+        return spoke
 
     def _add_other(self, name: str, value: Any) -> None:
         if isinstance(value, str):

@@ -34,6 +34,8 @@ _PRIVATE = re.compile(
     r"(?::\d{1,5})?(?:/[^\s\"'<>\\)]*)?",
     re.ASCII,
 )
+# Cut at the longest text that is told; never within an escape.
+_TORN = re.compile(r'"(?:message|msg|detail|error)"\s{0,9}:\s{0,9}"((?:[^"\\]|\\.){1,2000})')
 # A URL whose host is one word, such as a container's name.
 _LABEL = re.compile(
     r"\b\w{2,10}://(?:[\w\-]{1,64}@)?[\w\-]{1,63}(?![\w.\-])(?::\d{1,5})?(?:/[^\s\"'<>\\)]*)?",
@@ -104,6 +106,19 @@ def text_of_page(text: str) -> str:
         return text[:LONGEST_TEXT] if text[:1] not in "{[" else ""
     title = re.search(r"<(?:title|message)[^>]{0,200}>([^<]{1,300})", text[:20_000], re.IGNORECASE)
     return html.unescape(title.group(1)).strip() if title else ""
+
+
+def text_of_torn(text: str) -> str:
+    """The text of a JSON body that is not whole: the first one under a name of texts."""
+    found = _TORN.search(text)
+    return _escapes(found.group(1))[:LONGEST_TEXT] if found else ""
+
+
+def _escapes(text: str) -> str:
+    try:
+        return str(orjson.loads(f'"{text}"'))
+    except orjson.JSONDecodeError:
+        return text
 
 
 def error_object(found: Any, message: str, *, status: int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class Runner:
             await self._outcomes.end(run, End.failed(error))
             return False
         wait = self._told_wait(run)
-        if isinstance(error, Busy) and max(wait, LEAST_LEFT_SECONDS) >= run.seconds_left:
+        if isinstance(error, Busy) and wait + LEAST_LEFT_SECONDS >= run.seconds_left:
             await self._outcomes.end(run, End.failed(error, retry_after_seconds=wait))
             return False
         await self._hold(run, error, wait, put_off)

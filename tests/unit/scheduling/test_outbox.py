@@ -84,6 +84,23 @@ async def test_many_megabytes_travel_in_several_letters(valkey: Redis, letters: 
     assert max(len(letter) for letter in letters.letters) <= 5
 
 
+async def test_a_short_answer_does_not_wait_behind_a_large_one(
+    valkey: Redis, letters: Mailbox
+) -> None:
+    """X6, X7"""
+    out, large, short = outbox(valkey), job_stream(keep=False), job_stream(keep=False)
+
+    for _ in range(12):
+        out.put(large, DELTA, "x" * 1_000_000)
+    out.put(large, FINAL, '{"of": "large"}')
+    out.put(short, DELTA, "hi")
+    out.put(short, FINAL, '{"of": "short"}')
+
+    entries = await letters.until(FINAL)
+    assert next(entry[4] for entry in entries if entry[0] == short.job_id.hex) == "hi"
+    assert sum(len(entry[4]) for entry in entries) < 3_000_000
+
+
 async def test_entries_arrive_in_order_and_the_end_last(valkey: Redis, letters: Mailbox) -> None:
     out, source = outbox(valkey), job_stream()
 

@@ -135,7 +135,13 @@ async def test_after_an_outage_leases_are_left_alone_until_they_can_have_been_re
 async def test_a_worker_that_began_in_an_outage_leaves_leases_alone_too() -> None:
     """Others' answers wait to be stored; a new worker must not have them generated again."""
     now, database = [100.0], StubDatabase()
-    made = Sweeper(database=database, queues=StubQueues(), grace_seconds=10.0, clock=lambda: now[0])
+    made = Sweeper(
+        database=database,
+        queues=StubQueues(),
+        spoken=nobody,
+        grace_seconds=10.0,
+        clock=lambda: now[0],
+    )
     made.spare_leases()
 
     await made.once()

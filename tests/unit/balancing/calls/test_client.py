@@ -94,8 +94,8 @@ class TestBreaks:
             b'{"choices":[1]}',
             b'{"choices":"abc"}',
             b'{"choices":[{"delta":"abc"}]}',
-            b'{"choices":[{"delta":{"tool_calls":[null]}}]}',
-            b'{"choices":[{"delta":{"content":5}}]}',
+            b'{"choices":[{"delta":{"tool_calls":[1]}}]}',
+            b'{"choices":[{"delta":{"content":true}}]}',
             b'{"choices":[{"index":[0],"delta":{}}]}',
         ],
     )

@@ -28,6 +28,7 @@ from tests.unit.balancing.calls.scripted import (
     from_script,
     quick,
     response,
+    scripted,
     target,
 )
 
@@ -107,6 +108,26 @@ class TestHeads:
     async def test_a_compression_that_nobody_asked_for(self, client: Client) -> None:
         """X15"""
         error = await failure_of(client, response(b"\x0b\x02\x80", Content_Encoding="br"))
+
+        assert (type(error), error.code) == (Unparsable, "content_encoding")
+
+    @pytest.mark.parametrize("labels", [{}, {"Content_Encoding": "x-gzip"}])
+    @pytest.mark.parametrize("size", [1, 7, 1000])
+    async def test_a_compression_without_its_label(
+        self, client: Client, labels: dict[str, str], size: int
+    ) -> None:
+        """A9: the bytes decide."""
+        packed = response(gzip.compress(BODY), **labels)
+        at = packed.index(b"\r\n\r\n") + 4 + size
+
+        async with scripted(packed[:at], packed[at:]) as (url, _):
+            answer = await client.call(target(url), chat(), Chunks())
+
+        assert answer.text == "hi"
+
+    async def test_a_label_without_its_compression(self, client: Client) -> None:
+        """X15"""
+        error = await failure_of(client, response(BODY, Content_Encoding="gzip"))
 
         assert (type(error), error.code) == (Unparsable, "content_encoding")
 

@@ -278,6 +278,14 @@ class TestText:
         (delta(role="assistant", content=""), Piece.FRAME),
         (delta(content=None, tool_calls=None, refusal=None), Piece.FRAME),
         (delta(tool_calls=[]), Piece.FRAME),
+        (delta(tool_calls=[{"index": 0}]), Piece.FRAME),
+        (delta(tool_calls=[None]), Piece.FRAME),
+        (delta(content=[{"type": "text", "text": ""}]), Piece.FRAME),
+        (delta(reasoning_details=[{"type": "reasoning.text", "id": "r", "text": ""}]), Piece.FRAME),
+        (delta(audio={"id": "a"}), Piece.FRAME),
+        (delta(status="thinking", padding="xx"), Piece.FRAME),
+        (delta(content=42), Piece.CONTENT),
+        (delta(thinking="x"), Piece.CONTENT),
         ({"choices": [], "usage": None}, Piece.FRAME),
         (delta(content="x"), Piece.CONTENT),
         (delta(reasoning="x"), Piece.CONTENT),
@@ -382,12 +390,80 @@ class TestSuccess:
             assert isinstance(error, Refused)
             assert error.status == 400
 
-    @pytest.mark.parametrize("reason", ["stop", "length", "content_filter", "tool_calls"])
+    @pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
     async def test_an_empty_text_with_a_finish_reason_is_an_answer(self, reason: str) -> None:
         choice = {"index": 0, "message": {"content": ""}, "finish_reason": reason}
 
         await fed(text({"choices": [choice]}))
         await fed(frames(delta(role="assistant"), delta(finish=reason)), stream=True)
+
+    @pytest.mark.parametrize("reason", ["tool_calls", "function_call", "null"])
+    async def test_a_finish_reason_that_no_client_could_use(self, reason: str) -> None:
+        choice = {"index": 0, "message": {"tool_calls": [None]}, "finish_reason": reason}
+
+        for error in (
+            await failure(text({"choices": [choice]})),
+            await failure(frames(delta(role="assistant"), delta(finish=reason)), stream=True),
+        ):
+            assert error.code == "empty_answer"
+
+    @pytest.mark.parametrize(
+        "failed",
+        [
+            {"finish_reason": "error"},
+            {"finish_reason": "insufficient_system_resource"},
+            {"finish_reason": "abort"},
+            {"error": {"code": 502, "message": "Provider returned error"}},
+        ],
+    )
+    @pytest.mark.parametrize("said", ["", "half an answer"])
+    async def test_a_choice_that_failed(self, failed: Any, said: str) -> None:
+        """As OpenRouter, DeepSeek, vLLM report it, whatever was said before."""
+        whole = {"index": 0, "message": {"content": said}, **failed}
+        last = {"choices": [{"index": 0, "delta": {"content": ""}, **failed}]}
+
+        for error in (
+            await failure(text({"choices": [whole]})),
+            await failure(frames(delta(content=said), last), stream=True),
+        ):
+            assert isinstance(error, Unavailable)
+
+    @pytest.mark.parametrize(
+        "behind",
+        [b"data: [done]\n\n", b'data: "[DONE]"\n\n', b"data: {cut off\n\n",
+         b'data: {"error": {"message": "late", "code": 500}}\n\n', b"event: error\ndata: x\n\n"],
+    )  # fmt: skip
+    async def test_nothing_behind_a_finished_answer_harms_it(self, behind: bytes) -> None:
+        """X16"""
+        answer = await fed(frames(delta(content="hi"), delta(finish="stop")) + behind, stream=True)
+
+        assert answer.text == "hi"
+
+    @pytest.mark.parametrize(
+        "ping",
+        [b"event: ping\ndata: ping\n\n", b"event: keepalive\ndata: 1732\n\n", b'data: ""\n\n',
+         b"data: {}\n\n", b"data: keep-alive\n\n", b"data: 1\n\n", b"data:\n\n"],
+    )  # fmt: skip
+    async def test_pings_that_are_no_objects(self, ping: bytes) -> None:
+        answer = await fed(ping + frames(delta(content="hi"), delta(finish="stop")), stream=True)
+
+        assert answer.text == "hi"
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"data: data: " + orjson.dumps(delta(content="hi", finish="stop")) + b"\n\n",
+            b"data: " + orjson.dumps([delta(content="hi"), delta(finish="stop")]) + b"\n\n",
+            orjson.dumps({"choices": [{"message": {"content": "hi"}}]}) + b"\n\0\0",
+            orjson.dumps({"choices": [{"message": {"content": "hi"}}]}).decode().encode("utf-16"),
+        ],
+    )
+    async def test_other_forms_of_an_answer(self, body: bytes) -> None:
+        """A9, A13: the bytes decide."""
+        for stream in (True, False):
+            answer = await fed(body[:9], body[9:], stream=stream)
+
+            assert answer.text == "hi"
 
     @pytest.mark.parametrize(
         "data", [None, [], [{}], [{"embedding": []}], [None], {"embedding": [1.0]}, "x"]

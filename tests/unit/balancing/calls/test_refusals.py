@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,7 +13,7 @@ import pytest
 
 from balancing.calls.client import Client
 from balancing.endpoints.access import Access
-from balancing.errors import CallError, Refused, Unavailable
+from balancing.errors import Busy, CallError, Refused, Unavailable
 from tests.fake_llm import FakeLLM
 from tests.unit.balancing.calls.scripted import (
     PATIENT,
@@ -28,6 +29,54 @@ from tests.unit.balancing.calls.scripted import (
 
 def openai_error(message: str, **more: Any) -> dict[str, Any]:
     return {"message": message, "type": "invalid_request_error", "param": None, "code": None} | more
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"error": {"message": "bad \\ud83d"}}', "bad \ufffd"),
+        (b'{"error": {"message": "bad", "x": NaN}}', "bad"),
+        (b'\xef\xbb\xbf{"detail": "bad"}', "bad"),
+        (b'{"error": {"message": "bad \\"n\\"", "input": "' + b"x" * 100_000 + b'"}}', 'bad "n"'),
+        (b'{"object": "error", "message": "' + b"x" * 100_000 + b'"}', "x" * 2000),
+    ],
+)
+async def test_a_refusal_that_is_no_whole_json_keeps_its_text(
+    client: Client, body: bytes, told: str
+) -> None:
+    """X12"""
+    error = await failure_of(client, response(body, status="400 Bad Request"))
+
+    assert isinstance(error, Refused)
+    assert orjson.loads(error.body)["error"]["message"] == told
+
+
+@pytest.mark.parametrize(
+    "rest", [b"Content-Length: 999\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"]
+)
+async def test_a_refusal_whose_body_breaks_off_is_one(client: Client, rest: bytes) -> None:
+    error = await failure_of(client, b"HTTP/1.1 400 Bad Request\r\n" + rest + b'{"detail": "no"}')
+
+    assert isinstance(error, Refused)
+
+
+async def test_the_rest_of_a_refusal_is_not_waited_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("balancing.calls.client.GRACE_SECONDS", 0.1)
+    head = b"HTTP/1.1 429 Busy\r\nRetry-After: 1800\r\nContent-Length: 999\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head + b'{"detail": "no"}')
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        error = await failure(client, target(f"http://127.0.0.1:{port}/v1"), chat())
+
+    assert isinstance(error, Busy)
+    assert error.retry_after_seconds == 1800
 
 
 class TestEchoes:

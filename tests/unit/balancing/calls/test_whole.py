@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
+import pytest
 
 from balancing.calls.answer import Piece
 from balancing.calls.client import Client
@@ -54,14 +55,23 @@ class TestWhole:
 
         assert answer.text == text
 
-    async def test_a_foreign_choice_is_passed_on(self, client: Client) -> None:
-        body = {"choices": [{"message": "x", "text": "t"}]}
+    @pytest.mark.parametrize(
+        ("choice", "text"),
+        [
+            ({"message": "t"}, "t"),
+            ({"text": "t"}, "t"),
+            ({"message": {"role": "assistant", "content": 42}}, "42"),
+            ({"message": None, "finish_reason": "content_filter"}, None),
+        ],
+    )
+    async def test_every_choice_has_a_message_that_clients_read(
+        self, client: Client, choice: dict[str, Any], text: str | None
+    ) -> None:
+        answer = await from_script(client, response(orjson.dumps({"choices": [choice]})))
 
-        answer = await from_script(client, response(orjson.dumps(body)))
-
-        assert orjson.loads(answer.body) == body
-        assert answer.text == "t"
-        assert answer.prompt_tokens is None
+        (told,) = orjson.loads(answer.body)["choices"]
+        assert told["message"] == {"role": "assistant", "content": text}
+        assert answer.text == (text or "")
 
     async def test_an_endpoint_that_does_not_stream_gives_chunks(self, client: Client) -> None:
         message = {"role": "assistant", "content": "all"}

@@ -49,7 +49,8 @@ FORMS: list[tuple[Any, str]] = [
     ('{"error": null}', "the endpoint answered 422"),
     ("", "the endpoint answered 422"),
     ("plain words", "plain words"),
-    ('{"error": {"message": "cut of', "the endpoint answered 422"),
+    ('{"error": {"message": "cut of', "cut of"),
+    ('{"error": {"code": "cut of', "the endpoint answered 422"),
     ("<html><head><title>422 Not &amp; now</title></head><body>x</body></html>", "422 Not & now"),
     ("<html>", "the endpoint answered 422"),
 ]  # fmt: skip
