@@ -76,17 +76,17 @@ def parts_of(chunk: Json) -> Iterator[Json]:
     choices = chunk["choices"]
     delta = choices[0].get("delta") if len(choices) == 1 else None
     huge = _huge(delta) if isinstance(delta, dict) else {}
-    if not huge:
+    if not huge or not isinstance(delta, dict):
         yield chunk
         return
     first, index = choices[0], choices[0].get("index")
-    parts = [{**delta, **{name: _without(delta[name]) for name in huge}}]
+    parts: list[Json] = [{**delta, **{name: _without(delta[name]) for name in huge}}]
     for name, text in huge.items():
         for at in range(0, len(text), PIECE_CHARACTERS):
             part = text[at : at + PIECE_CHARACTERS]
             parts.append({name: _call(delta[name], part) if name == "tool_calls" else part})
-    for part in parts:
-        yield {**chunk, "choices": [{"index": index, "delta": part, "finish_reason": None}]}
+    for each in parts:
+        yield {**chunk, "choices": [{"index": index, "delta": each, "finish_reason": None}]}
     yield {**chunk, "choices": [{**first, "delta": {}}]}
 
 
