@@ -74,20 +74,19 @@ def text_of(whole: Json) -> str:
 def parts_of(chunk: Json) -> Iterator[Json]:
     """A chunk with a huge text, or a call with huge arguments, as several: readers have limits."""
     choices = chunk["choices"]
-    found = choices[0].get("delta") if len(choices) == 1 else None
-    delta: Json = found if isinstance(found, dict) else {}
-    huge = _huge(delta)
-    if not huge:
+    delta = choices[0].get("delta") if len(choices) == 1 else None
+    huge = _huge(delta) if isinstance(delta, dict) else {}
+    if not huge or not isinstance(delta, dict):
         yield chunk
         return
     first, index = choices[0], choices[0].get("index")
-    parts = [{**delta, **{name: _without(delta[name]) for name in huge}}]
+    parts: list[Json] = [{**delta, **{name: _without(delta[name]) for name in huge}}]
     for name, text in huge.items():
         for at in range(0, len(text), PIECE_CHARACTERS):
-            piece = text[at : at + PIECE_CHARACTERS]
-            parts.append({name: _call(delta[name], piece) if name == "tool_calls" else piece})
-    for part in parts:
-        yield {**chunk, "choices": [{"index": index, "delta": part, "finish_reason": None}]}
+            part = text[at : at + PIECE_CHARACTERS]
+            parts.append({name: _call(delta[name], part) if name == "tool_calls" else part})
+    for each in parts:
+        yield {**chunk, "choices": [{"index": index, "delta": each, "finish_reason": None}]}
     yield {**chunk, "choices": [{**first, "delta": {}}]}
 
 

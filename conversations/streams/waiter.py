@@ -32,7 +32,7 @@ class Waiter:
     Attributes:
         mark: the last entry that the client has got.
         read: the last entry that was read of a followed stream.
-        seen_ended: whether the job's row has been found ended once.
+        seen_ended: whether the job's row has been found ended, and nothing has come since.
         since: when the client began to wait; monotonic seconds.
     """
 
@@ -53,6 +53,8 @@ class Waiter:
         return len(self._box) >= MOST_UNTAKEN
 
     def deliver(self, entry: Entry) -> None:
+        # While entries come, more may be on their way: a large answer takes seconds.
+        self.seen_ended = False
         self._box.append(entry)
         if self._bell is not None and not self._bell.done():
             self._bell.set_result(None)
