@@ -27,6 +27,7 @@ SECRET_KEY = CONFIG.secret_key.get_secret_value()
 DEBUG = False
 ALLOWED_HOSTS = CONFIG.web.allowed_hosts
 CSRF_TRUSTED_ORIGINS = CONFIG.web.csrf_trusted_origins
+CSRF_FAILURE_VIEW = "conversations.doors.openai.unknown.form"
 DATA_UPLOAD_MAX_MEMORY_SIZE = CONFIG.web.max_body_bytes
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "SAMEORIGIN"

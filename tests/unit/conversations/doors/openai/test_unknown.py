@@ -27,3 +27,13 @@ def test_browsers_get_a_page() -> None:
     answer = unknown.path(request, Http404())
 
     assert answer["content-type"].startswith("text/html")
+
+
+def test_a_program_that_posts_to_a_page_for_people_gets_an_error_object() -> None:
+    """A20: a base URL that is only the host."""
+    answer = unknown.form(RequestFactory().post("/"))
+    page = unknown.form(RequestFactory().post("/", headers={"accept": "text/html"}))
+
+    assert (answer.status_code, answer["content-type"]) == (403, "application/json")
+    assert "/v1" in orjson.loads(answer.content)["error"]["message"]
+    assert (page.status_code, page["content-type"].split(";")[0]) == (403, "text/html")
