@@ -86,6 +86,7 @@ class Slots:
     """
 
     def __init__(self, client: Redis, *, lease_seconds: float, reservation_seconds: float) -> None:
+        self._client = client
         self._lease_ms = int(lease_seconds * 1000)
         self._reservation_ms = int(reservation_seconds * 1000)
         self._reserve = script(client, "reserve")
@@ -97,6 +98,11 @@ class Slots:
     async def open_epoch(self, *, quiet_seconds: float) -> None:
         """Let slots be given after `quiet_seconds`, unless another worker has said when already."""
         await self._open(keys=[EPOCH], args=[int(quiet_seconds * 1000)])
+
+    async def epoch(self) -> bytes | None:
+        """Which memory Valkey has; another value than before, or none, when it has lost it."""
+        found: Any = await self._client.get(EPOCH)
+        return None if found is None else bytes(found)
 
     async def reserve(self, limits: Mapping[int, int], wanted: int) -> Reservation:
         """Hold up to `wanted` slots of each endpoint for the reservation time.

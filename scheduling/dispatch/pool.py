@@ -32,6 +32,9 @@ from stores.group_commit import Grouped
 from stores.postgres import Database, fetch
 
 log = structlog.get_logger(__name__)
+# Every worker looks twice in this time whether Valkey has lost its memory, and takes the slots of
+# its running calls again; so long nobody gets any.
+QUIET_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,8 @@ class EndpointPool:
         self._live = live
         self._database = database
         self._gate = gate
-        self._heartbeat_seconds = config.scheduling.heartbeat_seconds
         self._cooldown_seconds = config.balancing.failure_cooldown_seconds
+        self._epoch: bytes | None = None
         self._unconfirmed: set[tuple[int, str]] = set()
         self._unfreed: list[Ending] = []
         self._free = Grouped(self._free_group)
@@ -143,12 +146,38 @@ class EndpointPool:
         try:
             return await self._slots.reserve(limits, wanted)
         except EpochMissing:
-            running = (await fetch(self._database.relaxed, RUNNING))[0][0]
-            quiet = self._heartbeat_seconds if running else 0.0
-            await self._slots.open_epoch(quiet_seconds=quiet)
+            quiet = await self._open_epoch()
             if quiet:
                 raise NotReady(quiet) from None
             return await self._slots.reserve(limits, wanted)
+
+    async def _open_epoch(self) -> float:
+        """Say when slots are given again: in so many seconds, if anything runs."""
+        running = (await fetch(self._database.relaxed, RUNNING))[0][0]
+        quiet = QUIET_SECONDS if running else 0.0
+        await self._slots.open_epoch(quiet_seconds=quiet)
+        return quiet
+
+    async def remember(self, held: Mapping[int, Sequence[str]]) -> bool:
+        """Take the slots of what runs again where Valkey has lost its memory; whether it had.
+
+        Late, too, and above an endpoint's limit: the calls run already.
+
+        Args:
+            held: endpoint id -> leases.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is away.
+        """
+        epoch = await self._slots.epoch()
+        if epoch is None:
+            await self._open_epoch()
+            epoch = await self._slots.epoch()
+        if epoch == self._epoch:
+            return False
+        await self._slots.add([(each, lease) for each, leases in held.items() for lease in leases])
+        self._epoch = epoch
+        return True
 
     def place(self, room: ModelRoom, jobs: Sequence[Claimed]) -> Placed:
         """Choose an endpoint for each job; what was reserved beyond that is given back.

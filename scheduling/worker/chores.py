@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
@@ -19,8 +19,9 @@ from balancing.discovery import rounds as discovery
 from balancing.live.slots import NotReady
 from llmqueue_project.config import Config
 from scheduling import usage
+from scheduling.dispatch.pool import QUIET_SECONDS
 from scheduling.execution.announcer import closing
-from scheduling.execution.run import Stop
+from scheduling.execution.run import Run, Stop
 from scheduling.pauses import PAUSES, Pauses
 from scheduling.waiting import caps
 from scheduling.worker.parts import Parts
@@ -53,6 +54,7 @@ class Chores:
         balancing, scheduling = self._config.balancing, self._config.scheduling
         timers: list[tuple[float, Chore]] = [
             (ROOM_SECONDS, self.look_for_room),
+            (QUIET_SECONDS / 3, self.remember),
             (balancing.registry_seconds, self.refresh),
             (balancing.refresh_seconds, self._parts.pool.refresh_live),
             (WATCH_SECONDS, self._parts.watch.once),
@@ -132,6 +134,12 @@ class Chores:
                 elif leases[run.job.id]:
                     runner.stop(run.job.id, Stop.CANCELLED)
 
+    async def remember(self) -> None:
+        """Tell a Valkey that has lost its memory, at once, what runs here."""
+        runs = list(self._parts.runner.running.values())
+        if await self._parts.pool.remember(_held(runs)):
+            await self._parts.levels.renew([run.job for run in runs])
+
     async def sweep(self) -> None:
         """Repair what crashes left behind; tell of the jobs that the sweep brought to their end."""
         for job in await self._parts.sweeper.once():
@@ -148,12 +156,8 @@ class Chores:
 
     async def _keep_slots(self) -> None:
         runs = list(self._parts.runner.running.values())
-        held: dict[int, list[str]] = {}
-        for run in runs:
-            for endpoint, lease in run.slots:
-                held.setdefault(endpoint, []).append(lease)
         try:
-            await self._parts.pool.renew(held)
+            await self._parts.pool.renew(_held(runs))
             await self._parts.levels.renew([run.job for run in runs])
         except RedisError as error:
             log.info("slots.renewal_waits", error=str(error))
@@ -177,6 +181,15 @@ class Chores:
 
     async def _in_thread(self, work: Callable[[], Any]) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, closing(work))
+
+
+def _held(runs: Iterable[Run]) -> dict[int, list[str]]:
+    """The leases of what runs, by endpoint id."""
+    held: dict[int, list[str]] = {}
+    for run in runs:
+        for endpoint, lease in run.slots:
+            held.setdefault(endpoint, []).append(lease)
+    return held
 
 
 async def _every(seconds: float, chore: Chore) -> None:

@@ -135,6 +135,16 @@ class TestRoom:
         with pytest.raises(NotReady):
             await made.pool.reserve(1)
 
+    async def test_a_valkey_that_forgot_is_told_at_once_what_runs(self, world: Make) -> None:
+        made = await world()
+        held = {1: ["lease/1"]}
+        await made.pool.remember(held)
+        await made.valkey.flushdb()
+
+        assert await made.pool.remember(held)
+        assert await made.held() == {"lease/1"}
+        assert not await made.pool.remember(held), "it knows by now"
+
     async def test_where_nothing_runs_slots_are_given_at_once(
         self, valkey: Redis, database: Db
     ) -> None:
