@@ -280,6 +280,18 @@ class TestLostLastWord:
 
         assert await heard(listener, waiter) == []
 
+    async def test_while_entries_come_the_row_does_not_end_them(
+        self, listener: Listener, database: Db
+    ) -> None:
+        """X7: a large answer takes seconds."""
+        waiter = await self.expected(listener, await ended(database, streamed=False))
+
+        for n in (1, 2, 3):
+            await listener._find_ended()
+            waiter.deliver(deltas(n)[0])
+
+        assert marks(await heard(listener, waiter)) == [(1, 1), (1, 2), (1, 3)]
+
     async def test_a_new_waiter_is_not_looked_up(self, listener: Listener, database: Db) -> None:
         waiter = listener.expect(await ended(database, streamed=False))
 
