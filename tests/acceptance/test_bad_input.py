@@ -42,7 +42,6 @@ OK = {"model": "fake-model", "messages": [{"role": "user", "content": "hi"}]}
         ({**OK, "max_tokens": True}, 400, "invalid_type"),
         ({**OK, "priority": "urgent"}, 400, "invalid_priority"),
         ({**OK, "priority": True}, 400, "invalid_priority"),
-        ({**OK, "service_tier": []}, 400, "invalid_priority"),
         (
             b'{"model":"fake-model","messages":' + b"[" * 400 + b"]" * 400 + b"}",
             400,

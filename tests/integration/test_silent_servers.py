@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import psycopg
@@ -31,14 +31,18 @@ def services() -> Iterator[Services]:
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
     """A server and its children, stopped: their kernel still acknowledges what is sent."""
+    # The head first: it starts no further children, and one may end while it is looked up.
+    os.kill(pid, signal.SIGSTOP)
     family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for member in family:
-        os.kill(member.pid, signal.SIGSTOP)
+        with suppress(ProcessLookupError):
+            os.kill(member.pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for member in family:
-            os.kill(member.pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(member.pid, signal.SIGCONT)
 
 
 async def test_a_frozen_database_fails_statements_in_time_and_is_back_at_once(
