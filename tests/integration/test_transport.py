@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,10 @@ def test_it_serves_again_soon_after_a_second_outage(
     assert "Unrecoverable error" not in stack.log("worker0")
 
 
+def said(stack: Stack, name: str, event: str) -> bool:
+    return event in stack.log(name)
+
+
 @pytest.mark.parametrize("stack", ["direct"], indirect=True)
 def test_a_worker_survives_a_valkey_that_is_a_replica_for_a_moment(
     stack: Stack, fake: RunningFakeLLM, tmp_path: Path
@@ -122,7 +127,8 @@ def test_a_worker_survives_a_valkey_that_is_a_replica_for_a_moment(
     valkey.replicaof("127.0.0.1", "1")
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(stack.chat, f"replica {n}", timeout=20) for n in range(4)]
-        eventually(lambda: "valkey.away" in stack.log("web"), what="web tells it")
+        for name in ("web", "worker0"):
+            eventually(partial(said, stack, name, "valkey.away"), what=f"{name} tells it")
         eventually(lambda: "broker_takes_no_writes" in stack.log("worker0"), what="Celery too")
         valkey.replicaof("no", "one")
         answers = [future.result() for future in asked]
@@ -135,5 +141,6 @@ def test_a_worker_survives_a_valkey_that_is_a_replica_for_a_moment(
     end(more)
     assert worker.poll() is None
     for name in ("web", "worker0"):
+        eventually(partial(said, stack, name, "valkey.back"), what=f"{name} tells it")
         lines = stack.log(name)
         assert (lines.count("valkey.away"), lines.count("valkey.back")) == (1, 1)
