@@ -26,6 +26,9 @@ from math import log, sqrt
 NEWEST, APART = (5, 10, 20, 40, 80), 3.5
 # No job is expected to be shorter than this part of the mean.
 LEAST_PART = 0.01
+# Fewer known times say little of how much times differ: those of answers usually do by so much (a
+# log-normal law with sigma .8, its mean 1).
+FEW, USUAL = 4, (0.28, 0.52, 0.79, 1.2, 2.2)
 # How many times slower everything may have become, and the least chance of an age.
 SLOWER, LEAST_CHANCE = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0), 1e-6
 
@@ -68,6 +71,8 @@ class Durations:
         ratios = [each / plain.expected(own) for each, own in zip(seconds, costs, strict=True)]
         scale = _mean(ratios) or 1.0
         factors = sorted(max(0.0, ratio / scale) for ratio in ratios)
+        if len(factors) < FEW:
+            factors = sorted([*factors, *USUAL])
         above = [*accumulate(reversed(factors), initial=0.0)]
         return replace(plain, factors=tuple(factors), above=tuple(reversed(above)))
 
