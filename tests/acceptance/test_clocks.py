@@ -113,7 +113,11 @@ def endpoints() -> Iterator[Endpoints]:
 
 @pytest.fixture(scope="module")
 def stack(services: Services, endpoints: Endpoints) -> Iterator[Stack]:
-    """Each script is an endpoint with a model of its name; `dies` and `hangs` serve `good` too."""
+    """Each script is an endpoint with a model of its name; `dies` and `hangs` serve `good` too.
+
+    Where one of them and `good` serve a model, they take turns: what is measured of them does not
+    keep the one from being asked.
+    """
     with running_stack(services, gear="direct", environment=IMPATIENT) as running:
         for name in SCRIPTS:
             running.execute(
@@ -128,6 +132,11 @@ def stack(services: Services, endpoints: Endpoints) -> Iterator[Stack]:
         running.execute(
             "update balancing_endpoint set model_names = %s, weight = 0.01 where name = 'good'",
             models,
+        )
+        running.execute(
+            "insert into balancing_modelpool"
+            " (pattern, profile, fallback_models, hedging, created_at, updated_at)"
+            " values ('*-or-good', 'round_robin', '[]', true, now(), now())"
         )
         time.sleep(0.7)
         yield running
