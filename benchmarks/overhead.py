@@ -7,7 +7,6 @@ both. Figures are medians over repetitions; ratios are taken within one.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import tempfile
 import time
@@ -15,12 +14,12 @@ from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.contenders import Contender, fake_endpoint
 from benchmarks.measuring import Load, Sample, idle_percent, measure
 from benchmarks.overhead_figures import Samples, cpu_rows, figures, part_rows
 from benchmarks.peer_litellm import install, litellm
-from benchmarks.processes import ProcessFailedError, memory_megabytes
+from benchmarks.processes import memory_megabytes
 from benchmarks.report import Row
 from benchmarks.stack import Shape, llmqueue
 
@@ -35,16 +34,11 @@ STREAM_TOKENS = 100
 def main() -> int:
     options = _parser().parse_args()
     options.repetitions = options.repetitions or (1 if options.quick else 3)
-    # So that a plain kill, too, ends every process that was started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        rows = _benchmark(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything started was stopped", file=sys.stderr)
-        return 130
-    except ProcessFailedError as error:
-        print(f"\nbenchmark failed: {error}", file=sys.stderr)
-        return 1
+    return command.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> int:
+    rows = _benchmark(options)
     partial = options.only or options.skip_litellm or options.skip_llmqueue
     report.publish("overhead-partial" if partial else "overhead", rows, title=_title(options))
     return 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.contenders import plain_environment
 from benchmarks.processes import ROOT, ProcessFailedError, machine_cpu_seconds, run
 from benchmarks.report import Row
@@ -47,15 +46,11 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=MANY, help="of the long queue")
     parser.add_argument("--rounds", type=int, default=500, help="claims timed at each depth")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        rows = _benchmark(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything started was stopped", file=sys.stderr)
-        return 130
-    except ProcessFailedError as error:
-        print(f"\nbenchmark failed: {error}", file=sys.stderr)
-        return 1
+    return command.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> int:
+    rows = _benchmark(options)
     name = "queue_depth" if options.rows == MANY else "queue_depth-partial"
     report.publish(name, rows, title=f"A queue of {FEW:,} and of {options.rows:,} rows")
     return 0

@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import redis
 import uvloop
 
 from balancing.live.state import live_key
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.balancing import real_figures
 from benchmarks.balancing.fleet import Call, Fleet, fleet
 from benchmarks.balancing.plans import Plan, failing, slowed
@@ -51,17 +50,12 @@ LEFT = "select count(*) from scheduling_job where status in ('held', 'queued', '
 
 def main() -> int:
     options = _parser().parse_args()
-    # So that a plain kill, too, ends every process that was started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return command.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    try:
-        runs = _benchmark(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything started was stopped", file=sys.stderr)
-        return 130
-    except ProcessFailedError as error:
-        print(f"\nbenchmark failed: {error}", file=sys.stderr)
-        return 1
+    runs = _benchmark(options)
     print(f"\n{real_figures.tables(runs)}")
     partial = options.quick or options.profiles or options.slower != 1
     title = f"Balancing on real workers, {(time.monotonic() - began) / 60:.1f} minutes"

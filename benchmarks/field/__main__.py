@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 import threading
@@ -24,13 +23,12 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.contenders import MODEL, Contender, plain_environment
 from benchmarks.field.callers import Outcome, send
 from benchmarks.load import percentile
 from benchmarks.processes import (
     Process,
-    ProcessFailedError,
     machine_cpu_seconds,
     measurable,
     memory_megabytes,
@@ -81,15 +79,11 @@ class Memory(threading.Thread):
 
 def main() -> int:
     options = _parser().parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        rows = _benchmark(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything started was stopped", file=sys.stderr)
-        return 130
-    except ProcessFailedError as error:
-        print(f"\nbenchmark failed: {error}", file=sys.stderr)
-        return 1
+    return command.run(lambda: _measured(options))
+
+
+def _measured(options: argparse.Namespace) -> int:
+    rows = _benchmark(options)
     name = "field" if options.seconds >= SOAK_SECONDS else "field-partial"
     report.publish(name, rows, title=f"{options.seconds / 60:.0f} minutes beside a bad endpoint")
     return 1 if report.missed(rows) else 0

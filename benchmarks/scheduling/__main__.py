@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -16,10 +15,9 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import command, report
 from benchmarks.contenders import Contender, fake_endpoint
 from benchmarks.processes import (
-    ProcessFailedError,
     cpu_seconds,
     machine_cpu_seconds,
     measurable,
@@ -37,17 +35,12 @@ CUT_FROM = 1.5
 
 def main() -> int:
     options = _parser().parse_args()
-    # So that a plain kill, too, ends every process that was started.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return command.run(lambda: _published(options))
+
+
+def _published(options: argparse.Namespace) -> int:
     began = time.monotonic()
-    try:
-        runs = _benchmark(options)
-    except KeyboardInterrupt:
-        print("\ninterrupted; everything started was stopped", file=sys.stderr)
-        return 130
-    except ProcessFailedError as error:
-        print(f"\nbenchmark failed: {error}", file=sys.stderr)
-        return 1
+    runs = _benchmark(options)
     _publish(runs, options, seconds=time.monotonic() - began)
     return 0
 
