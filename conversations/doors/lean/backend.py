@@ -79,6 +79,7 @@ class Backend:
         self._targets: tuple[Target, ...] = ()
         self._declared: tuple[Target, ...] = ()
         self._pools_set_aside = 0
+        self._pools_until = 0.0
         self._models: list[str] = []
         self._models_until = 0.0
         self._refreshing: asyncio.Task[None] | None = None
@@ -132,11 +133,16 @@ class Backend:
             rows = await read(self.database.relaxed, ENDPOINTS)
             self._targets = tuple(self._reader.read(rows))
             self._declared = (*self._targets, *self._group_reader.read(groups))
-            pools = await read(self.database.relaxed, MODEL_POOLS)
-            self._pools_set_aside = sum(not is_usable(*row) for row in pools)
             self._models = model_names(self._targets)
             self._models_until = time.monotonic() + self.config.balancing.registry_seconds
         return self._models
+
+    async def _count_pools(self) -> None:
+        """How many model pools are set aside: only readiness asks, so no request reads them."""
+        if time.monotonic() >= self._pools_until:
+            pools = await read(self.database.relaxed, MODEL_POOLS)
+            self._pools_set_aside = sum(not is_usable(*row) for row in pools)
+            self._pools_until = time.monotonic() + self.config.balancing.registry_seconds
 
     def _set_aside(self) -> dict[str, int]:
         """How many rows cannot be used, wholly or in part, by what they are."""
@@ -244,6 +250,7 @@ class Backend:
             await self.models()
             await admission.refresh(self._admission, self.database, self._targets)
             await estimates.refresh(self._estimates, self.database)
+            await self._count_pools()
         except psycopg.Error as error:
             log.info("admission.waits", error=str(error))
         finally:
