@@ -39,7 +39,7 @@ class Grouped(Generic[Item, Result]):
         *,
         limit: int = 256,
         alone: tuple[type[Exception], ...] = (),
-        size: Callable[[Item], int] = lambda _: 0,
+        size: Callable[[Item], int] | None = None,
     ) -> None:
         self._flush = flush
         self._limit = limit
@@ -84,6 +84,8 @@ class Grouped(Generic[Item, Result]):
 
     def _next_count(self) -> int:
         """How many of those that wait go together: at least one."""
+        if self._size is None:
+            return self._limit
         chars = 0
         for count, (item, _) in enumerate(self._waiting[: self._limit]):
             chars += self._size(item)

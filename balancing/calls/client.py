@@ -20,7 +20,7 @@ from balancing.calls.answer import Answer, OnChunk
 from balancing.calls.connection import Stale, use
 from balancing.calls.events import LARGE
 from balancing.calls.reader import read_answer
-from balancing.calls.reading import GRACE_SECONDS, Body, Reading, read_at_most
+from balancing.calls.reading import GRACE_SECONDS, Body, Reading, pieces, read_at_most
 from balancing.calls.refusals import LARGEST_REFUSAL, Refusal, discreet, error_of
 from balancing.calls.timer import CallTimer, Phase
 from balancing.endpoints.credentials import Unreadable
@@ -209,14 +209,12 @@ async def _refusal(response: aiohttp.ClientResponse, credential: str, sent: str 
 
 async def _said(response: aiohttp.ClientResponse) -> bytes:
     """What comes with a refusal; its status is enough where the rest does not come."""
-    parts: list[bytes] = []
+    said = bytearray()
     with suppress(aiohttp.ClientError, OSError):
         async with asyncio.timeout(GRACE_SECONDS):
-            async for part in response.content.iter_any():
-                parts.append(part)
-                if sum(map(len, parts)) > LARGEST_REFUSAL:
-                    break
-    return b"".join(parts)
+            async for piece in pieces(response, LARGEST_REFUSAL):
+                said += piece
+    return bytes(said)
 
 
 def _describe(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,12 +122,15 @@ def too_large(limit: int) -> TooLarge:
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The whole body; a body above `limit` bytes is cut off a little later."""
-    parts: list[bytes] = []
+    return b"".join([piece async for piece in pieces(response, limit)])
+
+
+async def pieces(response: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes, up to a little more than `limit` bytes."""
     size = 0
-    while size <= limit and (part := await response.content.readany()):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
+    while size <= limit and (piece := await response.content.readany()):
+        yield piece
+        size += len(piece)
 
 
 def object_of(data: bytes, what: str) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from django.utils.module_loading import import_string
@@ -22,6 +21,7 @@ MODEL_POOLS = """
 select pattern, profile, fallback_models::text, hedging, first_token_timeout, stall_timeout
   from balancing_modelpool
 """
+TIMEOUTS = ("first_token_timeout", "stall_timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ModelPools:
         if rows == self._rows:
             return False
         self._rows = rows
-        self._rules = [(row[0], self._read(*row)) for row in rows]
+        self._rules = [(row[0], self._read(PoolRow(*row))) for row in rows]
         self._found = {}
         return True
 
@@ -61,72 +61,71 @@ class ModelPools:
             found = self._found[model] = next(matching, self._default)
         return found
 
-    def _read(
-        self,
-        pattern: str,
-        profile: str,
-        fallbacks: Any,
-        hedging: bool,
-        first_token_timeout: float | None = None,
-        stall_timeout: float | None = None,
-    ) -> Rules:
-        chosen = self._default.profile
-        if profile:
-            try:
-                chosen = resolve(profile)
-            except UnknownProfile as error:
-                # Another version saved it. Requests are still served, by the settings' profile.
-                log.error("model_pool.profile_unknown", pattern=pattern, error=str(error))
-        return Rules(
-            chosen,
-            _fallbacks(pattern, fallbacks),
-            hedging,
-            _seconds(pattern, "first_token_timeout", first_token_timeout),
-            _seconds(pattern, "stall_timeout", stall_timeout),
-        )
+    def _read(self, row: PoolRow) -> Rules:
+        """The rules of a row; what cannot be used in it is the settings', and logged."""
+        profile = self._default.profile
+        fallbacks: tuple[str, ...] = ()
+        try:
+            profile = resolve(row.profile) if row.profile else profile
+        except UnknownProfile as error:
+            # Another version saved it. Requests are still served, by the settings' profile.
+            log.error("model_pool.profile_unknown", pattern=row.pattern, error=str(error))
+        try:
+            fallbacks = row.fallbacks()
+        except columns.UnreadableColumn as error:
+            log.error("pool.fallbacks_set_aside", pool=row.pattern, reason=str(error))
+        first_token, stall = (self._seconds(row, column) for column in TIMEOUTS)
+        return Rules(profile, fallbacks, row.hedging, first_token, stall)
+
+    def _seconds(self, row: PoolRow, column: str) -> float | None:
+        """A timeout of a row; None for the setting's if the column cannot be used."""
+        try:
+            return row.seconds(column)
+        except columns.UnreadableColumn:
+            reason = f"{column}: seconds above 0"
+            log.error("pool.timeout_set_aside", pool=row.pattern, reason=reason)
+            return None
 
 
-def is_usable(
-    pattern: str,
-    profile: str,
-    fallbacks: Any,
-    hedging: bool,
-    first_token_timeout: float | None = None,
-    stall_timeout: float | None = None,
-) -> bool:
+class PoolRow(NamedTuple):
+    """A row of `MODEL_POOLS`, as it came."""
+
+    pattern: str
+    profile: str
+    fallback_models: Any
+    hedging: bool
+    first_token_timeout: float | None = None
+    stall_timeout: float | None = None
+
+    def fallbacks(self) -> tuple[str, ...]:
+        """
+        Raises:
+            UnreadableColumn
+        """
+        column = "fallback_models"
+        found = columns.parsed({column: self.fallback_models}, column)
+        return tuple(columns.texts({column: found}, column))
+
+    def seconds(self, column: str) -> float | None:
+        """
+        Raises:
+            UnreadableColumn
+        """
+        return columns.seconds(self._asdict(), column)
+
+
+def is_usable(*row: Any) -> bool:
     """Whether all of a row of `MODEL_POOLS` counts, for those who only tell of it."""
-    del pattern, hedging
+    pool = PoolRow(*row)
     try:
-        if profile:
-            resolve(profile)
-        found = columns.parsed({"fallback_models": fallbacks}, "fallback_models")
-        columns.texts({"fallback_models": found}, "fallback_models")
+        if pool.profile:
+            resolve(pool.profile)
+        pool.fallbacks()
+        for column in TIMEOUTS:
+            pool.seconds(column)
     except (UnknownProfile, columns.UnreadableColumn):
         return False
-    return _is_timeout(first_token_timeout) and _is_timeout(stall_timeout)
-
-
-def _is_timeout(value: float | None) -> bool:
-    return value is None or (value > 0 and math.isfinite(value))
-
-
-def _fallbacks(pattern: str, column: Any) -> tuple[str, ...]:
-    """The fallback models of a row; none if the column cannot be read."""
-    row = {"fallback_models": column}
-    try:
-        row["fallback_models"] = columns.parsed(row, "fallback_models")
-        return tuple(columns.texts(row, "fallback_models"))
-    except columns.UnreadableColumn as error:
-        log.error("pool.fallbacks_set_aside", pool=pattern, reason=str(error))
-        return ()
-
-
-def _seconds(pattern: str, column: str, value: float | None) -> float | None:
-    """A timeout of a row; None for the setting's if the column cannot be used."""
-    if _is_timeout(value):
-        return value
-    log.error("pool.timeout_set_aside", pool=pattern, reason=f"{column}: seconds above 0")
-    return None
+    return True
 
 
 def _matches(pattern: str, model: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -27,8 +27,6 @@ from balancing.kinds.call import Call
 
 Made = TypeVar("Made")
 LEAST_SECONDS = 0.01
-# Timeouts that go on while a call is repeated.
-OF_THE_WHOLE = frozenset({"total", "deadline"})
 
 
 class Calls(Protocol):
@@ -171,11 +169,8 @@ def _model(body: dict[str, Any]) -> str:
 
 
 def _left(call: Call, began: float) -> Call:
-    """The call with what is left of its time."""
+    """The call with what is left of its time; its other timeouts begin anew."""
     spent, timeouts = time.monotonic() - began, call.timeouts
-    left = {
-        limit.name: max(getattr(timeouts, limit.name) - spent, LEAST_SECONDS)
-        for limit in fields(timeouts)
-        if limit.name in OF_THE_WHOLE
-    }
-    return replace(call, timeouts=replace(timeouts, **left))
+    total = max(timeouts.total - spent, LEAST_SECONDS)
+    deadline = max(timeouts.deadline - spent, LEAST_SECONDS)
+    return replace(call, timeouts=replace(timeouts, total=total, deadline=deadline))

@@ -99,7 +99,7 @@ class Outcomes:
     async def end(self, run: Run, end: End) -> None:
         """Store an end without an answer; nothing is told where the lease was lost."""
         run.ending = True
-        job, target = run.job, run.call.target
+        job, target, details = run.job, run.call.target, _details(end)
         spent = spending.of_failure(target, run.placement.model or job.model, job.body, run.pieces)
         finish = Finish(
             **_columns(run, spent),
@@ -107,7 +107,7 @@ class Outcomes:
             outcome=end.outcome,
             error_code=end.code[:40],
             error_message=end.message,
-            error_status=_details(end)["http_status"],
+            error_status=details["http_status"],
             detail=str(end.error) if end.error else "",
             first_token_at=run.first_token_at,
         )
@@ -115,7 +115,7 @@ class Outcomes:
             if end.status == Status.FAILED:
                 _log_dead_letter(job, end.code)
             metrics.count_spent(job.model, target.name, spent)
-            await self._tell(run, end.status, _details(end))
+            await self._tell(run, end.status, details)
 
     async def _tell(self, run: Run, status: Status, details: dict[str, Any]) -> None:
         """The end is stored: tell the app above, then whoever listens."""

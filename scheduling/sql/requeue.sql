@@ -54,7 +54,8 @@ update scheduling_job j
        due_at = job.due_at, timeout_seconds = job.timeout_seconds,
        deadline_at = greatest(job.due_at, clock_timestamp())
                      + make_interval(secs => job.timeout_seconds),
-       lease_token = null, error_code = '', error_message = '', finished_at = null, updated_at = clock_timestamp()
+       lease_token = null, error_code = '', error_message = '', finished_at = null,
+       updated_at = clock_timestamp()
   from job, tags, turn
  where j.id = job.id
 returning j.status, j.level

@@ -94,9 +94,10 @@ class Intake:
         return [stored[spec.id] for spec in specs]
 
     async def _patiently(self, specs: Sequence[JobSpec]) -> list[tuple[UUID, str, str, float]]:
-        values = await _parameters(specs)
+        chars = sum(map(_chars, specs))
+        values = await _parameters(specs, chars)
         loop = asyncio.get_running_loop()
-        seconds = PATIENCE_SECONDS + sum(map(_chars, specs)) / LEAST_BYTES_PER_SECOND
+        seconds = PATIENCE_SECONDS + chars / LEAST_BYTES_PER_SECOND
         deadline = loop.time() + seconds
         while True:
             try:
@@ -136,9 +137,9 @@ class Intake:
         task.add_done_callback(self._background.discard)
 
 
-async def _parameters(specs: Sequence[JobSpec]) -> dict[str, Any]:
+async def _parameters(specs: Sequence[JobSpec], chars: int) -> dict[str, Any]:
     """What `SUBMIT` takes. Large bodies are written as JSON beside the event loop."""
-    if sum(map(_chars, specs)) < LARGE_CHARS:
+    if chars < LARGE_CHARS:
         return parameters(specs)
     return await asyncio.to_thread(parameters, specs)
 

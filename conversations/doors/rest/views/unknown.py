@@ -17,7 +17,7 @@ from conversations.doors.rest.protocol.refusals import Code, RestError
 class Unknown(Resource):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         APIView.initial(self, request, *args, **kwargs)  # the key counts, names of fields do not
-        raise RestError(Code.NOT_FOUND, "there is no such path")
+        self.get(request)  # before any method is looked up: the path is wrong, whatever it is
 
     def get(self, _request: Request) -> Response:
-        raise NotImplementedError  # `initial` has answered, whatever the method
+        raise RestError(Code.NOT_FOUND, "there is no such path")
